@@ -1,0 +1,1 @@
+"""What readers read from: block devices by position, guest filesystems by path, host files under a policy, limits."""

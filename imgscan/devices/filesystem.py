@@ -1,0 +1,67 @@
+"""The `FileSystem` protocol: a guest's files by node, without following anything.
+
+Names are `str` decoded from UTF-8 with `surrogateescape` (bytes are never lost). Paths, symbolic links and mounts are
+`imgscan.devices.guest_tree`'s: a filesystem only knows nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple, Protocol
+
+from imgscan.model.volume import Free
+
+EntryKind = Literal["file", "directory", "symlink", "device", "fifo", "socket", "other"]
+
+
+class Entry(NamedTuple):
+    """One name of a directory, or one node; `size` in bytes, `mode` with permission bits only, `mtime` in Unix seconds.
+
+    `name` is empty for a node that was not reached through a name.
+    """
+
+    node: int
+    name: str
+    kind: EntryKind
+    size: int
+    mode: int = 0
+    mtime: float = 0
+    uid: int = 0
+    gid: int = 0
+    links: int = 1
+
+
+class FileSystem(Protocol):
+    """A readable filesystem on a volume. Every method may raise an `ImageError`."""
+
+    volume: str
+    """The volume's name, for evidence."""
+    type: str
+    """The type name that libblkid uses: ext4, ntfs, vfat, exfat, xfs, btrfs, ..."""
+    case_sensitive: bool
+    root: int
+    """The root directory's node."""
+
+    def stat(self, node: int) -> Entry:
+        """Return what is known of a node."""
+        ...
+
+    def lookup(self, directory: int, name: str) -> Entry | None:
+        """Return the entry `name` of a directory (compared as the filesystem compares), None when it is not there."""
+        ...
+
+    def list(self, directory: int) -> Iterator[Entry]:
+        """Yield the entries of a directory in on-disk order, without `.` and `..`."""
+        ...
+
+    def read(self, node: int, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes of a file, fewer only at its end; holes are zeros."""
+        ...
+
+    def readlink(self, node: int) -> str:
+        """Return a symbolic link's target, as stored."""
+        ...
+
+    def free(self) -> Free:
+        """Return the free space."""
+        ...

@@ -1,0 +1,43 @@
+"""How far imgscan follows what an image claims. Every number from an image that sizes a read or a loop meets one of these.
+
+Sizes in bytes. The container limits follow what QEMU accepts, which every known producer stays within.
+"""
+
+from __future__ import annotations
+
+KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
+
+CHAIN_DEPTH = 64
+"""Images in one chain of parents."""
+EXTENTS = 16384
+"""Extents of one VMDK descriptor (2 GiB each: 32 TiB)."""
+DESCRIPTOR_BYTES = 1 * MIB
+"""A VMDK descriptor."""
+VIRTUAL_SIZE = 1 << 60
+"""A virtual disk: larger is taken for damage."""
+TABLE_PAGE_BYTES = 64 * KIB
+"""How much of a BAT, grain table or L2 table is read at once."""
+TABLE_CACHE_BYTES = 4 * MIB
+"""Table pages kept for one image."""
+GRAIN_BYTES = 64 * MIB
+"""A compressed grain or cluster, inflated."""
+LOG_BYTES = 256 * MIB
+"""VHDX log entries that are replayed (the specification allows a log of up to 4 GiB)."""
+LOGICAL_PARTITIONS = 256
+"""Links of an extended-partition chain."""
+GPT_ENTRIES = 4096
+"""Entries of a GPT."""
+SYMLINKS = 40
+"""Symbolic links followed for one guest path, as Linux does."""
+PATH_DEPTH = 128
+"""Components of one guest path."""
+DIRECTORY_ENTRIES = 1_000_000
+"""Names in one guest directory."""
+GUEST_FILE_BYTES = 16 * MIB
+"""A guest's configuration file."""
+SYSTEMS = 16
+"""Installed systems of one machine."""
+REGISTRY_DEPTH = 512
+"""Keys below each other in a hive."""
+REGISTRY_VALUE_BYTES = 16 * MIB
+"""Data of one registry value."""

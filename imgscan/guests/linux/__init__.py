@@ -1,0 +1,1 @@
+"""Questions asked of an installed Linux; one file per question."""

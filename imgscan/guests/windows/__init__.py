@@ -1,0 +1,1 @@
+"""Questions asked of an installed Windows; one file per question."""

@@ -1,0 +1,4 @@
+"""Frozen values without I/O: the vocabulary that readers write and rules read.
+
+Read `fact` first, then `machine`.
+"""

@@ -1,0 +1,78 @@
+"""An installed operating system."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from imgscan.model.evidence import Evidence
+from imgscan.model.fact import NOT_COLLECTED, Fact, unread
+
+
+class Mount(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the guest's mount table.
+
+    `source` is the text of the first field, `volume` the volume it resolves to over all disks, None when there is no
+    such volume. `point` is `/`, `/boot`, ... or `none` for swap.
+    """
+
+    source: str
+    point: str
+    type: str
+    options: str = ""
+    volume: str | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a boot configuration says that something lies: `role` is `root` (root=) or `boot` (GRUB's search)."""
+
+    role: Literal["root", "boot"]
+    source: str
+    volume: str | None
+    evidence: tuple[Evidence, ...] = ()
+
+
+MenuEntryKind = Literal["own", "other-system", "chainload", "recovery", "tool", "unknown"]
+
+
+class MenuEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of a boot menu (GRUB, BCD, boot.ini).
+
+    `kind`: `own` starts this system, `other-system` names another one, `chainload` hands over to another boot sector or
+    loader, `recovery` (WinRE, recovery partitions, rescue kernels of the same system), `tool` (memory test, firmware
+    set-up), `unknown` when it cannot be told.
+    """
+
+    title: str
+    kind: MenuEntryKind
+    target: str | None = None
+    default: bool = False
+    evidence: tuple[Evidence, ...] = ()
+
+
+class System(msgspec.Struct, frozen=True, kw_only=True):
+    """One installed system; `root` is the volume that holds `/` or the Windows folder.
+
+    `id` is the os-release ID (`debian`, `rhel`, `sles`, `ol`, ...) or `windows`; `version` the release (`12`, `5.11`,
+    `10.0.14393`); `architecture` is `x86_64`, `x86`, `aarch64`, ...; `bootloader` as in `BootCode.what` for BIOS
+    loaders, or the EFI loader's `what`. Facts that only one family has are None on the other.
+    """
+
+    family: Literal["linux", "windows", "other"]
+    root: str
+    id: Fact[str | None]
+    version: Fact[str | None]
+    product: Fact[str | None]
+    architecture: Fact[str | None] = unread("not-collected", NOT_COLLECTED)
+    hostname: Fact[str | None] = unread("not-collected", NOT_COLLECTED)
+    bootloader: Fact[str | None] = unread("not-collected", NOT_COLLECTED)
+    kernel: Fact[str | None] | None = None
+    edition: Fact[str | None] | None = None
+    installation_type: Fact[str | None] | None = None
+    build: Fact[str | None] | None = None
+    directory: str | None = None
+    mounts: Fact[tuple[Mount, ...]] = unread("not-collected", NOT_COLLECTED)
+    references: Fact[tuple[Reference, ...]] = unread("not-collected", NOT_COLLECTED)
+    menu: Fact[tuple[MenuEntry, ...]] = unread("not-collected", NOT_COLLECTED)

@@ -1,0 +1,43 @@
+"""A volume: anything that can hold a filesystem."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from imgscan.model.fact import Fact
+
+VolumeKind = Literal[
+    "disk", "partition", "logical-volume", "thin-pool", "snapshot", "raid-array", "encrypted", "spanned"
+]
+
+
+class Free(msgspec.Struct, frozen=True):
+    """Free space: `bytes` as root sees them, `available` without the reserve, `inodes` None where there are none."""
+
+    bytes: int
+    available: int
+    inodes: int | None
+
+
+class Volume(msgspec.Struct, frozen=True, kw_only=True):
+    """One volume.
+
+    `name` is `disk0` (whole disk), `disk0/p2`, `vg0/root`, ...; `on` names what lies directly below it; `size` is in
+    bytes. `content` is the type name that libblkid uses, None when looked and nothing is there; `signature` is the
+    same as a fact, with where the magic stands, or why it could not be looked for. `readable` is known True when
+    imgscan reads its files, unread with the reason when not, and None when there is no filesystem to read.
+    `label`, `uuid` and `free` are None where the content has no such thing.
+    """
+
+    name: str
+    kind: VolumeKind
+    on: tuple[str, ...]
+    size: int
+    content: str | None
+    signature: Fact[str | None]
+    label: Fact[str | None] | None = None
+    uuid: Fact[str | None] | None = None
+    free: Fact[Free] | None = None
+    readable: Fact[bool] | None = None

@@ -1,0 +1,41 @@
+"""Foreign tools and optional data for tests: skipped when missing on a developer's machine, an error in CI."""
+
+from __future__ import annotations
+
+import lzma
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FIXTURES = ROOT / "tests" / "fixtures"
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+
+def require_tool(name: str) -> str:
+    """Return the path of a foreign tool; skip the test without it, and fail in CI, where the scripts install it."""
+    found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if found is None:
+        message = f"{name} is not installed; scripts/install_tools installs what the tests use"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return found
+
+
+def requires_tool(*names: str) -> pytest.MarkDecorator:
+    """Mark a test that needs foreign tools."""
+    missing = [n for n in names if shutil.which(n, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is None]
+    in_ci = os.environ.get("CI") == "true"
+    return pytest.mark.skipif(bool(missing) and not in_ci, reason=f"needs {', '.join(missing)}: scripts/install_tools")
+
+
+def shared_data(name: str) -> bytes:
+    """Return a decompressed file of the optional data folder beside the checkout; skip without it."""
+    path = SHARED_DATA / name
+    if not path.is_file():
+        pytest.skip(f"optional data {name} is not here")
+    data = path.read_bytes()
+    return lzma.decompress(data) if path.suffix == ".xz" else data
