@@ -1,0 +1,78 @@
+"""raw: the file is the disk.
+
+There is no magic: a file is raw when its content begins like a disk, with a boot signature, a partition table or a
+known filesystem. The format has no place for a state, a key or a parent: those facts are known to be absent.
+"""
+
+from __future__ import annotations
+
+from imgscan.containers.container import OpenContext, OpenedImage, References
+from imgscan.devices.file import FileDevice
+from imgscan.errors import TruncatedRead
+from imgscan.model.disk import ImageFacts, ImageFile, Problem
+from imgscan.model.evidence import AtOffset
+from imgscan.model.fact import known
+from imgscan.model.text import shown
+
+NAME = "raw"
+
+
+class RawDisk:
+    """A file's bytes as a disk; `sector_size` is 4096 when its GPT says so."""
+
+    def __init__(self, file: FileDevice, sector_size: int) -> None:
+        self._file = file
+        self.name = file.name
+        self.size = file.size
+        self.sector_size = sector_size
+        self.read_at = file.read_at
+
+
+def probe(file: FileDevice) -> bool:
+    """Whether the content begins like a disk."""
+    head = file.read_at(0, min(file.size, 8192))
+    return (
+        head[510:512] == b"\x55\xaa"
+        or b"EFI PART" in (head[512:520], head[4096:4104])
+        or head[1080:1082] == b"\x53\xef"
+    )
+
+
+def refers_to(_file: FileDevice) -> References:
+    """Return no names: a raw disk has none."""
+    return References()
+
+
+def open_image(file: FileDevice, _context: OpenContext) -> OpenedImage:
+    """Return the file as a disk.
+
+    :raises TruncatedRead: the file is empty
+    """
+    if file.size == 0:
+        raise TruncatedRead("the file is empty; export or copy it again", where=file.name)
+    head = file.read_at(0, min(file.size, 8192))
+    sector_size = 4096 if head[4096:4104] == b"EFI PART" and head[512:520] != b"EFI PART" else 512
+    problems = []
+    if file.size % sector_size:
+        problems.append(
+            Problem(
+                "size-not-of-whole-sectors",
+                "note",
+                f"the file's {file.size} bytes are not a whole number of {sector_size}-byte sectors: "
+                "it may be cut short, or hold something after the disk",
+                (AtOffset(shown(file.name), file.size // sector_size * sector_size, file.size % sector_size),),
+            )
+        )
+    facts = ImageFacts(
+        format=NAME,
+        variant="raw",
+        virtual_size=file.size,
+        logical_sector_size=sector_size,
+        files=(ImageFile(shown(file.name), "image", file.size),),
+        problems=tuple(problems),
+        unclean=known(False),
+        encryption=known(None),
+        device_mapping=known(None),
+        delta=known(None),
+    )
+    return OpenedImage(RawDisk(file, sector_size), facts)
