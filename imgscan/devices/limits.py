@@ -29,10 +29,14 @@ GPT_ENTRIES = 4096
 """Entries of a GPT."""
 SYMLINKS = 40
 """Symbolic links followed for one guest path, as Linux does."""
+SYMLINK_BYTES = 64 * KIB
+"""Target of a symbolic link; ext stores up to one block, NTFS reparse data up to 16 KiB."""
 PATH_DEPTH = 128
 """Components of one guest path."""
 DIRECTORY_ENTRIES = 1_000_000
 """Names in one guest directory."""
+DIRECTORY_BYTES = 256 * MIB
+"""Content of one guest directory."""
 GUEST_FILE_BYTES = 16 * MIB
 """A guest's configuration file."""
 SYSTEMS = 16

@@ -1,0 +1,226 @@
+"""Files of ext2/3/4, NTFS, FAT and exFAT through The Sleuth Kit; the only importer of pytsk3.
+
+TSK finds nodes and reads their content. Directories of ext and NTFS are read by imgscan itself (`ext`, `ntfs_index`)
+from the content that TSK returns: TSK loads the metadata of every name that it lists, and keeps deleted ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import pytsk3
+
+from imgscan.devices.device import BlockDevice
+from imgscan.devices.filesystem import Entry, EntryKind
+from imgscan.devices.limits import DIRECTORY_ENTRIES, SYMLINK_BYTES
+from imgscan.errors import CorruptStructure, ImageError, LimitExceeded, UnsupportedFormat
+from imgscan.model.volume import Free
+
+_KINDS: Final[dict[int, EntryKind]] = {
+    int(pytsk3.TSK_FS_META_TYPE_REG): "file",
+    int(pytsk3.TSK_FS_META_TYPE_DIR): "directory",
+    int(pytsk3.TSK_FS_META_TYPE_LNK): "symlink",
+    int(pytsk3.TSK_FS_META_TYPE_CHR): "device",
+    int(pytsk3.TSK_FS_META_TYPE_BLK): "device",
+    int(pytsk3.TSK_FS_META_TYPE_FIFO): "fifo",
+    int(pytsk3.TSK_FS_META_TYPE_SOCK): "socket",
+}
+_ALLOCATED: Final = int(pytsk3.TSK_FS_NAME_FLAG_ALLOC)
+_VIRTUAL: Final = (int(pytsk3.TSK_FS_META_TYPE_VIRT), int(pytsk3.TSK_FS_META_TYPE_VIRT_DIR))
+_NODES_KEPT: Final = 512
+
+
+class _Image(pytsk3.Img_Info):  # type: ignore[misc] # pytsk3 has no types
+    """A device as TSK reads it. An `ImageError` cannot pass through TSK: it is kept in `error`."""
+
+    def __init__(self, device: BlockDevice) -> None:
+        self.device = device
+        self.error: ImageError | None = None
+        super().__init__(url="", type=pytsk3.TSK_IMG_TYPE_EXTERNAL)
+
+    def get_size(self) -> int:
+        """Return the size in bytes; called by TSK."""
+        return self.device.size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return the bytes that TSK asks for, as far as the device goes; called by TSK."""
+        try:
+            return self.device.read_at(offset, max(0, min(length, self.device.size - offset)))
+        except ImageError as error:
+            self.error = error
+            raise
+
+    def close(self) -> None:
+        """Nothing to close: the device belongs to the caller."""
+
+
+class TskFileSystem:
+    """What all filesystems that TSK reads have in common; directories as TSK lists them (FAT, exFAT)."""
+
+    case_sensitive = False
+
+    def __init__(self, device: BlockDevice, volume: str, content: str, tsk_type: int) -> None:
+        """Open it.
+
+        :raises ImageError: the volume cannot be read, or what it holds is damaged
+        """
+        self.volume = volume
+        self.type = content
+        self._device = device
+        self._image = _Image(device)
+        self._files: OrderedDict[int, Any] = OrderedDict()
+        with self._translated(f"the {content} filesystem cannot be opened"):
+            self._tsk = pytsk3.FS_Info(self._image, 0, tsk_type)
+            self.root = int(self._tsk.info.root_inum)
+
+    def stat(self, node: int) -> Entry:
+        """Return what is known of a node."""
+        return self._entry(node, "")
+
+    def lookup(self, directory: int, name: str) -> Entry | None:
+        """Return the entry `name` of a directory, compared without case."""
+        wanted = name.casefold()
+        for node, found in self._names(directory):
+            if found.casefold() == wanted:
+                return self._entry(node, found)
+        return None
+
+    def list(self, directory: int) -> Iterator[Entry]:
+        """Yield the entries of a directory; one whose node is damaged comes as `other`, with size 0."""
+        for node, name in self._names(directory):
+            try:
+                entry = self._entry(node, name)
+            except CorruptStructure:
+                entry = Entry(node, name, "other", 0, links=0)
+            yield entry
+
+    def read(self, node: int, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes of a file, fewer only at its end; holes are zeros."""
+        file = self._file(node)
+        length = min(length, int(file.info.meta.size) - offset)
+        return self._content(node, offset, length) if length > 0 and offset >= 0 else b""
+
+    def readlink(self, node: int) -> str:
+        """Return a symbolic link's target, as stored."""
+        meta = self._file(node).info.meta
+        size = int(meta.size)
+        if size > SYMLINK_BYTES:
+            raise LimitExceeded(f"the target of symbolic link {node} is {size} bytes long", where=self.volume)
+        target = self._content(node, 0, size) if meta.link is None else bytes(meta.link)  # None: not in the inode
+        return target.decode("utf-8", "surrogateescape")
+
+    def free(self) -> Free:
+        """Return the free space."""
+        raise UnsupportedFormat(f"the free space of {self.type} is not read by this version", where=self.volume)
+
+    def _entry(self, node: int, name: str) -> Entry:
+        meta = self._file(node).info.meta
+        return Entry(
+            node,
+            name,
+            _KINDS.get(int(meta.type), "other"),
+            int(meta.size),
+            int(meta.mode) & 0o7777,
+            int(meta.mtime) + int(meta.mtime_nano) / 1e9,
+            int(meta.uid),
+            int(meta.gid),
+            int(meta.nlink),
+        )
+
+    def _names(self, directory: int) -> Iterator[tuple[int, str]]:
+        """Yield node and name of every entry that exists, without `.` and `..`."""
+        with self._translated(f"directory {directory} cannot be read"):
+            entries = self._tsk.open_dir(inode=directory)
+        if entries.size > DIRECTORY_ENTRIES:
+            raise LimitExceeded(f"directory {directory} has {entries.size} entries", where=self.volume)
+        with self._translated(f"directory {directory} cannot be read"):
+            found = [
+                (int(entry.info.name.meta_addr), entry.info.name.name.decode("utf-8", "surrogateescape"))
+                for entry in entries
+                if int(entry.info.name.flags) & _ALLOCATED and self._is_real(entry)
+            ]
+        yield from ((node, name) for node, name in found if name not in {".", ".."})
+
+    def _is_real(self, entry: Any) -> bool:
+        """Whether TSK read the name from the volume, and did not make it up ($OrphanFiles, $MBR, $FAT1)."""
+        meta = entry.info.meta
+        if meta is not None and int(meta.type) in _VIRTUAL:
+            return False
+        return int(entry.info.name.meta_addr) < int(self._tsk.info.last_inum) - 3 or meta is not None
+
+    def _file(self, node: int) -> Any:
+        """Return TSK's object of a node; the last ones are kept."""
+        file = self._files.get(node)
+        if file is None:
+            with self._translated(f"node {node} cannot be read"):
+                file = self._tsk.open_meta(inode=node)
+            if file.info.meta is None:
+                raise CorruptStructure(f"node {node} cannot be read", where=self.volume)
+            self._files[node] = file
+            if len(self._files) > _NODES_KEPT:
+                self._files.popitem(last=False)
+        else:
+            self._files.move_to_end(node)
+        return file
+
+    def _content(self, node: int, offset: int, length: int, *attribute: int) -> bytes:
+        """Return exactly `length` bytes of a node's content, or of its NTFS attribute of a type and id."""
+        file = self._file(node)
+        if length == 0:
+            return b""
+        with self._translated(f"the content of node {node} cannot be read at offset {offset}"):
+            data = bytes(file.read_random(offset, length, *attribute))
+        if len(data) != length:
+            raise CorruptStructure(
+                f"the content of node {node} ends after {offset + len(data)} bytes, though its size is larger",
+                where=self.volume,
+            )
+        return data
+
+    @contextmanager
+    def _translated(self, what: str) -> Iterator[None]:
+        """Turn TSK's errors into `CorruptStructure`, and the device's own error back into itself."""
+        self._image.error = None
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError, TypeError, KeyError, OverflowError) as error:
+            if self._image.error is not None:
+                raise self._image.error from None
+            raise CorruptStructure(f"{what}: {_reason(error)}", where=self.volume) from error
+        if self._image.error is not None:  # TSK went on without the data
+            raise self._image.error
+
+
+def _reason(error: Exception) -> str:
+    """Return TSK's own words without the names of its functions."""
+    text = re.sub(r"^\w+: \([\w.]+:\d+\) ", "", str(error))
+    return re.sub(r"\b[a-z0-9]+(_[a-z0-9]+)+: ", "", text)
+
+
+class ExtFileSystem(TskFileSystem):
+    """Ext2, ext3, ext4."""
+
+    case_sensitive = True
+
+
+_OPENERS: Final[dict[str, tuple[type[TskFileSystem], int]]] = {
+    "ext2": (ExtFileSystem, int(pytsk3.TSK_FS_TYPE_EXT_DETECT)),
+    "ext3": (ExtFileSystem, int(pytsk3.TSK_FS_TYPE_EXT_DETECT)),
+    "ext4": (ExtFileSystem, int(pytsk3.TSK_FS_TYPE_EXT_DETECT)),
+    "ntfs": (TskFileSystem, int(pytsk3.TSK_FS_TYPE_NTFS_DETECT)),
+    "vfat": (TskFileSystem, int(pytsk3.TSK_FS_TYPE_FAT_DETECT)),
+    "exfat": (TskFileSystem, int(pytsk3.TSK_FS_TYPE_EXFAT)),
+}
+
+
+def open_tsk(device: BlockDevice, volume: str, content: str) -> TskFileSystem:
+    """Open ext2, ext3, ext4, ntfs, vfat or exfat (libblkid's names).
+
+    :raises ImageError: the volume cannot be read, or what it holds is damaged
+    """
+    opener, tsk_type = _OPENERS[content]
+    return opener(device, volume, content, tsk_type)
