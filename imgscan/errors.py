@@ -130,6 +130,10 @@ class ChangedWhileReading(ImageError):
     why = "changed"
 
 
+ERRORS: dict[str, type[ImageError]] = {kind.why: kind for kind in ImageError.__subclasses__()}
+"""The error that stands for each reason."""
+
+
 class UnreadFact(Exception):
     """A rule asked for a fact that was not read; the judge turns it into `unknown`.
 

@@ -42,7 +42,8 @@ class OpenContext:
     """What a reader may use besides the file itself.
 
     `host` opens the files that the image names, under the policy. `above` are the identities of the images that this
-    one is a parent of, for cycles and depth. `open_any` opens a file of any format (qcow2 backing files), or of the named one.
+    one is a parent of, for cycles and depth. `open_any` opens a file of any format, or of the
+    named one (qcow2 backing files).
     """
 
     host: HostFiles

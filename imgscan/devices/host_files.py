@@ -1,8 +1,8 @@
 """The host-file policy: the only place where a name from an image, or from the user, becomes an open file.
 
-A path that the user typed may be a link or a block device. A name that an image gives is looked up as a bare name in the
-image's own folder (extents), or by its last component there and in the folders the user allowed (parents); only regular
-files are opened, read-only, without following links.
+A path that the user typed may be a link or a block device. A name that an image gives is looked up as a bare name in
+the image's own folder (extents), or by its last component there and in the folders the user allowed (parents); only
+regular files are opened, read-only, without following links.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from typing import Protocol
 
 from imgscan.devices.counters import IoCounter
 from imgscan.devices.file import FileDevice, FileIdentity
-from imgscan.errors import AccessRefused, ImageError, MissingPart, ReadFailed
+from imgscan.errors import AccessRefused, ImageError, MissingPart, ReadFailed, UsageError
 from imgscan.model.text import shown
 
 
 class HostFiles(Protocol):
-    """The files that one image may refer to. A worker without file access asks its supervisor behind the same protocol."""
+    """The files that one image may refer to.
+
+    A worker without file access asks its supervisor behind the same protocol.
+    """
 
     def extent(self, name: str) -> FileDevice:
         """Open a file of the image's own folder by its bare name.
@@ -106,6 +109,10 @@ class LocalHostFiles:
         self._opened.append(device)
         return device
 
+    def identities(self) -> frozenset[FileIdentity]:
+        """Return which files were opened through this object, the given one included."""
+        return frozenset(device.identity for device in self._opened)
+
     def close(self) -> None:
         """Close every file that was opened through this object."""
         while self._opened:
@@ -117,8 +124,8 @@ def open_given(path: Path, search: tuple[Path, ...], counter: IoCounter) -> tupl
 
     The own folder is that of the file itself, after links.
 
-    :raises MissingPart: there is no such file
-    :raises AccessRefused: it is a folder, or neither file nor block device, or may not be read
+    :raises UsageError: there is no such file, or it is a folder or another thing that is no image
+    :raises AccessRefused: it may not be read
     """
     where = str(path)
     try:
@@ -126,10 +133,10 @@ def open_given(path: Path, search: tuple[Path, ...], counter: IoCounter) -> tupl
         info = real.stat()
         if not (stat.S_ISREG(info.st_mode) or stat.S_ISBLK(info.st_mode)):
             what = "a folder" if stat.S_ISDIR(info.st_mode) else "neither a file nor a block device"
-            raise AccessRefused(f"it is {what}; give the disk image's path", where=where)
+            raise UsageError(f"it is {what}; give the disk image's path", where=where)
         descriptor = os.open(real, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError as error:
-        raise MissingPart("there is no such file; check the path", where=where) from error
+        raise UsageError("there is no such file; check the path", where=where) from error
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a loop of links
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise AccessRefused(f"it cannot be opened: {reason}", where=where) from error

@@ -1,4 +1,6 @@
-"""How far imgscan follows what an image claims. Every number from an image that sizes a read or a loop meets one of these.
+"""How far imgscan follows what an image claims.
+
+Every number from an image that sizes a read or a loop meets one of these.
 
 Sizes in bytes. The container limits follow what QEMU accepts, which every known producer stays within.
 """
@@ -45,3 +47,11 @@ REGISTRY_DEPTH = 512
 """Keys below each other in a hive."""
 REGISTRY_VALUE_BYTES = 16 * MIB
 """Data of one registry value."""
+REGISTRY_SUBKEYS = 1_000_000
+"""Keys directly below one key."""
+REGISTRY_VALUES = 100_000
+"""Values of one key."""
+REGISTRY_CELLS = 4_000_000
+"""Cells read from one hive: a SOFTWARE hive has a few hundred thousand keys, and a hostile one loops."""
+REGISTRY_CACHE_PAGES = 256
+"""Pages of 4 KiB kept of one hive."""

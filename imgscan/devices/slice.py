@@ -6,7 +6,7 @@ from imgscan.devices.device import BlockDevice, check_range
 
 
 class SliceDevice:
-    """Bytes ``[start, start + size)`` of `below`. The part beyond the end of `below` raises `TruncatedRead` when read."""
+    """Bytes ``[start, start + size)`` of `below`; the part beyond its end raises `TruncatedRead` when read."""
 
     def __init__(self, below: BlockDevice, start: int, size: int, name: str) -> None:
         self._below = below

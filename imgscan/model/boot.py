@@ -36,8 +36,8 @@ class BootCode(msgspec.Struct, frozen=True, kw_only=True):
 class Loader(msgspec.Struct, frozen=True, kw_only=True):
     r"""An EFI executable on an EFI system partition.
 
-    `machine` is the PE machine type (`x86_64`, `x86`, `aarch64`, `arm`, or `0x....`), None when it is no PE file; `what` is
-    `shim`, `grub2`, `windows-boot-manager`, `systemd-boot`, `unified-kernel-image`, `fallback`, `memtest`,
+    `machine` is the PE machine type (`x86_64`, `x86`, `aarch64`, `arm`, or `0x....`), None when it is no PE file;
+    `what` is     `shim`, `grub2`, `windows-boot-manager`, `systemd-boot`, `unified-kernel-image`, `fallback`, `memtest`,
     `mok-manager`, `refind`, `unknown`, ...; `fallback` is whether firmware starts it without a boot entry
     (\\EFI\\BOOT\\BOOTX64.EFI and its like).
     """
@@ -50,7 +50,9 @@ class Loader(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Boot(msgspec.Struct, frozen=True, kw_only=True):
-    """`disk` lists the candidates for the boot disk: one when it is certain, none when nothing boots, several when
+    """What boots, and with what.
+
+    `disk` lists the candidates for the boot disk: one when it is certain, none when nothing boots, several when
     the files do not say which. `code` and `loaders` hold what was found where it could be read.
     """
 

@@ -23,7 +23,10 @@ class Requirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A rule as one profile uses it. `family` limits a system rule to `linux` or `windows`; `params` is typed by the rule."""
+    """A rule as one profile uses it.
+
+    `family` limits a system rule to `linux` or `windows`; `params` is typed by the rule.
+    """
 
     rule: Rule
     severity: Severity

@@ -1,4 +1,7 @@
-"""The report: facts, and what each profile makes of them. Its JSON is a published contract (`imgscan schema report`)."""
+"""The report: facts, and what each profile makes of them.
+
+Its JSON is a published contract (`imgscan schema report`).
+"""
 
 from __future__ import annotations
 

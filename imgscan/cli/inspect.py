@@ -1,0 +1,49 @@
+"""`imgscan inspect`: the facts of one machine, without judging them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from imgscan import scan
+from imgscan.cli.main import OK, UNDECIDED
+from imgscan.cli.options import image_options, output_options, paths_argument, scan_options
+from imgscan.cli.output import check_output, text_style, write_result
+from imgscan.model.machine import FactsFile
+from imgscan.reports import FORMATS
+from imgscan.tool import this_tool
+
+
+@click.command("inspect")
+@paths_argument
+@click.option(
+    "--format", "format_", type=click.Choice(FORMATS), default="text", show_default=True, help="How to print the facts."
+)
+@output_options
+@image_options
+def command(
+    paths: tuple[Path, ...],
+    format_: str,
+    output: Path | None,
+    force: bool,
+    input_format: str | None,
+    search_dirs: tuple[Path, ...],
+) -> int:
+    """Read the facts of one machine and print them; JSON can be judged later, without the image.
+
+    Exit status: 0 when every disk could be opened, else 3.
+    """
+    check_output(output, force=force)
+    with scan.open_machine(paths, scan_options(input_format, search_dirs)) as machine:
+        facts = FactsFile(tool=this_tool(), machine=machine.facts)
+        if format_ == "json":
+            from imgscan.reports import json
+
+            text = json.render(facts)
+        else:
+            from imgscan.reports import text as text_report
+
+            text = text_report.render(facts, text_style(output, verbose=False))
+        write_result(text, output, force=force, images=machine.images, names=machine.referred_paths)
+    return OK if all(disk.partitioning.is_known for disk in machine.facts.disks) else UNDECIDED

@@ -1,0 +1,120 @@
+"""The `imgscan` command: finds the subcommand, and turns every error into one line and an exit status.
+
+Exit status: 0 ready or done, 1 not ready, 2 usage error or a given path that does not exist, 3 undecided or something
+asked for could not be read, 70 internal error, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from imgscan.errors import ImageError, ImgscanError, ProfileError, UsageError
+from imgscan.model.text import shown
+from imgscan.version import VERSION
+
+COMMANDS = {
+    "scan": "imgscan.cli.scan",
+    "inspect": "imgscan.cli.inspect",
+    "judge": "imgscan.cli.judge",
+    "ls": "imgscan.cli.ls",
+    "cat": "imgscan.cli.cat",
+    "stat": "imgscan.cli.stat",
+    "raw": "imgscan.cli.raw",
+    "rules": "imgscan.cli.rules",
+    "explain": "imgscan.cli.explain",
+    "profiles": "imgscan.cli.profiles",
+    "schema": "imgscan.cli.schema",
+}
+"""Each command and the module that holds it as `command`; loaded when it runs, so that starting stays quick."""
+
+OK, NOT_READY, USAGE, UNDECIDED, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 70, 130
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module that holds the command."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
+        return command
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    no_args_is_help=False,
+)
+@click.version_option(VERSION, prog_name="imgscan", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Say, without booting it, whether an exported virtual machine will import and boot on the target."""
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status; errors are printed here and nowhere else."""
+    try:
+        result = cli.main(args=arguments, prog_name="imgscan", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted", INTERRUPTED)
+    except click.UsageError as error:
+        hint = f" (see: {error.ctx.command_path} --help)" if error.ctx is not None else ""
+        return _fail(" ".join(error.format_message().split()) + hint, USAGE)
+    except click.ClickException as error:
+        return _fail(error.format_message(), USAGE)
+    except (UsageError, ProfileError) as error:
+        return _fail(str(error), USAGE)
+    except ImageError as error:
+        return _fail(f"{error} ({error.why})", UNDECIDED)
+    except ImgscanError as error:
+        return _fail(str(error), UNDECIDED)
+    except BrokenPipeError:
+        _silence_stdout()
+        return OK
+    except OSError as error:
+        return _fail(f"the output cannot be written: {error.strerror or error}", UNDECIDED)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a bug is one line and status 70, no traceback
+        return _fail(f"internal error, please report it: {type(error).__name__}: {error}", INTERNAL)
+    return result if isinstance(result, int) else OK
+
+
+def main() -> NoReturn:
+    """Run as a program."""
+    status = run()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence_stdout()
+    except OSError as error:
+        _silence_stdout()
+        status = _fail(f"the output cannot be written: {error.strerror or error}", UNDECIDED)
+    sys.exit(status)
+
+
+def _fail(message: str, status: int) -> int:
+    try:
+        sys.stderr.write(f"imgscan: {shown(message)}\n")
+    except OSError:
+        return status
+    return status
+
+
+def _silence_stdout() -> None:
+    """Point standard output nowhere, so that flushing at exit cannot fail again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -1,0 +1,87 @@
+"""Where a command's result goes: standard output, or a file that is never an image and never half-written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from imgscan.devices.file import FileIdentity
+from imgscan.errors import UsageError
+from imgscan.reports.text import Style
+
+
+def check_output(output: Path | None, *, force: bool) -> None:
+    """Refuse early, before a long scan, what `write_result` would refuse."""
+    if output is None:
+        return
+    if output.is_dir():
+        raise UsageError("it is a folder; name a file for the output", where=str(output))
+    if not output.parent.is_dir():
+        raise UsageError("its folder does not exist", where=str(output))
+    if output.exists() and not force:
+        raise UsageError("it exists already; --force replaces it", where=str(output))
+
+
+def write_result(
+    text: str, output: Path | None, *, force: bool, images: frozenset[FileIdentity], names: Iterable[Path] = ()
+) -> None:
+    """Print `text`, or write it to `output` through a temporary file that is renamed.
+
+    `images` are the files that were read; `names` are paths that an image refers to, whether or not they exist:
+    neither is ever replaced, not even with `force`.
+
+    :raises UsageError: `output` is one of those, exists without `force`, or cannot be written
+    """
+    if output is None:
+        sys.stdout.write(text)
+        return
+    check_output(output, force=force)
+    if output.exists():
+        info = output.stat()
+        if FileIdentity(info.st_dev, info.st_ino) in images or (output.is_block_device() or output.is_char_device()):
+            raise UsageError("it is an input of this scan; it is never overwritten", where=str(output))
+    if output.resolve() in {name.resolve() for name in names}:
+        raise UsageError("an image refers to a file of this name; it is never overwritten", where=str(output))
+    target = output.resolve()
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", dir=target.parent, prefix=".imgscan-", encoding="utf-8", delete=False
+        ) as file:
+            temporary = file.name
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        _keep_usual_mode(Path(temporary))
+        if force:
+            Path(temporary).replace(target)
+        else:
+            os.link(temporary, target)  # unlike a rename, this fails when the name was taken meanwhile
+            Path(temporary).unlink()
+    except FileExistsError as error:
+        raise UsageError("it exists already; --force replaces it", where=str(output)) from error
+    except OSError as error:
+        raise UsageError(f"it cannot be written: {error.strerror}", where=str(output)) from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def _keep_usual_mode(path: Path) -> None:
+    """Give a temporary file the mode that a plainly created one has (mkstemp makes it private)."""
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
+
+
+def text_style(output: Path | None, *, verbose: bool) -> Style:
+    """Return how to print for people: colour and the full width on a terminal, plain lines elsewhere."""
+    if output is not None or not sys.stdout.isatty():
+        return Style(verbose=verbose)
+    dumb = os.environ.get("TERM", "") in {"", "dumb"}
+    color = not dumb and not os.environ.get("NO_COLOR")
+    return Style(width=shutil.get_terminal_size().columns, terminal=not dumb, color=color, verbose=verbose)

@@ -1,0 +1,83 @@
+"""`imgscan scan`: read one machine, judge it, print the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from imgscan import profiles, scan
+from imgscan.cli.main import NOT_READY, OK, UNDECIDED
+from imgscan.cli.options import image_options, output_options, paths_argument, scan_options
+from imgscan.cli.output import check_output, text_style, write_result
+from imgscan.model.report import Report
+from imgscan.reports import FORMATS
+
+STATUS = {"ready": OK, "ready-with-warnings": OK, "undecided": UNDECIDED, "not-ready": NOT_READY}
+WORST_FIRST = (NOT_READY, UNDECIDED, OK)
+DEFAULT_PROFILE = "aws-sms"
+
+
+@click.command("scan")
+@paths_argument
+@click.option(
+    "--profile",
+    "profile_names",
+    multiple=True,
+    metavar="NAME|FILE",
+    help="The target; may be repeated. [default: aws-sms]",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    default="text",
+    show_default=True,
+    help="How to print the report.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Text: also list what passed or does not apply.")
+@output_options
+@image_options
+def command(
+    paths: tuple[Path, ...],
+    profile_names: tuple[str, ...],
+    format_: str,
+    verbose: bool,
+    output: Path | None,
+    force: bool,
+    input_format: str | None,
+    search_dirs: tuple[Path, ...],
+) -> int:
+    """Scan one machine: all PATHs together are its disks, in their order.
+
+    Exit status: 0 ready (with or without warnings), 1 not ready, 3 undecided.
+    """
+    check_output(output, force=force)
+    chosen = [profiles.load(name) for name in profile_names or (DEFAULT_PROFILE,)]
+    with scan.open_machine(paths, scan_options(input_format, search_dirs)) as machine:
+        report = scan.report_on([machine.facts], chosen)
+        write_result(
+            render(report, format_, output, verbose=verbose),
+            output,
+            force=force,
+            images=machine.images,
+            names=machine.referred_paths,
+        )
+    return exit_status(report)
+
+
+def render(report: Report, format_: str, output: Path | None, *, verbose: bool) -> str:
+    """Return the report in the format asked for; only that format's module is loaded."""
+    if format_ == "json":
+        from imgscan.reports import json
+
+        return json.render(report)
+    from imgscan.reports import text
+
+    return text.render(report, text_style(output, verbose=verbose))
+
+
+def exit_status(report: Report) -> int:
+    """Return the worst status over all machines and profiles."""
+    found = {STATUS[verdict.readiness] for machine in report.machines for verdict in machine.verdicts}
+    return next((status for status in WORST_FIRST if status in found), OK)
