@@ -65,3 +65,11 @@ class FileSystem(Protocol):
     def free(self) -> Free:
         """Return the free space."""
         ...
+
+    def free_cost(self) -> int:
+        """Return how many bytes `free` reads, about, so that a scan can leave a large bitmap alone."""
+        ...
+
+    def condition(self) -> str | None:
+        """Return how it was left: `clean`, or what is wrong in a few words; None where that is not known."""
+        ...

@@ -1,0 +1,148 @@
+"""Ext2/3/4 structures that TSK does not give as they are: directory blocks and the superblock's counters.
+
+Source: the Linux kernel's Documentation/filesystems/ext4 (directory.rst, super.rst, group_descr.rst).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from imgscan.devices.device import BlockDevice
+from imgscan.devices.limits import MIB
+from imgscan.errors import CorruptStructure
+from imgscan.model.volume import Free
+
+SUPERBLOCK_OFFSET: Final = 1024
+SUPERBLOCK_SIZE: Final = 1024
+DESCRIPTOR_BYTES: Final = 1 * MIB
+"""Group descriptors that are summed when the superblock's counters are not up to date (a 2 TiB filesystem's)."""
+
+_DIRENT: Final = struct.Struct("<IHBB")
+_INCOMPAT_RECOVER, _INCOMPAT_META_BG, _INCOMPAT_EXTENTS, _INCOMPAT_64BIT = 0x4, 0x10, 0x40, 0x80
+_RO_COMPAT_BIGALLOC: Final = 0x200
+_STATE_VALID, _STATE_ERROR = 1, 2
+
+
+def directory_block(block: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield inode and name of every entry in one directory block; names are bytes as stored.
+
+    The nodes of a hash tree and the checksum tail look like one entry without an inode.
+
+    :raises CorruptStructure: an entry's length contradicts the block's (no place is named: the caller knows it)
+    """
+    position = 0
+    while position + _DIRENT.size <= len(block):
+        inode, length, name_length, _ = _DIRENT.unpack_from(block, position)
+        if len(block) >= 65536:  # a length of 65536 does not fit the field: rec_len_from_disk in the kernel
+            length = len(block) if length in {0, 65535} else (length & 65532) | ((length & 3) << 16)
+        if length < 8 or length % 4 or position + length > len(block) or 8 + name_length > length:
+            raise CorruptStructure(f"the entry at byte {position} of a directory block has the length {length}")
+        if inode:
+            yield inode, block[position + 8 : position + 8 + name_length]
+        position += length
+
+
+class Superblock(NamedTuple):
+    """The superblock's fields that say how full the filesystem is and how it was left. Sizes in bytes."""
+
+    block_size: int
+    cluster_size: int
+    blocks: int
+    reserved_blocks: int
+    free_clusters: int
+    free_inodes: int
+    groups: int
+    descriptor_size: int
+    first_block: int
+    state: int
+    has_journal_to_replay: bool
+    has_extents: bool
+    has_scattered_descriptors: bool
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether it was unmounted properly, so that the counters are up to date."""
+        return bool(self.state & _STATE_VALID) and not self.has_journal_to_replay
+
+    @property
+    def condition(self) -> str:
+        """`clean`, `journal not replayed`, `errors` or `not cleanly unmounted`."""
+        if self.state & _STATE_ERROR:
+            return "errors"
+        if self.has_journal_to_replay:
+            return "journal not replayed"
+        return "clean" if self.state & _STATE_VALID else "not cleanly unmounted"
+
+
+def read_superblock(device: BlockDevice, volume: str) -> Superblock:
+    """Read the primary superblock.
+
+    :raises CorruptStructure: its sizes cannot be
+    """
+    raw = device.read_at(SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE)
+    _, blocks, reserved, free, free_inodes, first, log_block, log_cluster, per_group = struct.unpack_from("<9I", raw)
+    (state,) = struct.unpack_from("<H", raw, 58)
+    incompat, ro_compat = struct.unpack_from("<2I", raw, 96)
+    if log_block > 6 or log_cluster > 20 or not per_group:
+        raise CorruptStructure(
+            "the ext superblock's block size or group size cannot be", where=volume, offset=SUPERBLOCK_OFFSET
+        )
+    descriptor_size = 32
+    if incompat & _INCOMPAT_64BIT:
+        (descriptor_size,) = struct.unpack_from("<H", raw, 254)
+        blocks_high, reserved_high, free_high = struct.unpack_from("<3I", raw, 0x150)
+        blocks, reserved, free = blocks | blocks_high << 32, reserved | reserved_high << 32, free | free_high << 32
+    block_size = 1024 << log_block
+    return Superblock(
+        block_size=block_size,
+        cluster_size=1024 << log_cluster if ro_compat & _RO_COMPAT_BIGALLOC else block_size,
+        blocks=blocks,
+        reserved_blocks=reserved,
+        free_clusters=free,
+        free_inodes=free_inodes,
+        groups=max(0, -(-(blocks - first) // per_group)),
+        descriptor_size=max(32, descriptor_size),
+        first_block=first,
+        state=state,
+        has_journal_to_replay=bool(incompat & _INCOMPAT_RECOVER),
+        has_extents=bool(incompat & _INCOMPAT_EXTENTS),
+        has_scattered_descriptors=bool(incompat & _INCOMPAT_META_BG),
+    )
+
+
+def free_space(device: BlockDevice, volume: str) -> Free:
+    """Return the free space as df shows it for a mounted filesystem (`ext4_statfs` in the kernel).
+
+    The superblock's counters are exact after a clean unmount; else those of the groups are summed, as a mount does.
+    """
+    block = read_superblock(device, volume)
+    clusters, inodes = block.free_clusters, block.free_inodes
+    table = block.groups * block.descriptor_size
+    if not block.is_clean and not block.has_scattered_descriptors and table <= DESCRIPTOR_BYTES:
+        start = (block.first_block + 1) * block.block_size
+        clusters, inodes = _sum_groups(device.read_at(start, table), block.descriptor_size)
+    ratio = block.cluster_size // block.block_size
+    # The kernel keeps clusters back for metadata of delayed allocation (ext4_calculate_resv_clusters).
+    kept = min(block.blocks // ratio // 50, 4096) * ratio if block.has_extents else 0
+    free_blocks = clusters * ratio
+    available = max(0, free_blocks - block.reserved_blocks - kept)
+    if free_blocks > block.blocks:
+        raise CorruptStructure(
+            "the ext superblock counts more free blocks than there are", where=volume, offset=SUPERBLOCK_OFFSET
+        )
+    return Free(free_blocks * block.block_size, available * block.block_size, inodes)
+
+
+def _sum_groups(table: bytes, size: int) -> tuple[int, int]:
+    """Return free clusters and free inodes over all group descriptors."""
+    clusters = inodes = 0
+    for position in range(0, len(table), size):
+        low_clusters, low_inodes = struct.unpack_from("<2H", table, position + 12)
+        high_clusters = high_inodes = 0
+        if size >= 64:
+            high_clusters, high_inodes = struct.unpack_from("<2H", table, position + 0x2C)
+        clusters += low_clusters | high_clusters << 16
+        inodes += low_inodes | high_inodes << 16
+    return clusters, inodes

@@ -1,0 +1,133 @@
+"""Free space of FAT and exFAT.
+
+Source: Microsoft's FAT specification (fatgen103: BPB, FSInfo, FAT type determination) and exFAT specification 3.1, 7.1.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from imgscan.devices.device import BlockDevice
+from imgscan.devices.limits import MIB
+from imgscan.errors import CorruptStructure, LimitExceeded
+from imgscan.filesystems.bitmap import clear_bits
+from imgscan.model.volume import Free
+
+TABLE_BYTES: Final = 16 * MIB
+"""The largest table that is counted."""
+SMALL_TABLE: Final = 64 * 1024
+"""A table up to this is always counted, instead of believing FSInfo."""
+_CLEAN_32: Final = 0x0800_0000
+
+
+class FatGeometry(NamedTuple):
+    """Of a FAT volume; `bits` is 12, 16 or 32, sizes and offsets are in bytes, `info` is FSInfo's offset or 0."""
+
+    bits: int
+    clusters: int
+    cluster_size: int
+    table: int
+    table_size: int
+    info: int
+
+
+def read_geometry(device: BlockDevice, volume: str) -> FatGeometry:
+    """Read the BIOS parameter block.
+
+    :raises CorruptStructure: its sizes cannot be
+    """
+    raw = device.read_at(0, 512)
+    sector, per_cluster, reserved, tables, root_entries, total, _, size = struct.unpack_from("<HBHBHHBH", raw, 11)
+    (total_32, size_32) = struct.unpack_from("<2I", raw, 32)
+    total, size = total or total_32, size or size_32
+    if sector not in {512, 1024, 2048, 4096} or not per_cluster or not reserved or not tables or not size:
+        raise CorruptStructure("the FAT boot sector's sizes cannot be", where=volume, offset=0)
+    data = total - reserved - tables * size - -(-root_entries * 32 // sector)
+    clusters = data // per_cluster
+    bits = 12 if clusters < 4085 else 16 if clusters < 65525 else 32
+    needed = (clusters + 2) * bits // 8
+    if clusters <= 0 or needed > size * sector:
+        raise CorruptStructure("the FAT boot sector's sizes contradict each other", where=volume, offset=0)
+    (info,) = struct.unpack_from("<H", raw, 48)
+    has_info = bits == 32 and 0 < info < reserved
+    return FatGeometry(bits, clusters, sector * per_cluster, reserved * sector, needed, info * sector * has_info)
+
+
+def fat_cost(device: BlockDevice, volume: str) -> int:
+    """Return how many bytes `free_fat` reads."""
+    geometry = read_geometry(device, volume)
+    return 2048 if _hint(device, geometry) is not None else geometry.table_size + 2048
+
+
+def free_fat(device: BlockDevice, volume: str) -> Free:
+    """Return the free space: FSInfo's count when the volume was left clean, else the free entries of the first FAT.
+
+    :raises LimitExceeded: the table is larger than `TABLE_BYTES`
+    """
+    geometry = read_geometry(device, volume)
+    clusters = _hint(device, geometry)
+    if clusters is None:
+        if geometry.table_size > TABLE_BYTES:
+            raise LimitExceeded(f"its FAT is {geometry.table_size} bytes large", where=volume)
+        table = device.read_at(geometry.table, geometry.table_size + -geometry.table_size % 4)
+        clusters = _count(table, geometry)
+    size = clusters * geometry.cluster_size
+    return Free(size, size, None)
+
+
+def _hint(device: BlockDevice, geometry: FatGeometry) -> int | None:
+    """Return FSInfo's count of free clusters, None when there is none to believe."""
+    if not geometry.info or geometry.table_size <= SMALL_TABLE:
+        return None
+    info = device.read_at(geometry.info, 512)
+    (second,) = struct.unpack_from("<I", device.read_at(geometry.table, 8), 4)
+    (free,) = struct.unpack_from("<I", info, 488)
+    plausible = info[:4] == b"RRaA" and info[484:488] == b"rrAa" and free <= geometry.clusters
+    return free if plausible and second & _CLEAN_32 else None
+
+
+def _count(table: bytes, geometry: FatGeometry) -> int:
+    """Count the free entries from cluster 2 on."""
+    end = geometry.clusters + 2
+    if geometry.bits == 12:
+        free = 0
+        for cluster in range(2, end):
+            pair = int.from_bytes(table[cluster * 3 // 2 : cluster * 3 // 2 + 2], "little")
+            free += not (pair >> 4 if cluster % 2 else pair & 0xFFF)
+        return free
+    entries = array("H" if geometry.bits == 16 else "I", table)
+    if geometry.bits == 16:
+        return entries[2:end].count(0)
+    return sum(not entry & 0x0FFF_FFFF for entry in entries[2:end])  # the upper four bits are reserved
+
+
+class ExfatGeometry(NamedTuple):
+    """Of an exFAT volume: clusters, and their size in bytes."""
+
+    clusters: int
+    cluster_size: int
+
+
+def read_exfat_geometry(device: BlockDevice, volume: str) -> ExfatGeometry:
+    """Read the main boot sector.
+
+    :raises CorruptStructure: its sizes cannot be
+    """
+    raw = device.read_at(0, 512)
+    (clusters,) = struct.unpack_from("<I", raw, 92)
+    sector_shift, cluster_shift = raw[108], raw[109]
+    if not 9 <= sector_shift <= 12 or sector_shift + cluster_shift > 25:
+        raise CorruptStructure("the exFAT boot sector's sizes cannot be", where=volume, offset=0)
+    return ExfatGeometry(clusters, 1 << (sector_shift + cluster_shift))
+
+
+def free_exfat(device: BlockDevice, volume: str, read_bitmap: Callable[[int, int], bytes]) -> Free:
+    """Return the free space: the clear bits of the allocation bitmap, which `read_bitmap(offset, length)` reads."""
+    geometry = read_exfat_geometry(device, volume)
+    if geometry.clusters // 8 > TABLE_BYTES:
+        raise LimitExceeded(f"its allocation bitmap is {geometry.clusters // 8} bytes large", where=volume)
+    size = clear_bits(geometry.clusters, read_bitmap) * geometry.cluster_size
+    return Free(size, size, None)
