@@ -23,6 +23,7 @@ import msgspec
 
 from imgscan.containers import raw, refused
 from imgscan.containers.container import OpenContext, OpenedImage, References
+from imgscan.containers.sidecars import sidecar_disks
 from imgscan.devices.file import FileDevice
 from imgscan.devices.host_files import HostFiles
 from imgscan.errors import ImageError, UnsupportedFormat, UsageError
@@ -30,6 +31,8 @@ from imgscan.model.disk import ImageFacts, ImageFile, Problem, ProblemKind
 from imgscan.model.evidence import AtOffset
 from imgscan.model.fact import unread_because
 from imgscan.model.text import shown
+
+__all__ = ["FORMATS", "Identification", "OpenedImage", "References", "identify", "open_image", "sidecar_disks"]
 
 
 class Reader(Protocol):

@@ -1,0 +1,143 @@
+"""The files beside the disks (OVF, VMX, Hyper-V, ...): recognised, and asked only for the names of the disks.
+
+They are not read yet; naming their disks is what a user needs to go on. The XML is searched, never parsed: no entity is
+expanded and nothing nests, so that the cost is bounded by the bytes read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from imgscan.devices.file import FileDevice
+from imgscan.devices.limits import DESCRIPTOR_BYTES
+from imgscan.model.text import shown
+
+
+class Sidecar(NamedTuple):
+    """What a sidecar is, and the disks it names: bare names, each once, in their order, fit to be shown."""
+
+    what: str
+    disks: tuple[str, ...]
+
+
+class _Kind(NamedTuple):
+    """`sign` must be found near the beginning; group 1 of `disk` is a disk's name."""
+
+    what: str
+    sign: re.Pattern[str]
+    disk: re.Pattern[str]
+
+
+_ATTRIBUTE = r"""\s{0,64}=\s{0,64}["']([^"'<>]{1,1024})["']"""
+_KINDS: tuple[_Kind, ...] = (
+    _Kind(
+        "an OVF descriptor",
+        re.compile(r"<(?:\w{1,32}:)?Envelope[\s>]"),
+        re.compile(rf"<(?:\w{{1,32}}:)?File\s[^<>]{{0,4096}}?\bhref{_ATTRIBUTE}"),
+    ),
+    _Kind(
+        "a VirtualBox machine file",
+        re.compile(r"<VirtualBox\s"),
+        re.compile(rf"<HardDisk\s[^<>]{{0,4096}}?\blocation{_ATTRIBUTE}"),
+    ),
+    _Kind(
+        "a libvirt machine file",
+        re.compile(r"<domain\s[^<>]{0,1024}?\btype\s{0,64}="),
+        re.compile(rf"<source\s[^<>]{{0,4096}}?\bfile{_ATTRIBUTE}"),
+    ),
+    _Kind(
+        "a Hyper-V machine file",
+        re.compile(r"<configuration>"),
+        re.compile(r"<pathname\s[^<>]{0,256}>([^<>]{1,1024})</pathname>"),
+    ),
+    _Kind(
+        "a VMX machine file",
+        re.compile(r'(?im)^[ \t]{0,64}(?:config\.version|virtualHW\.version)\s{0,64}=\s{0,64}"'),
+        re.compile(r'(?im)^[ \t]{0,64}\w{1,32}:\w{1,32}\.fileName\s{0,64}=\s{0,64}"([^"\r\n]{1,1024})"'),
+    ),
+    _Kind(
+        "a VMware snapshot list (.vmsd)",
+        re.compile(r"(?im)^[ \t]{0,64}snapshot\.(?:lastUID|numSnapshots|current)\s{0,64}="),
+        re.compile(r'(?im)^[ \t]{0,64}\w{1,32}\.\w{1,32}\.fileName\s{0,64}=\s{0,64}"([^"\r\n]{1,1024})"'),
+    ),
+    _Kind(
+        "an OVF manifest",
+        re.compile(r"(?m)\A(?:SHA1|SHA256|SHA512)\s?\([^()\r\n]{1,1024}\)\s{0,8}="),
+        re.compile(r"(?m)^(?:SHA1|SHA256|SHA512)\s?\(([^()\r\n]{1,1024})\)"),
+    ),
+)
+_DISK_NAME = re.compile(r"(?i)\.(?:vmdk|a?vhdx?|vhdpmem|vdi|qcow2?|img|raw|vmdk\.gz|hdd)\Z")
+_HYPERV_STORE_MAGIC = b"\x14\x20\x28\x01"
+"""The header of Hyper-V's binary configuration (.vmcx, .vmrs): 0x01282014."""
+_WINDOWS_DISK_END = re.compile(r"\.(?:avhdx|avhd|vhdx|vhdpmem|vhd)(?![\w.])", re.IGNORECASE)
+_NOT_IN_WINDOWS_NAME = re.compile(r"[\x00-\x1f<>|\"?*\\/:\ufffd]")
+_HEAD_BYTES = 4096
+_SIGN_WITHIN = 65536
+"""How far into a text its sign is looked for; comments and licences may stand in front."""
+
+
+def recognise(file: FileDevice) -> Sidecar | None:
+    """Return what a sidecar file names, None when it is none. Reads at most `DESCRIPTOR_BYTES`.
+
+    :raises ImageError: the file cannot be read
+    """
+    head = file.read_at(0, min(file.size, _HEAD_BYTES))
+    if head.startswith(_HYPERV_STORE_MAGIC):
+        data = file.read_at(0, min(file.size, DESCRIPTOR_BYTES))
+        names = (name for start in (0, 1) for name in _windows_disks(data[start:].decode("utf-16-le", "replace")))
+        return Sidecar("a Hyper-V machine file (.vmcx or .vmrs)", _disks(names))
+    encoding = _encoding(head)
+    if encoding is None:
+        return None
+    data = file.read_at(0, min(file.size, DESCRIPTOR_BYTES))
+    text = data.decode(encoding, "surrogateescape" if encoding == "utf-8" else "replace")
+    for kind in _KINDS:
+        if kind.sign.search(text, 0, _SIGN_WITHIN):
+            return Sidecar(kind.what, _disks(kind.disk.findall(text)))
+    return None
+
+
+def sidecar_disks(file: FileDevice) -> list[str] | None:
+    """Return the bare names of the disks that a sidecar names, None when the file is no sidecar.
+
+    :raises ImageError: the file cannot be read
+    """
+    sidecar = recognise(file)
+    return None if sidecar is None else list(sidecar.disks)
+
+
+def _encoding(head: bytes) -> str | None:
+    """Return the encoding of what may be text; text holds no NUL in its own encoding."""
+    for mark, encoding in ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
+        if head.startswith(mark):
+            return encoding
+    if head.startswith(b"<\0"):
+        return "utf-16-le"
+    if not head or b"\0" in head or not head.lstrip(b"\xef\xbb\xbf \t\r\n"):
+        return None
+    return "utf-8"
+
+
+def _windows_disks(text: str) -> Iterator[str]:
+    """Yield the bare file names of disks in what may be any data; a name is at most 255 characters."""
+    for match in _WINDOWS_DISK_END.finditer(text):
+        before = text[max(0, match.start() - 255) : match.start()]
+        start = max((found.end() for found in _NOT_IN_WINDOWS_NAME.finditer(before)), default=0)
+        yield before[start:] + match.group()
+
+
+def _disks(names: Iterable[str]) -> tuple[str, ...]:
+    disks: dict[str, None] = {}
+    for name in names:
+        bare = _unescaped(name).replace("\\", "/").rsplit("/", 1)[-1].strip()
+        if _DISK_NAME.search(bare):
+            disks[shown(bare)] = None
+    return tuple(disks)
+
+
+def _unescaped(text: str) -> str:
+    for escape, character in (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'"), ("&amp;", "&")):
+        text = text.replace(escape, character)
+    return text
