@@ -37,8 +37,8 @@ class Loader(msgspec.Struct, frozen=True, kw_only=True):
     r"""An EFI executable on an EFI system partition.
 
     `machine` is the PE machine type (`x86_64`, `x86`, `aarch64`, `arm`, or `0x....`), None when it is no PE file;
-    `what` is     `shim`, `grub2`, `windows-boot-manager`, `systemd-boot`, `unified-kernel-image`, `fallback`, `memtest`,
-    `mok-manager`, `refind`, `unknown`, ...; `fallback` is whether firmware starts it without a boot entry
+    `what` is `shim`, `grub2`, `windows-boot-manager`, `systemd-boot`, `unified-kernel-image`, `fallback`,
+    `memtest`, `mok-manager`, `refind`, `unknown`, ...; `fallback` is whether firmware starts it without a boot entry
     (\\EFI\\BOOT\\BOOTX64.EFI and its like).
     """
 
