@@ -155,6 +155,7 @@ class _Reader:
         if chosen is None:
             return None
         self._compare(primary, backup, chosen)
+        protective = self._protective(sector)
         partitions, evidence = self._partitions(chosen)
         self.problems += beyond_end(partitions, evidence, self.device)
         self.problems += overlaps(partitions, evidence)
@@ -163,7 +164,7 @@ class _Reader:
             partitions=tuple(partitions),
             problems=capped(self.problems),
             identifier=chosen.header.disk_guid,
-            protective=self._protective(sector),
+            protective=protective,
             boot_signature=sector[510:512] == b"\x55\xaa",
         )
 
