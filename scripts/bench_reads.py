@@ -1,8 +1,8 @@
 """Reads of each container format, imgscan against dissect.hypervisor; run it with scripts/bench.
 
 Makes a disk of 1 GiB with 192 MiB of data in places, in each format (qemu-img), then times random reads of 4 KiB
-(everywhere, and in written places only) and a sequential read, each in a process of its own, the two libraries in turn, five
-times each; prints the median of the ratios pair by pair.
+(everywhere, and in written places only) and a sequential read, each in a process of its own, the two libraries in
+turn, five times each; prints the median of the ratios pair by pair.
 """
 
 from __future__ import annotations

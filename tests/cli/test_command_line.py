@@ -1,0 +1,238 @@
+"""The command line's contract: exit statuses, one line for an error, outputs that never harm an image."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from imgscan.cli.main import COMMANDS, run
+from imgscan.reports.schema import SCHEMAS, json_schema
+
+MIB = 1 << 20
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def imgscan(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command in this process; return status, standard output and standard error."""
+
+    def go(*arguments: object) -> tuple[int, str, str]:
+        status = run([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return go
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """A raw disk of 4 MiB: an MBR without boot code, one empty partition of type 0x83 at 1 MiB."""
+    entry = struct.pack("<B3xB3xII", 0, 0x83, 2048, 4096)
+    path = tmp_path / "disk.raw"
+    path.write_bytes((bytes(446) + entry + bytes(48) + b"\x55\xaa").ljust(4 * MIB, b"\0"))
+    return path
+
+
+def one_line(text: str) -> bool:
+    return text.startswith("imgscan: ") and text.count("\n") == 1 and "Traceback" not in text
+
+
+def test_every_command_has_help(imgscan: Run) -> None:
+    for name in COMMANDS:
+        status, out, _ = imgscan(name, "--help")
+        assert status == 0, name
+        assert "Usage: imgscan" in out, name
+
+
+def test_version(imgscan: Run) -> None:
+    status, out, _ = imgscan("--version")
+    assert (status, out.split()[0]) == (0, "imgscan")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["scan"],
+        ["scan", "--format", "yaml", "x"],
+        ["scan", "/nonexistent/disk.vmdk"],
+        ["scan", "."],
+        ["scan", "--profile", "nonsense", "x"],
+        ["inspect", "/nonexistent/disk.vmdk"],
+        ["judge", "/nonexistent/facts.json"],
+        ["raw", "/nonexistent/disk.vmdk"],
+        ["cat", "/nonexistent/disk.vmdk", "/etc/fstab"],
+        ["ls", "only-one-argument"],
+        ["explain", "no-such-rule"],
+        ["schema", "nonsense"],
+    ],
+)
+def test_usage_errors_are_one_line_and_status_2(imgscan: Run, arguments: list[str]) -> None:
+    status, out, err = imgscan(*arguments)
+    assert (status, out) == (2, "")
+    assert one_line(err), err
+
+
+def test_the_same_file_twice_is_a_usage_error(imgscan: Run, disk: Path) -> None:
+    link = disk.with_name("other-name.raw")
+    link.symlink_to(disk)
+    status, _, err = imgscan("scan", disk, link)
+    assert status == 2
+    assert "same file" in err
+
+
+def test_a_disk_without_a_system_is_not_ready(imgscan: Run, disk: Path) -> None:
+    status, out, err = imgscan("scan", "--format", "json", disk)
+    assert (status, err) == (1, "")
+    report = json.loads(out)
+    jsonschema.validate(report, json_schema("report"))
+    verdict = report["machines"][0]["verdicts"][0]
+    assert verdict["readiness"] == "not-ready"
+    failed = {finding["rule"] for finding in verdict["findings"] if finding["outcome"] == "fail"}
+    assert "no-bootable-partition" in failed
+
+
+def test_the_report_is_deterministic_and_the_image_unchanged(imgscan: Run, disk: Path) -> None:
+    before = hashlib.sha256(disk.read_bytes()).hexdigest(), disk.stat().st_mtime_ns, sorted(disk.parent.iterdir())
+    first, second = imgscan("scan", "--format", "json", disk), imgscan("scan", "--format", "json", disk)
+    assert first == second
+    after = hashlib.sha256(disk.read_bytes()).hexdigest(), disk.stat().st_mtime_ns, sorted(disk.parent.iterdir())
+    assert before == after
+
+
+def test_inspect_then_judge_finds_what_scan_finds(imgscan: Run, disk: Path, tmp_path: Path) -> None:
+    facts = tmp_path / "facts.json"
+    assert imgscan("inspect", "--format", "json", "-o", facts, disk)[0] == 0
+    jsonschema.validate(json.loads(facts.read_text()), json_schema("facts"))
+    scanned = json.loads(imgscan("scan", "--format", "json", disk)[1])
+    status, out, _ = imgscan("judge", "--format", "json", facts)
+    assert status == 1
+    assert json.loads(out)["machines"][0]["verdicts"] == scanned["machines"][0]["verdicts"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[" * 100_000, b"\xff\xfe", b'{"schema": "imgscan.facts/9"}'])
+def test_judge_refuses_what_is_no_facts_file(imgscan: Run, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "facts.json"
+    path.write_bytes(content)
+    status, _, err = imgscan("judge", path)
+    assert status == 2
+    assert one_line(err), err
+
+
+def test_output_is_never_an_input(imgscan: Run, disk: Path) -> None:
+    before = disk.read_bytes()
+    assert imgscan("scan", "--force", "-o", disk, disk)[0] == 2
+    hard = disk.with_name("hard.raw")
+    hard.hardlink_to(disk)
+    assert imgscan("scan", "--force", "-o", hard, disk)[0] == 2
+    assert disk.read_bytes() == before
+
+
+def test_output_replaces_a_file_only_with_force(imgscan: Run, disk: Path, tmp_path: Path) -> None:
+    target = tmp_path / "report.txt"
+    target.write_text("precious")
+    status, _, err = imgscan("scan", "-o", target, disk)
+    assert status == 2
+    assert "--force" in err
+    assert target.read_text() == "precious"
+    assert imgscan("scan", "--force", "-o", target, disk)[0] == 1
+    assert "NOT READY" in target.read_text()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".imgscan")] == []
+
+
+def test_output_that_cannot_be_written_is_a_usage_error(imgscan: Run, disk: Path, tmp_path: Path) -> None:
+    for target in (tmp_path, tmp_path / "no" / "folder"):
+        status, _, err = imgscan("scan", "-o", target, disk)
+        assert status == 2
+        assert one_line(err)
+
+
+def test_text_for_a_pipe_has_no_escape_sequences(imgscan: Run, disk: Path) -> None:
+    _, out, _ = imgscan("scan", disk)
+    assert "\x1b" not in out
+    assert "NOT READY" in out
+    assert "[" in out  # the bar of the disk
+
+
+def program(*arguments: object) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([sys.executable, "-m", "imgscan", *map(str, arguments)], check=False, capture_output=True)
+
+
+def test_raw_gives_the_bytes(disk: Path) -> None:
+    data = disk.read_bytes()
+    assert program("raw", disk).stdout == data
+    assert program("raw", disk, "--offset", 400, "--length", 200).stdout == data[400:600]
+    assert program("raw", disk, "--volume", "disk0/p1").stdout == data[MIB : 3 * MIB]
+    beyond = program("raw", disk, "--offset", 5 * MIB)
+    assert (beyond.returncode, beyond.stdout) == (2, b"")
+    missing = program("raw", disk, "--volume", "disk0/p9")
+    assert missing.returncode == 2
+    assert b"disk0/p1" in missing.stderr
+
+
+def test_raw_stops_at_what_cannot_be_read_or_writes_zeros(tmp_path: Path) -> None:
+    descriptor = tmp_path / "d.vmdk"
+    (tmp_path / "a.bin").write_bytes(b"A" * 8192)
+    descriptor.write_text(
+        '# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\ncreateType="twoGbMaxExtentFlat"\n'
+        'RW 16 FLAT "a.bin" 0\nRW 16 FLAT "missing.bin" 0\n'
+    )
+    stopped = program("raw", descriptor)
+    assert stopped.returncode == 3
+    assert stopped.stdout == b"A" * 8192
+    assert b"missing.bin" in stopped.stderr
+    zeroed = program("raw", "--on-error", "zero", descriptor)
+    assert zeroed.returncode == 3
+    assert zeroed.stdout == b"A" * 8192 + bytes(8192)
+    assert b"8192 bytes could not be read" in zeroed.stderr
+
+
+def test_a_closed_pipe_is_quiet(disk: Path) -> None:
+    pipe_read, pipe_write = os.pipe()
+    os.close(pipe_read)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "imgscan", "scan", str(disk)], check=False, stdout=pipe_write, stderr=subprocess.PIPE
+        )
+    finally:
+        os.close(pipe_write)
+    assert done.stderr == b""
+
+
+def test_a_full_disk_is_one_line(disk: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "imgscan", "scan", str(disk)], check=False, stdout=full, stderr=subprocess.PIPE
+        )
+    assert done.returncode == 3
+    assert one_line(done.stderr.decode())
+
+
+def test_an_unreadable_file_is_status_3(disk: Path) -> None:
+    """As root every file is readable, so the refusal is provoked with a file that is not an image."""
+    text = disk.with_name("notes.txt")
+    text.write_text("just text\n" * 100)
+    done = program("scan", text)
+    assert done.returncode in {1, 3}
+    assert b"Traceback" not in done.stderr
+    raw = program("raw", text)
+    assert raw.returncode == 3
+    assert one_line(raw.stderr.decode())
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMAS))
+def test_schema_is_a_schema(imgscan: Run, name: str) -> None:
+    status, out, _ = imgscan("schema", name)
+    assert status == 0
+    jsonschema.Draft202012Validator.check_schema(json.loads(out))
