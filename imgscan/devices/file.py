@@ -32,6 +32,11 @@ class FileDevice:
         self.size = size
         self.identity = identity
 
+    @property
+    def modified(self) -> float:
+        """When the host file was last written, in Unix seconds."""
+        return os.fstat(self._descriptor).st_mtime
+
     def read_at(self, offset: int, length: int) -> bytes:
         """Return exactly `length` bytes.
 
