@@ -10,6 +10,9 @@ from imgscan.cli.main import COMMANDS, cli
 from imgscan.reports.schema import SCHEMAS, json_schema
 
 WIDTH = 100
+EXIT_STATUS = """Exit status: 0 ready (with or without warnings) or done; 1 not ready; 2 usage error or a given path that
+does not exist; 3 undecided, or something asked for could not be read; 70 internal error. For several verdicts the
+worst wins: 70, then 1, 3, 0."""
 
 
 def cli_page() -> str:
@@ -18,9 +21,7 @@ def cli_page() -> str:
     parts = [
         "# The command line",
         "Made from the commands by scripts/generate_docs.py.",
-        "Exit status: 0 ready (with or without warnings) or done; 1 not ready; 2 usage error or a given path that does not"
-        " exist; 3 undecided, or something asked for could not be read; 70 internal error. For several verdicts the worst"
-        " wins: 70, then 1, 3, 0.",
+        EXIT_STATUS,
     ]
     for name in COMMANDS:
         command = cli.get_command(context, name)
