@@ -25,7 +25,8 @@ class Requirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Use:
     """A rule as one profile uses it.
 
-    `family` limits a system rule to `linux` or `windows`; `params` is typed by the rule.
+    `family` limits a system rule to `linux` or `windows`; `params` is typed by the rule; `remedy` stands in for the
+    rule's own where the target has a better one.
     """
 
     rule: Rule
@@ -34,14 +35,16 @@ class Use:
     requirement: Requirement
     family: Literal["linux", "windows"] | None = None
     predicts: str | None = None
+    remedy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A loaded profile; `digest` is the SHA-256 of its file, in hexadecimal."""
+    """A loaded profile; `digest` is the SHA-256 of its file, in hexadecimal, `date` the day its sources were read."""
 
     name: str
     title: str
     version: str
     digest: str
     uses: tuple[Use, ...]
+    date: str = ""
