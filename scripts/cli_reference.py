@@ -10,9 +10,9 @@ from imgscan.cli.main import COMMANDS, cli
 from imgscan.reports.schema import SCHEMAS, json_schema
 
 WIDTH = 100
-EXIT_STATUS = """Exit status: 0 ready (with or without warnings) or done; 1 not ready; 2 usage error or a given path that
-does not exist; 3 undecided, or something asked for could not be read; 70 internal error. For several verdicts the
-worst wins: 70, then 1, 3, 0."""
+EXIT_STATUS = """Exit status: 0 ready (with or without warnings) or done; 1 not ready; 2 usage error or a given path
+that does not exist; 3 undecided, or something asked for could not be read; 70 internal error. For several verdicts
+the worst wins: 70, then 1, 3, 0."""
 
 
 def cli_page() -> str:

@@ -36,6 +36,8 @@ OUTCOME_ORDER = {"fail": 0, "unknown": 1, "manual": 2, "pass": 3, "not-applicabl
 MAX_EVIDENCE = 6
 """Pieces of evidence shown for one finding; the JSON report has them all."""
 MIN_WIDTH, PLAIN_WIDTH, MAX_WIDTH = 40, 100, 140
+FULL_TABLE_WIDTH = 90
+"""Narrower than this, the table of volumes leaves out labels and UUIDs (the JSON report has them)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def _print_machine(console: Console, machine: MachineFacts, style: Style) -> Non
     for verdict in verdicts:
         console.print(_headline(verdict))
     _section(console, "Disks", [_disk(disk, machine, style, console.width) for disk in machine.disks])
-    _section(console, "Volumes", [_volumes(machine)] if machine.volumes else [Text("none found")])
+    _section(console, "Volumes", [_volumes(machine, console.width)] if machine.volumes else [Text("none found")])
     _section(console, "Boot", list(_boot(machine.boot)))
     _section(
         console,
@@ -117,7 +119,9 @@ def _headline(verdict: Verdict) -> Text:
 
 
 def _disk(disk: Disk, machine: MachineFacts, style: Style, width: int) -> RenderableType:
-    kind = " ".join(word for word in (disk.format or "unrecognised", disk.variant) if word and word != disk.format)
+    kind = disk.format or "unrecognised"
+    if disk.variant and disk.variant != disk.format:
+        kind += f" ({disk.variant})"
     table = disk.partition_table
     scheme = f", {table.scheme.upper()} partition table" if table and table.scheme != "none" else ""
     scheme = ", no partition table" if table and table.scheme == "none" else scheme
@@ -173,10 +177,14 @@ def _bar(disk: Disk, machine: MachineFacts, style: Style, width: int) -> Text | 
     return bar
 
 
-def _volumes(machine: MachineFacts) -> Table:
+def _volumes(machine: MachineFacts, width: int) -> Table:
     table = Table(box=None, pad_edge=False, show_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for title in ("name", "holds", "size", "free", "label", "uuid"):
-        table.add_column(title, justify="right" if title in {"size", "free"} else "left", overflow="fold")
+    titles = ("name", "holds", "size", "free", "label", "uuid")[: 6 if width >= FULL_TABLE_WIDTH else 4]
+    for title in titles:
+        fixed = title in {"name", "size", "free", "uuid"}
+        table.add_column(
+            title, justify="right" if title in {"size", "free"} else "left", overflow="fold", no_wrap=fixed
+        )
     for volume in machine.volumes:
         free = volume.free.value.bytes if volume.free and volume.free.is_known and volume.free.value else None
         holds = volume.content or (
@@ -184,9 +192,8 @@ def _volumes(machine: MachineFacts) -> Table:
         )
         if volume.readable is not None and not volume.readable.is_known:
             holds += f" (unread: {volume.readable.unread})"
-        table.add_row(
-            volume.name, holds, size_text(volume.size), size_text(free), _fact(volume.label), _fact(volume.uuid)
-        )
+        cells = (volume.name, holds, size_text(volume.size), size_text(free), _fact(volume.label), _fact(volume.uuid))
+        table.add_row(*(Text(shown(cell)) for cell in cells[: len(titles)]))
     return table
 
 
