@@ -1,0 +1,63 @@
+"""Drive letters: the values of `MountedDevices` in the SYSTEM hive."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import Final
+
+from imgscan.devices.filesystem import FileSystem
+from imgscan.errors import ImageError
+from imgscan.guests.windows.hives import HiveFile
+from imgscan.guests.windows.partitions import PartitionName, Partitions
+from imgscan.guests.windows.registry_value import Value
+from imgscan.model.evidence import AtPath
+from imgscan.model.fact import Fact, known, unread_because
+from imgscan.model.system import Mount
+
+_KEY: Final = "MountedDevices"
+_LETTER: Final = "\\DosDevices\\"
+
+
+def read_drive_letters(
+    system: HiveFile, partitions: Partitions, filesystems: Mapping[str, FileSystem]
+) -> Fact[tuple[Mount, ...]]:
+    """Return a mount for each drive letter of a fixed disk's volume, in the order of the letters.
+
+    Drives that take a medium (CD-ROM, floppy, USB) are stored under the name of their device, and are left out.
+    """
+    try:
+        key = system.key(_KEY)
+        values = list(key.values()) if key is not None else []
+        mounts = [mount for value in values if (mount := _mount(system, value, partitions, filesystems)) is not None]
+    except ImageError as error:
+        return unread_because(error, AtPath(system.volume, system.path))
+    return known(tuple(sorted(mounts, key=lambda mount: mount.point)), system.at(_KEY))
+
+
+def _mount(
+    system: HiveFile, value: Value, partitions: Partitions, filesystems: Mapping[str, FileSystem]
+) -> Mount | None:
+    if not value.name.upper().startswith(_LETTER.upper()):
+        return None
+    partition = decode_device(value.data(), partitions) if value.size in {12, 24} else None
+    if partition is None:
+        return None
+    filesystem = filesystems.get(partition.volume) if partition.volume is not None else None
+    return Mount(
+        source=partition.source,
+        point=value.name[len(_LETTER) :].upper(),
+        type=filesystem.type if filesystem is not None else "unknown",
+        volume=partition.volume,
+        evidence=(system.at(_KEY, value),),
+    )
+
+
+def decode_device(data: bytes, partitions: Partitions) -> PartitionName | None:
+    """Return what a value names: 12 bytes for MBR, `DMIO:ID:` and a GUID for GPT; None for other devices."""
+    if len(data) == 12:
+        signature, start = struct.unpack("<IQ", data)
+        return partitions.by_mbr(signature, start)
+    if len(data) == 24 and data.startswith(b"DMIO:ID:"):
+        return partitions.by_gpt(data[8:])
+    return None

@@ -1,0 +1,65 @@
+"""Everything that is asked of one installed Windows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from imgscan.devices.filesystem import FileSystem
+from imgscan.devices.guest_tree import GuestTree
+from imgscan.errors import ImageError
+from imgscan.guests.systems import FoundSystem, Inspected
+from imgscan.guests.windows.architecture import read_architecture
+from imgscan.guests.windows.drive_letters import read_drive_letters
+from imgscan.guests.windows.hives import HiveFile, SystemHive
+from imgscan.guests.windows.partitions import Partitions
+from imgscan.guests.windows.version import read_version
+from imgscan.model.disk import Disk
+from imgscan.model.evidence import AtPath
+from imgscan.model.fact import Fact, known, unread_because
+from imgscan.model.system import System
+from imgscan.model.text import shown
+from imgscan.model.volume import Volume
+
+
+def inspect_windows(
+    found: FoundSystem,
+    filesystems: Mapping[str, FileSystem],
+    volumes: Sequence[Volume],  # noqa: ARG001 - the inspection of every family is called alike
+    disks: Sequence[Disk],
+) -> Inspected:
+    """Return what is known of the Windows in `found.directory` (its Windows folder) of `found.volume`.
+
+    `filesystems` are all readable ones by volume name: a boot menu and drive letters refer to other volumes.
+    """
+    tree = GuestTree({"/": filesystems[found.volume]})
+    configuration = f"{found.directory.rstrip('/')}/System32/config"
+    software, system = HiveFile(tree, f"{configuration}/SOFTWARE"), SystemHive(tree, f"{configuration}/SYSTEM")
+    partitions = Partitions(disks)
+    version = read_version(software, system)
+    inspected = System(
+        family="windows",
+        root=found.volume,
+        directory=shown(found.directory),
+        id=known("windows", AtPath(software.volume, software.path)),
+        version=version.version,
+        product=version.product,
+        edition=version.edition,
+        installation_type=version.installation_type,
+        build=version.build,
+        service_pack=version.service_pack,
+        release=version.release,
+        architecture=read_architecture(tree, found.directory, system),
+        hostname=_hostname(system),
+        mounts=read_drive_letters(system, partitions, filesystems),
+    )
+    return Inspected(inspected, tree, (*software.left_out, *system.left_out))
+
+
+def _hostname(system: SystemHive) -> Fact[str | None]:
+    try:
+        tcpip = system.control("Services\\Tcpip\\Parameters")
+        computer = system.control("Control\\ComputerName\\ComputerName")
+    except ImageError as error:
+        return unread_because(error, AtPath(system.volume, system.path))
+    name = system.text(tcpip, "Hostname")
+    return system.text(computer, "ComputerName") if name.is_known and name.value is None else name
