@@ -76,6 +76,12 @@ class Superblock(NamedTuple):
         return "clean" if self.state & _STATE_VALID else "not cleanly unmounted"
 
 
+def has_bigalloc(device: BlockDevice) -> bool:
+    """Whether blocks are allocated in clusters, which TSK refuses with other words."""
+    magic, *_, ro_compat = struct.unpack("<H42xI", device.read_at(SUPERBLOCK_OFFSET + 56, 48))
+    return magic == 0xEF53 and bool(ro_compat & _RO_COMPAT_BIGALLOC)
+
+
 def read_superblock(device: BlockDevice, volume: str) -> Superblock:
     """Read the primary superblock.
 

@@ -106,12 +106,16 @@ class TskFileSystem(ABC):
         return self._entry(node, "")
 
     def lookup(self, directory: int, name: str) -> Entry | None:
-        """Return the entry `name` of a directory, compared without case."""
-        wanted = name.casefold()
+        """Return the entry `name` of a directory, None when it is not there."""
+        wanted = self._folded(name)
         for node, found in self._names(directory):
-            if found.casefold() == wanted:
+            if self._folded(found) == wanted:
                 return self._entry(node, found)
         return None
+
+    def _folded(self, name: str) -> str:
+        """Return a name as the filesystem compares it."""
+        return name if self.case_sensitive else name.casefold()
 
     def list(self, directory: int) -> Iterator[Entry]:
         """Yield the entries of a directory; one whose node is damaged comes as `other`, with size 0."""
@@ -220,14 +224,16 @@ class TskFileSystem(ABC):
         except (OSError, RuntimeError, ValueError, TypeError, KeyError, OverflowError) as error:
             if self._image.error is not None:
                 raise self._image.error from None
-            raise CorruptStructure(f"{what}: {_reason(error)}", where=self.volume) from error
+            reason = _reason(error)
+            kind = UnsupportedFormat if "not supported" in reason.lower() else CorruptStructure
+            raise kind(f"{what}: {reason}", where=self.volume) from error
         if self._image.error is not None:  # TSK went on without the data
             raise self._image.error
 
 
 def _reason(error: Exception) -> str:
     """Return TSK's own words without the names of its functions."""
-    text = re.sub(r"^\w+: \([\w.]+:\d+\) ", "", str(error))
+    text = re.sub(r"^\w+: \([\w.]+:\d+\) ", "", str(error)).partition("\n")[0]
     return re.sub(r"\b[a-z0-9]+(_[a-z0-9]+)+: ", "", text)
 
 
@@ -262,6 +268,11 @@ class ExtFileSystem(TskFileSystem):
     """Ext2, ext3, ext4."""
 
     case_sensitive = True
+
+    def __init__(self, device: BlockDevice, volume: str, content: str, tsk_type: int) -> None:
+        if device.size >= ext.SUPERBLOCK_OFFSET + ext.SUPERBLOCK_SIZE and ext.has_bigalloc(device):
+            raise UnsupportedFormat(f"{content} with clusters (bigalloc) is not read by this version", where=volume)
+        super().__init__(device, volume, content, tsk_type)
 
     def free(self) -> Free:
         """Return the free space."""

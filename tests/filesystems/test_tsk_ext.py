@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import re
+import struct
+from pathlib import Path
+
+import pytest
+from filesystem_images import make_ext, open_file, run
+from tools import requires_tool
+
+from imgscan.devices.device import BlockDevice
+from imgscan.devices.filesystem import FileSystem
+from imgscan.devices.memory import MemoryDevice
+from imgscan.errors import CorruptStructure, EncryptedData, ImageError, ReadFailed, TruncatedRead, UnsupportedFormat
+from imgscan.filesystems import open_filesystem
+
+pytestmark = requires_tool("mke2fs", "debugfs", "tune2fs")
+
+LONG_TARGET = "a" * 100 + "/b"
+BAD_NAME = b"na\xffme"
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("tree")
+    (root / "etc").mkdir()
+    (root / "etc" / "os-release").write_bytes(b"ID=debian\n")
+    (root / "etc" / "OS-Release").write_bytes(b"another file\n")
+    (root / "etc" / "short").symlink_to("../usr/lib/os-release")
+    (root / "etc" / "long").symlink_to(LONG_TARGET)
+    (root / "etc" / "edge").symlink_to("e" * 60)
+    (root / "etc" / BAD_NAME.decode("utf-8", "surrogateescape")).write_bytes(b"x")
+    (root / "etc" / ("n" * 255)).write_bytes(b"longest name")
+    many = root / "many"
+    many.mkdir()
+    for number in range(3000):
+        (many / f"a-file-of-number-{number}.conf").write_bytes(b"%d" % number)
+    with (root / "sparse").open("wb") as file:
+        file.seek(300_000)
+        file.write(b"END")
+    (root / "run").mkdir()
+    return root
+
+
+@pytest.fixture(scope="module", params=["ext2", "ext3", "ext4", "ext4-inline", "ext4-1k-no-64bit", "ext2-no-filetype"])
+def image(request: pytest.FixtureRequest, tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    options = {
+        "ext4-inline": ["-O", "inline_data,^has_journal"],
+        "ext4-1k-no-64bit": ["-O", "^64bit,^metadata_csum", "-b", "1024"],
+        "ext2-no-filetype": ["-O", "^filetype"],
+    }.get(request.param, [])
+    path: Path = tmp_path_factory.mktemp("image") / f"{request.param}.img"
+    return make_ext(tree, path, request.param.split("-")[0], "40M", *options)
+
+
+def opened(image: Path) -> FileSystem:
+    return open_filesystem(open_file(image)[0], "disk0", "ext4")
+
+
+def by_path(filesystem: FileSystem, path: str) -> int:
+    node = filesystem.root
+    for name in path.split("/"):
+        entry = filesystem.lookup(node, name)
+        assert entry is not None, path
+        node = entry.node
+    return node
+
+
+def test_names_are_those_of_the_folder(image: Path, tree: Path) -> None:
+    filesystem = opened(image)
+    for folder in ("etc", "many"):
+        names = {entry.name for entry in filesystem.list(by_path(filesystem, folder))}
+        assert names == {path.name for path in (tree / folder).iterdir()}
+    assert {entry.name for entry in filesystem.list(filesystem.root)} == {
+        "etc", "many", "sparse", "run", "lost+found",
+    }  # fmt: skip
+
+
+def test_content_links_and_metadata(image: Path, tree: Path) -> None:
+    filesystem = opened(image)
+    node = by_path(filesystem, "etc/os-release")
+    assert filesystem.read(node, 0, 100) == b"ID=debian\n"
+    assert filesystem.read(node, 3, 4) == b"debi"
+    assert filesystem.read(node, 10, 5) == b""
+    assert filesystem.read(node, 10**12, 5) == b""
+    assert filesystem.read(by_path(filesystem, "etc/" + BAD_NAME.decode("utf-8", "surrogateescape")), 0, 9) == b"x"
+    assert filesystem.readlink(by_path(filesystem, "etc/short")) == "../usr/lib/os-release"
+    assert filesystem.readlink(by_path(filesystem, "etc/long")) == LONG_TARGET
+    assert filesystem.readlink(by_path(filesystem, "etc/edge")) == "e" * 60
+    expected = (tree / "etc" / "os-release").stat()
+    entry = filesystem.stat(node)
+    assert (entry.kind, entry.size, entry.mode, entry.uid) == ("file", 10, expected.st_mode & 0o7777, expected.st_uid)
+    assert int(entry.mtime) == int(expected.st_mtime)
+    assert filesystem.stat(by_path(filesystem, "etc/long")).kind == "symlink"
+    assert filesystem.stat(filesystem.root).kind == "directory"
+
+
+def test_holes_are_zeros(image: Path) -> None:
+    filesystem = opened(image)
+    node = by_path(filesystem, "sparse")
+    assert filesystem.read(node, 0, 400_000) == bytes(300_000) + b"END"
+
+
+def test_case_matters(image: Path) -> None:
+    filesystem = opened(image)
+    assert filesystem.case_sensitive
+    assert filesystem.lookup(filesystem.root, "ETC") is None
+    assert filesystem.read(by_path(filesystem, "etc/OS-Release"), 0, 99) == b"another file\n"
+
+
+def test_deleted_names_are_gone(tree: Path, tmp_path: Path) -> None:
+    image = make_ext(tree, tmp_path / "x.img", "ext4", "40M")
+    run("debugfs", "-w", "-R", "rm many/a-file-of-number-77.conf", str(image))
+    filesystem = opened(image)
+    many = by_path(filesystem, "many")
+    assert filesystem.lookup(many, "a-file-of-number-77.conf") is None
+    assert sum(1 for _ in filesystem.list(many)) == 2999
+
+
+def test_a_lookup_in_a_large_directory_reads_little(tree: Path, tmp_path: Path) -> None:
+    device, counter = open_file(make_ext(tree, tmp_path / "x.img", "ext4", "40M", "-b", "4096"))
+    filesystem = open_filesystem(device, "disk0", "ext4")
+    before = counter.result()
+    many = filesystem.lookup(filesystem.root, "many")
+    assert many is not None
+    assert filesystem.lookup(many.node, "a-file-of-number-2900.conf") is not None
+    after = counter.result()
+    assert after.reads - before.reads < 60  # mke2fs -d leaves the directory in as many pieces as it has blocks
+
+
+def test_free_space_is_what_tune2fs_and_the_kernel_say(image: Path) -> None:
+    listing = run("tune2fs", "-l", str(image))
+    value = {key: int(number) for key, number in re.findall(r"^([A-Z][\w ]+): +(\d+)$", listing, re.MULTILINE)}
+    free = opened(image).free()
+    assert free.bytes == value["Free blocks"] * value["Block size"]
+    kept = min(value["Block count"] // 50, 4096) if "extent" in listing else 0
+    expected = value["Free blocks"] - value["Reserved block count"] - kept
+    assert free.available == expected * value["Block size"]
+    assert free.inodes == value["Free inodes"]
+
+
+def test_free_space_after_a_crash_is_summed_over_the_groups(tree: Path, tmp_path: Path) -> None:
+    image = make_ext(tree, tmp_path / "x.img", "ext4", "300M", "-b", "1024")
+    clean = opened(image).free()
+    data = bytearray(image.read_bytes())
+    struct.pack_into("<I", data, 1024 + 12, 1)  # the superblock's count, and the state: mounted
+    struct.pack_into("<H", data, 1024 + 58, 0)
+    filesystem = open_filesystem(MemoryDevice(bytes(data)), "disk0", "ext4")
+    assert filesystem.free() == clean
+    assert filesystem.condition() == "not cleanly unmounted"
+    assert opened(image).condition() == "clean"
+
+
+def test_bigalloc_is_refused_by_name(tree: Path, tmp_path: Path) -> None:
+    image = make_ext(tree, tmp_path / "x.img", "ext4", "256M", "-O", "bigalloc", "-C", "16384", "-b", "4096")
+    with pytest.raises(UnsupportedFormat, match="bigalloc"):
+        opened(image)
+
+
+def test_other_contents_are_refused_by_name() -> None:
+    device = MemoryDevice(bytes(4096))
+    with pytest.raises(UnsupportedFormat, match="xfs is recognised, and not read by this version"):
+        open_filesystem(device, "disk0/p1", "xfs")
+    with pytest.raises(EncryptedData, match="crypto_LUKS"):
+        open_filesystem(device, "disk0/p1", "crypto_LUKS")
+
+
+@pytest.mark.parametrize("content", ["ext4", "ntfs", "vfat", "exfat"])
+def test_a_bad_superblock_is_corrupt(content: str) -> None:
+    with pytest.raises(CorruptStructure, match=f"disk0/p1: the {content} filesystem cannot be opened"):
+        open_filesystem(MemoryDevice(bytes(1 << 20)), "disk0/p1", content)
+
+
+class Failing:
+    """A device that fails from an offset on."""
+
+    sector_size = 512
+
+    def __init__(self, below: BlockDevice, error: ImageError) -> None:
+        self._below = below
+        self.error = error
+        self.fails = False
+        self.name = below.name
+        self.size = below.size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        if self.fails:
+            raise self.error
+        return self._below.read_at(offset, length)
+
+
+@pytest.mark.parametrize("error", [ReadFailed("the disk is broken", where="a.vmdk"), TruncatedRead("cut", where="a")])
+def test_the_device_own_error_comes_out_again(tree: Path, tmp_path: Path, error: ImageError) -> None:
+    image = make_ext(tree, tmp_path / "x.img", "ext4", "40M")
+    device = Failing(MemoryDevice(image.read_bytes()), error)
+    device.fails = True
+    with pytest.raises(type(error)) as caught:
+        open_filesystem(device, "disk0", "ext4")
+    assert caught.value is error
+    device.fails = False
+    filesystem = open_filesystem(device, "disk0", "ext4")
+    node = by_path(filesystem, "many")
+    device.fails = True
+    with pytest.raises(type(error)) as caught:
+        list(filesystem.list(node))
+    assert caught.value is error
+    device.fails = False
+    assert filesystem.lookup(filesystem.root, "etc") is not None  # and it goes on afterwards
+
+
+def test_a_damaged_directory_block_loses_only_itself(tree: Path, tmp_path: Path) -> None:
+    image = make_ext(tree, tmp_path / "x.img", "ext2", "40M", "-b", "4096")
+    data = image.read_bytes()
+    at = data.index(b"a-file-of-number-2999.conf") & ~4095
+    damaged = data[:at] + b"\xff" * 4096 + data[at + 4096 :]
+    filesystem = open_filesystem(MemoryDevice(damaged), "disk0", "ext2")
+    many = by_path(filesystem, "many")
+    names: list[str] = []
+    entries = filesystem.list(many)
+
+    def read_all() -> None:
+        names.extend(entry.name for entry in entries)
+
+    with pytest.raises(CorruptStructure, match="directory"):
+        read_all()
+    assert 2000 < len(names) < 3000
+    assert filesystem.lookup(many, names[-1]) is not None
+    with pytest.raises(CorruptStructure):
+        filesystem.lookup(many, "a-file-of-number-2999.conf")
+
+
+def test_every_cut_and_flip_ends_in_an_image_error(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    (small / "etc").mkdir(parents=True)
+    (small / "etc" / "os-release").write_bytes(b"ID=x\n")
+    data = make_ext(small, tmp_path / "s.img", "ext4", "2M").read_bytes()
+    cases = [data[:size] for size in (0, 1, 1023, 1024, 1100, 2048, 5000, 70_000, 1 << 20)]
+    for position in (*range(1024, 1024 + 264, 4), *range(2048, 2048 + 64, 4)):
+        cases.extend(data[:position] + value + data[position + 4 :] for value in (b"\0\0\0\0", b"\xff\xff\xff\xff"))
+    for case in cases:
+        try:
+            filesystem = open_filesystem(MemoryDevice(case), "disk0", "ext4")
+            filesystem.free()
+            for entry in filesystem.list(filesystem.root):
+                if entry.kind == "directory":
+                    list(filesystem.list(entry.node))
+        except ImageError:
+            continue
