@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from imgscan import profiles, scan
+from imgscan.cli.main import DEFAULT_PROFILE
 from imgscan.cli.options import output_options
 from imgscan.cli.output import check_output, write_result
-from imgscan.cli.scan import DEFAULT_PROFILE, exit_status, render
+from imgscan.cli.scan import exit_status, render
 from imgscan.devices.file import FileIdentity
 from imgscan.errors import UsageError
 from imgscan.reports import FORMATS

@@ -33,6 +33,8 @@ COMMANDS = {
 }
 """Each command and the module that holds it as `command`; loaded when it runs, so that starting stays quick."""
 
+DEFAULT_PROFILE = "aws-sms"
+
 OK, NOT_READY, USAGE, UNDECIDED, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 70, 130
 
 

@@ -7,8 +7,7 @@ import sys
 import click
 
 from imgscan import profiles
-from imgscan.cli.main import OK
-from imgscan.cli.scan import DEFAULT_PROFILE
+from imgscan.cli.main import DEFAULT_PROFILE, OK
 
 
 @click.command("rules")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from imgscan import profiles, scan
-from imgscan.cli.main import NOT_READY, OK, UNDECIDED
+from imgscan.cli.main import DEFAULT_PROFILE, NOT_READY, OK, UNDECIDED
 from imgscan.cli.options import image_options, output_options, paths_argument, scan_options
 from imgscan.cli.output import check_output, text_style, write_result
 from imgscan.model.report import Report
@@ -15,7 +15,6 @@ from imgscan.reports import FORMATS
 
 STATUS = {"ready": OK, "ready-with-warnings": OK, "undecided": UNDECIDED, "not-ready": NOT_READY}
 WORST_FIRST = (NOT_READY, UNDECIDED, OK)
-DEFAULT_PROFILE = "aws-sms"
 
 
 @click.command("scan")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import StringIO
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -301,7 +302,7 @@ def _reason(where: str, why: str, detail: str) -> str:
     return f"{why}: {detail.removeprefix(prefix)}"
 
 
-def _fact(fact: Fact[str | None] | Fact[str] | Fact[object] | None) -> str:
+def _fact(fact: Fact[Any] | None) -> str:
     """Return a fact as a few words: its value, a dash when there is none, or why it was not read."""
     if fact is None:
         return "-"
