@@ -216,9 +216,9 @@ def _open_disks(
     for path in map(str, paths):
         file, host = open_given(Path(path), search, counter)
         hosts.append(host)
-        for other, other_file, _ in given:
-            if other_file.identity == file.identity:
-                raise UsageError(f"it is the same file as {other}; give each disk once", where=path)
+        for earlier, earlier_file, _ in given:
+            if earlier_file.identity == file.identity:
+                raise UsageError(f"it is the same file as {earlier}; give each disk once", where=path)
         named = containers.sidecar_disks(file)
         if named is not None:
             advice = f"; give its disks instead: {' '.join(named)}" if named else "; give the disk images instead"
