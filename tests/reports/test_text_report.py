@@ -1,0 +1,81 @@
+"""The report for people: readable at any width, harmless whatever a guest is called."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from facts_builder import a_linux_machine
+
+from imgscan.model.fact import known, unread
+from imgscan.model.machine import MachineFacts, UnreadPlace
+from imgscan.model.report import Report
+from imgscan.profiles import load
+from imgscan.reports.text import Style, render
+from imgscan.reports.units import size_text
+from imgscan.scan import judge_facts
+
+HOSTILE = "web\x1b[31m\u202egnp\x07\n=cmd|' /C calc'!A0"
+
+
+def report(machine: MachineFacts) -> Report:
+    return judge_facts(machine, [load("aws-sms")])
+
+
+def renamed(machine: MachineFacts, hostname: str) -> MachineFacts:
+    system = msgspec.structs.replace(machine.systems[0], hostname=known(hostname), product=known(hostname))
+    return msgspec.structs.replace(machine, name=hostname, systems=(system,))
+
+
+@pytest.mark.parametrize("color", [False, True])
+@pytest.mark.parametrize("width", [20, 40, 80, 100, 300])
+def test_every_line_fits(width: int, color: bool) -> None:
+    text = render(report(a_linux_machine()), Style(width=width, terminal=color, color=False))
+    allowed = min(140, max(40, width))
+    assert max(len(line) for line in text.splitlines()) <= allowed
+
+
+def test_the_verdict_stands_on_top() -> None:
+    lines = render(report(a_linux_machine())).splitlines()
+    assert lines[1].startswith("READY for aws-sms")
+
+
+def test_guest_text_is_harmless() -> None:
+    text = render(report(renamed(a_linux_machine(), HOSTILE)))
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert "\x07" not in text
+    assert r"\x1b[31m\u202egnp\x07\x0a" in text
+
+
+def test_markup_in_guest_text_is_text() -> None:
+    text = render(report(renamed(a_linux_machine(), "[bold]x[/bold] :smile:")))
+    assert "[bold]x[/bold] :smile:" in text
+
+
+def test_color_only_when_asked() -> None:
+    plain = render(report(a_linux_machine()), Style(terminal=True, color=False))
+    assert "\x1b" not in plain
+    assert "\x1b[" in render(report(a_linux_machine()), Style(terminal=True, color=True))
+
+
+def test_what_was_not_read_is_listed() -> None:
+    place = UnreadPlace("disk0/p2", "encrypted", "crypto_LUKS needs a key")
+    machine = msgspec.structs.replace(
+        a_linux_machine(), unread=(place,), systems_searched=unread("encrypted", "disk0/p2: crypto_LUKS needs a key")
+    )
+    text = render(report(machine))
+    assert "Not read\n  disk0/p2  encrypted: crypto_LUKS needs a key" in text
+    assert text.splitlines()[1].startswith("UNDECIDED")
+
+
+def test_verbose_lists_what_passed() -> None:
+    text = render(report(a_linux_machine()), Style(verbose=True))
+    assert "pass           boot-disk-too-large" in text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (2 << 40, "2.0 TiB"), (3 << 60, "3072.0 PiB"), (None, "-")],
+)
+def test_sizes(size: int | None, text: str) -> None:
+    assert size_text(size) == text
