@@ -15,19 +15,20 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import msgspec
 
-from imgscan.containers import raw, refused
+from imgscan.containers import qcow2, raw, refused, vdi, vhd, vhdx
 from imgscan.containers.container import OpenContext, OpenedImage, References
+from imgscan.containers.problems import problem_of
 from imgscan.containers.sidecars import sidecar_disks
 from imgscan.devices.file import FileDevice
 from imgscan.devices.host_files import HostFiles
 from imgscan.errors import ImageError, UnsupportedFormat, UsageError
-from imgscan.model.disk import ImageFacts, ImageFile, Problem, ProblemKind
+from imgscan.layouts import vhd as vhd_layout
+from imgscan.model.disk import ImageFacts, ImageFile, Problem
 from imgscan.model.evidence import AtOffset
 from imgscan.model.fact import unread_because
 from imgscan.model.text import shown
@@ -56,7 +57,7 @@ class Reader(Protocol):
         ...
 
 
-FORMATS: tuple[Reader, ...] = (raw,)
+FORMATS: tuple[Reader, ...] = (vhdx, qcow2, vdi, vhd, raw)
 """The readers, in the order in which they are asked; raw, which has no magic, is last."""
 
 
@@ -141,25 +142,6 @@ def unreadable(file: FileDevice, name: str | None, error: ImageError) -> OpenedI
     return OpenedImage(None, facts)
 
 
-_KINDS: dict[str, ProblemKind] = {
-    "corrupt": "damage",
-    "truncated": "truncated",
-    "missing": "missing",
-    "denied": "refused",
-    "unsupported": "unsupported",
-    "limit": "unsupported",
-    "encrypted": "encrypted",
-    "io-error": "missing",
-    "changed": "changed",
-}
-
-
-def problem_of(error: ImageError) -> Problem:
-    """Return the problem that an error is."""
-    evidence = (AtOffset(shown(error.where), error.offset),) if error.where and error.offset is not None else ()
-    return Problem(f"image-{error.why}", _KINDS[error.why], shown(error.message), evidence)
-
-
 def _formats_of(file: FileDevice) -> list[Reader]:
     *with_magic, last = FORMATS
     found = [reader for reader in with_magic if reader.probe(file)]
@@ -173,14 +155,18 @@ def _formats_of(file: FileDevice) -> list[Reader]:
 def is_fixed_vhd(file: FileDevice) -> bool:
     """Whether a fixed VHD's footer with a valid checksum ends the file, and its size is that of what is before it.
 
-    Source: Virtual Hard Disk Image Format Specification 1.0, "Hard Disk Footer Format".
+    :raises ImageError: the file cannot be read
     """
-    if file.size < 1024:
+    data_size = file.size - vhd_layout.FOOTER_BYTES
+    if data_size < 0:
         return False
-    footer = file.read_at(file.size - 512, 512)
-    cookie, size, kind, checksum = struct.unpack(">8s40xQ4xII", footer[:68])
-    expected = ~(sum(footer) - sum(footer[64:68])) & 0xFFFFFFFF
-    return bool(cookie == b"conectix" and kind == 2 and size == file.size - 512 and checksum == expected)
+    footer = vhd_layout.parse_footer(file.read_at(data_size, vhd_layout.FOOTER_BYTES))
+    return (
+        footer is not None
+        and footer.checksum_good
+        and footer.type == vhd_layout.FIXED
+        and footer.current_size == data_size
+    )
 
 
 def _ambiguous(file: FileDevice, name: str, others: tuple[str, ...]) -> Problem:

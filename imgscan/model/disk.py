@@ -10,11 +10,12 @@ from imgscan.model.evidence import Evidence
 from imgscan.model.fact import NOT_COLLECTED, Fact, unread
 
 ProblemKind = Literal[
-    "damage", "truncated", "missing", "refused", "unsupported", "encrypted", "unclean", "changed", "note"
+    "damage", "truncated", "missing", "refused", "unsupported", "encrypted", "unclean", "changed", "io-error", "note"
 ]
 """What a problem means: `damage` is proven (a checksum, a contradiction), `truncated` is data beyond the end of a
 file, `missing` a file that is not there, `refused` one that the host-file policy does not open, `unclean` an image
-that was not closed, `note` something that a user should know and that changes no reading."""
+that was not closed, `io-error` what the host could not read, `note` something that a user should know and that
+changes no reading."""
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
