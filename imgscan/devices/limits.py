@@ -55,3 +55,7 @@ REGISTRY_CELLS = 4_000_000
 """Cells read from one hive: a SOFTWARE hive has a few hundred thousand keys, and a hostile one loops."""
 REGISTRY_CACHE_PAGES = 256
 """Pages of 4 KiB kept of one hive."""
+BOOT_ENTRIES = 1000
+"""Entries of one boot menu."""
+BOOT_INI_BYTES = 64 * KIB
+"""A boot.ini; NTLDR reads less."""

@@ -53,6 +53,7 @@ class HiveFile:
 
     def __init__(self, tree: GuestTree, path: str) -> None:
         self._tree = tree
+        self._path = path
         self._failed: ImageError | None = None
         self._hive: Hive | None = None
         self.volume = tree.mounts["/"].volume
@@ -68,7 +69,7 @@ class HiveFile:
             raise self._failed
         if self._hive is None:
             try:
-                place = self._tree.resolve(self.path)
+                place = self._tree.resolve(self._path)
                 self.path = shown(place.path)
                 self._hive = Hive(GuestFile(place))
             except ImageError as error:

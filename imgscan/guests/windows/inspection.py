@@ -11,6 +11,7 @@ from imgscan.guests.systems import FoundSystem, Inspected
 from imgscan.guests.windows.architecture import read_architecture
 from imgscan.guests.windows.drive_letters import read_drive_letters
 from imgscan.guests.windows.hives import HiveFile, SystemHive
+from imgscan.guests.windows.menu import OwnSystem, read_boot
 from imgscan.guests.windows.partitions import Partitions
 from imgscan.guests.windows.version import read_version
 from imgscan.model.disk import Disk
@@ -36,6 +37,9 @@ def inspect_windows(
     software, system = HiveFile(tree, f"{configuration}/SOFTWARE"), SystemHive(tree, f"{configuration}/SYSTEM")
     partitions = Partitions(disks)
     version = read_version(software, system)
+    release = version.version.value
+    is_nt5 = release.startswith(("4.", "5.")) if isinstance(release, str) else None
+    boot = read_boot(OwnSystem(found.volume, found.directory, is_nt5), filesystems, partitions)
     inspected = System(
         family="windows",
         root=found.volume,
@@ -50,9 +54,12 @@ def inspect_windows(
         release=version.release,
         architecture=read_architecture(tree, found.directory, system),
         hostname=_hostname(system),
+        bootloader=boot.bootloader,
+        menu=boot.menu,
+        references=boot.references,
         mounts=read_drive_letters(system, partitions, filesystems),
     )
-    return Inspected(inspected, tree, (*software.left_out, *system.left_out))
+    return Inspected(inspected, tree, (*software.left_out, *system.left_out, *boot.unread))
 
 
 def _hostname(system: SystemHive) -> Fact[str | None]:

@@ -38,6 +38,11 @@ class Partitions:
                 if source is not None:
                     self._by_source.setdefault(source.lower(), []).append(partition.name)
 
+    @property
+    def disk_count(self) -> int:
+        """How many disks there are."""
+        return len(self._disks)
+
     def by_mbr(self, signature: int, start: int) -> PartitionName:
         """Return the partition that starts `start` bytes into the disk of this signature."""
         return self._named(f"mbr:{signature:08x}@{start}")
@@ -46,15 +51,23 @@ class Partitions:
         """Return the partition with this identifier: 16 bytes as stored."""
         return self._named(f"gpt:{uuid.UUID(bytes_le=guid)}")
 
-    def by_arc(self, first: str, disk: int, number: int) -> str | None:
+    def by_arc(self, first: str | None, disk: int, number: int) -> str | None:
         """Return the volume of an ARC path: `disk` counts from 0 from the disk `first`, `number` partitions from 1.
 
         Windows counts primary partitions first, in the order of the table, then logical ones; not the extended one.
         """
         order = sorted(self._disks, key=lambda candidate: candidate.name != first)  # the boot disk comes first
-        if not 0 <= disk < len(order):
+        if first is None or not 0 <= disk < len(order):
             return None
         return _numbered(order[disk], number)
+
+    def disk_of(self, volume: str) -> str | None:
+        """Return the name of the disk that a partition or whole-disk volume lies on, None for other volumes."""
+        for disk in self._disks:
+            table = disk.partition_table
+            if volume == disk.name or any(one.name == volume for one in (table.partitions if table else ())):
+                return disk.name
+        return None
 
     def by_signature(self, signature: int, number: int) -> str | None:
         """Return the volume of an ARC path that names the disk by its signature."""

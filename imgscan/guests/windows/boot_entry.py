@@ -1,0 +1,36 @@
+"""What BCD stores and boot.ini have in common: an entry of a boot menu, before anyone asks whose it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from imgscan.guests.windows.partitions import PartitionName
+from imgscan.model.evidence import Evidence
+
+EntryMeaning = Literal["windows", "windows-nt5", "recovery", "tool", "other-system", "chainload", "unknown"]
+"""`windows` starts a Windows folder by its own loader; `windows-nt5` hands over to NTLDR."""
+
+
+@dataclass(frozen=True, slots=True)
+class BootEntry:
+    r"""An entry. `device` is where its loader lies and `root` where the system does, None when it names no partition.
+
+    `directory` is the Windows folder as `/Windows`, None when the entry names none; `anywhere` is whether the root is
+    any volume that has it ("locate"). `target` is what the report shows.
+    """
+
+    title: str
+    meaning: EntryMeaning
+    target: str | None
+    device: PartitionName | None = None
+    root: PartitionName | None = None
+    directory: str | None = None
+    anywhere: bool = False
+    default: bool = False
+    evidence: tuple[Evidence, ...] = ()
+
+
+def guest_directory(path: str) -> str:
+    r"""Return ``\Windows`` as `/Windows`."""
+    return "/" + path.replace("\\", "/").strip("/")

@@ -1,0 +1,350 @@
+"""Phony Windows installations, made with foreign tools: hives by hivex, NTFS by ntfs-3g.
+
+`windows_files` gives the files of an installation, `ntfs_image` a volume with them, `build_windows` both. What is
+slow is cached under .cache/windows by its recipe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tools import ROOT, require_tool
+
+CACHE = ROOT / ".cache" / "windows"
+MIB = 1024 * 1024
+BOOT_MANAGER = "{9dea862c-5cdd-4e70-acc1-f32b344d4795}"
+MEMORY_TEST = "{b2721d73-1db4-4c62-bf78-c548a880142d}"
+NT_LOADER = "{466f5a88-0af2-4f76-9038-095b170dc21c}"
+
+Architecture = Literal["x86", "x86_64", "aarch64"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A partition as Windows names it: by GPT identifier, or by MBR signature and byte offset."""
+
+    gpt: str | None = None
+    signature: int = 0x1234ABCD
+    start: int = MIB
+
+    def mounted_device(self) -> bytes:
+        if self.gpt is not None:
+            return b"DMIO:ID:" + uuid.UUID(self.gpt).bytes_le
+        return struct.pack("<IQ", self.signature, self.start)
+
+    def device_element(self) -> bytes:
+        head = bytes(16) + struct.pack("<IIII", 6, 0, 0x48, 0)
+        if self.gpt is not None:
+            return head + uuid.UUID(self.gpt).bytes_le + bytes(40)
+        return head + struct.pack("<QQII", self.start, 0, 0, 1) + struct.pack("<I", self.signature) + bytes(28)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of a BCD store, whose identifier is made from its title; `hidden` ones are not in the display order."""
+
+    title: str
+    place: Place
+    kind: Literal["windows", "recovery", "ntldr", "boot-sector", "memory-test"] = "windows"
+    directory: str = "\\Windows"
+    recovery: str | None = None
+    hidden: bool = False
+
+    @property
+    def identifier(self) -> str:
+        fixed = {"ntldr": NT_LOADER, "memory-test": MEMORY_TEST}
+        return fixed.get(self.kind, f"{{{uuid.uuid5(uuid.NAMESPACE_OID, self.title)}}}")
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What to install. `bcd` and `boot_ini` are written when given; the boot manager lies beside the store."""
+
+    product: str = "Windows Server 2019 Standard"
+    edition: str | None = "ServerStandard"
+    installation_type: str | None = "Server"
+    version: str = "10.0"
+    build: str = "17763"
+    ubr: int | None = 1234
+    service_pack: str | None = None
+    release: str | None = "1809"
+    architecture: Architecture = "x86_64"
+    hostname: str = "WIN-TEST"
+    directory: str = "Windows"
+    place: Place = field(default_factory=Place)
+    bcd: tuple[Entry, ...] | None = None
+    efi: bool = False
+    boot_ini: str | None = None
+    product_type: str = "ServerNT"
+
+
+WINDOWS_2019 = Windows(bcd=(Entry("Windows Server", Place()),))
+WINDOWS_11 = Windows(
+    product="Windows 10 Pro",
+    edition="Professional",
+    installation_type="Client",
+    build="22631",
+    ubr=4169,
+    release="23H2",
+    product_type="WinNT",
+)
+WINDOWS_7_X86 = Windows(
+    product="Windows 7 Ultimate",
+    edition="Ultimate",
+    installation_type="Client",
+    version="6.1",
+    build="7601",
+    ubr=None,
+    service_pack="Service Pack 1",
+    release=None,
+    architecture="x86",
+    product_type="WinNT",
+    bcd=(Entry("Windows 7", Place()),),
+)
+WINDOWS_2003 = Windows(
+    product="Microsoft Windows Server 2003",
+    edition=None,
+    installation_type=None,
+    version="5.2",
+    build="3790",
+    ubr=None,
+    service_pack="Service Pack 2",
+    release=None,
+    architecture="x86",
+    directory="WINDOWS",
+    boot_ini=(
+        "[boot loader]\r\ntimeout=30\r\ndefault=multi(0)disk(0)rdisk(0)partition(1)\\WINDOWS\r\n"
+        "[operating systems]\r\n"
+        'multi(0)disk(0)rdisk(0)partition(1)\\WINDOWS="Windows Server 2003, Standard" /noexecute=optout /fastdetect\r\n'
+    ),
+)
+
+
+def empty_hive() -> bytes:
+    """Return a hive with a root key and nothing else: base block and one hive bin of 4096 bytes, version 1.3."""
+    none, security_cell = 0xFFFFFFFF, 0x78
+    root = struct.pack(
+        "<2sHQIIIIIIIIII20xHH", b"nk", 0x2C, 0, 0, 0, 0, 0, none, none, 0, none, security_cell, none, 4, 0
+    )
+    descriptor = struct.pack("<BBHIIII", 1, 0, 0x8000, 0, 0, 0, 0)
+    security = struct.pack("<2sHIIII", b"sk", 0, security_cell, security_cell, 1, len(descriptor)) + descriptor
+    cells = b"".join(
+        (
+            struct.pack("<i", -88) + (root + b"ROOT").ljust(84, b"\0"),
+            struct.pack("<i", -48) + security.ljust(44, b"\0"),
+            struct.pack("<i", 4096 - security_cell - 48),
+        )
+    )
+    bins = (struct.pack("<4sIIQQI", b"hbin", 0, 4096, 0, 0, 0) + cells).ljust(4096, b"\0")
+    base = struct.pack("<4sIIQIIIIIII", b"regf", 1, 1, 0, 1, 3, 0, 1, 0x20, len(bins), 1).ljust(508, b"\0")
+    checksum = 0
+    for (word,) in struct.iter_unpack("<I", base):
+        checksum ^= word
+    return (base + struct.pack("<I", checksum)).ljust(4096, b"\0") + bins
+
+
+def hive(keys: Mapping[str, Mapping[str, str | int | bytes | list[str]]]) -> bytes:
+    """Return a hive with these keys and values, merged by hivexregedit: text, number, bytes, list of texts."""
+    lines = ["Windows Registry Editor Version 5.00", ""]
+    parents = {key.rsplit("\\", depth)[0] for key in keys for depth in range(key.count("\\") + 1)}
+    for key in sorted(parents):
+        values = keys.get(key, {})
+        lines += [f"[\\{key}]", *(f"{_quoted(name)}={_reg_data(data)}" for name, data in values.items()), ""]
+    text = "\n".join(lines)
+    stored = CACHE / "hives" / hashlib.sha256(empty_hive() + text.encode()).hexdigest()[:16]
+    if not stored.is_file():
+        with _written(stored) as target:
+            target.write_bytes(empty_hive())
+            subprocess.run(
+                [require_tool("hivexregedit"), "--merge", target], input=text.encode(), check=True, capture_output=True
+            )
+    return stored.read_bytes()
+
+
+def _quoted(name: str) -> str:
+    return "@" if not name else '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _reg_data(data: str | int | bytes | list[str]) -> str:
+    if isinstance(data, int):
+        return f"dword:{data:08x}"
+    if isinstance(data, bytes):
+        return f"hex:{data.hex(',')}"
+    if isinstance(data, str):
+        return f"hex(1):{(data + chr(0)).encode('utf-16-le').hex(',')}"
+    return f"hex(7):{''.join(one + chr(0) for one in [*data, '']).encode('utf-16-le').hex(',')}"
+
+
+def software_hive(windows: Windows) -> bytes:
+    values: dict[str, str | int | bytes | list[str]] = {
+        "ProductName": windows.product,
+        "CurrentBuild": windows.build,
+        "CurrentBuildNumber": windows.build,
+        "CurrentVersion": "6.3" if windows.version == "10.0" else windows.version,
+        "SystemRoot": f"C:\\{windows.directory}",
+    }
+    if windows.version == "10.0":
+        values |= {"CurrentMajorVersionNumber": 10, "CurrentMinorVersionNumber": 0}
+    optional = {
+        "EditionID": windows.edition,
+        "InstallationType": windows.installation_type,
+        "UBR": windows.ubr,
+        "CSDVersion": windows.service_pack,
+        "ReleaseId": windows.release,
+    }
+    values |= {name: value for name, value in optional.items() if value is not None}
+    return hive({"Microsoft\\Windows NT\\CurrentVersion": values})
+
+
+def system_hive(windows: Windows) -> bytes:
+    control = "ControlSet001\\Control"
+    architecture = {"x86": "x86", "x86_64": "AMD64", "aarch64": "ARM64"}[windows.architecture]
+    return hive(
+        {
+            "Select": {"Current": 1, "Default": 1, "Failed": 0, "LastKnownGood": 1},
+            f"{control}\\ComputerName\\ComputerName": {"ComputerName": windows.hostname.upper()},
+            f"{control}\\ProductOptions": {"ProductType": windows.product_type},
+            f"{control}\\Session Manager\\Environment": {"PROCESSOR_ARCHITECTURE": architecture},
+            "ControlSet001\\Services\\Tcpip\\Parameters": {"Hostname": windows.hostname},
+            "MountedDevices": {
+                "\\DosDevices\\C:": windows.place.mounted_device(),
+                "\\DosDevices\\D:": "\\??\\IDE#CdRomNECVMWar_VMware_IDE_CDR10".encode("utf-16-le"),
+            },
+        }
+    )
+
+
+def bcd_store(entries: tuple[Entry, ...], place: Place) -> bytes:
+    """Return a store whose first entry is the default one; `place` is where the boot manager lies."""
+    types = {
+        "windows": 0x10200003,
+        "recovery": 0x10200003,
+        "memory-test": 0x10200005,
+        "ntldr": 0x10300006,
+        "boot-sector": 0x10400008,
+    }
+    keys: dict[str, dict[str, str | int | bytes | list[str]]] = {"Description": {"KeyName": "BCD00000000"}}
+
+    def element(identifier: str, number: str, data: str | bytes | list[str]) -> None:
+        keys[f"Objects\\{identifier}\\Elements\\{number}"] = {"Element": data}
+
+    def application(identifier: str, type_: int, title: str, where: bytes) -> None:
+        keys[f"Objects\\{identifier}\\Description"] = {"Type": type_}
+        element(identifier, "11000001", where)
+        element(identifier, "12000004", title)
+
+    application(BOOT_MANAGER, 0x10100002, "Windows Boot Manager", place.device_element())
+    menu = [entry.identifier for entry in entries if not entry.hidden and entry.kind != "memory-test"]
+    element(BOOT_MANAGER, "24000001", menu)
+    if menu:
+        element(BOOT_MANAGER, "23000003", menu[0])
+    element(BOOT_MANAGER, "24000010", [entry.identifier for entry in entries if entry.kind == "memory-test"])
+    for entry in entries:
+        where = entry.place.device_element()
+        if entry.kind == "recovery":  # a RAM disk from an image file on the partition
+            path = "\\Recovery\\WindowsRE\\Winre.wim\0".encode("utf-16-le")
+            source = struct.pack("<III", 1, 12 + len(where) - 16 + len(path), 5) + where[16:] + path
+            where = bytes(16) + struct.pack("<IIIIIQQI", 0, 1, 36 + len(source), 0, 3, 0, 0, 0)[:40] + source
+        application(entry.identifier, types[entry.kind], entry.title, where)
+        if types[entry.kind] == 0x10200003:
+            element(entry.identifier, "12000002", f"{entry.directory}\\system32\\winload.exe")
+            element(entry.identifier, "21000001", where)
+            element(entry.identifier, "22000002", entry.directory)
+            element(entry.identifier, "26000022", bytes([entry.kind == "recovery"]))
+        if entry.recovery is not None:
+            chosen = [one.identifier for one in entries if one.title == entry.recovery]
+            element(entry.identifier, "14000008", chosen)
+    return hive(keys)
+
+
+def pe_file(architecture: Architecture) -> bytes:
+    """Return a small PE executable that returns at once: headers and one section of code."""
+    machine, is_wide = {"x86": (0x14C, False), "x86_64": (0x8664, True), "aarch64": (0xAA64, True)}[architecture]
+    code = b"\xc0\x03\x5f\xd6" if architecture == "aarch64" else b"\x31\xc0\xc3\x90"
+    optional = struct.pack("<HBBIIIII", 0x20B if is_wide else 0x10B, 14, 0, 512, 0, 0, 0x1000, 0x1000)
+    optional += struct.pack("<Q", 0x140000000) if is_wide else struct.pack("<II", 0x2000, 0x400000)
+    optional += struct.pack("<IIHHHHHHIIIIHH", 0x1000, 512, 6, 0, 0, 0, 6, 0, 0, 0x2000, 512, 0, 3, 0)
+    optional += struct.pack("<QQQQ" if is_wide else "<IIII", 0x100000, 0x1000, 0x100000, 0x1000)
+    optional += struct.pack("<II", 0, 16) + bytes(16 * 8)
+    header = struct.pack("<HHIIIHH", machine, 1, 0, 0, 0, len(optional), 0x22 if is_wide else 0x102)
+    section = struct.pack("<8sIIIIIIHHI", b".text", len(code), 0x1000, 512, 512, 0, 0, 0, 0, 0x60000020)
+    stub = b"MZ".ljust(60, b"\0") + struct.pack("<I", 64)
+    return (stub + b"PE\0\0" + header + optional + section).ljust(512, b"\0") + code.ljust(512, b"\0")
+
+
+def windows_files(windows: Windows) -> dict[str, bytes]:
+    """Return the files of an installation, by path on its volume."""
+    system32 = f"/{windows.directory}/System32"
+    files = {
+        f"{system32}/config/SOFTWARE": software_hive(windows),
+        f"{system32}/config/SYSTEM": system_hive(windows),
+        f"{system32}/ntoskrnl.exe": pe_file(windows.architecture),
+        f"{system32}/cmd.exe": pe_file(windows.architecture),
+    }
+    if windows.bcd is not None:
+        store = bcd_store(windows.bcd, windows.place)
+        if windows.efi:
+            files["/EFI/Microsoft/Boot/BCD"] = store
+            files["/EFI/Microsoft/Boot/bootmgfw.efi"] = pe_file(windows.architecture)
+        else:
+            files["/Boot/BCD"] = store
+            files["/bootmgr"] = b"\xeb\x3c\x90" + bytes(509)
+    if windows.boot_ini is not None:
+        files["/boot.ini"] = windows.boot_ini.encode("cp437")
+        files["/ntldr"] = b"\xe9\xd5\x01" + bytes(509)
+        files["/NTDETECT.COM"] = b"\xe9" + bytes(511)
+    return files
+
+
+def ntfs_image(files: Mapping[str, bytes], *, size: int = 24 * MIB, start: int = MIB, label: str = "Windows") -> Path:
+    """Return the path of an NTFS volume (not a whole disk) with these files; `start` is where its partition begins.
+
+    The file is in the cache: copy it before changing it.
+    """
+    recipe = hashlib.sha256(repr((size, start, label, Path(__file__).read_bytes())).encode())
+    for path in sorted(files):
+        recipe.update(path.encode() + b"\0" + hashlib.sha256(files[path]).digest())
+    stored = CACHE / f"ntfs-{recipe.hexdigest()[:16]}.img"
+    if not stored.is_file():
+        with _written(stored) as target, tempfile.TemporaryDirectory() as mounted:
+            with target.open("wb") as image:
+                image.truncate(size)
+            geometry = ["-p", str(start // 512), "-s", "512", "-S", "63", "-H", "255"]
+            _run(require_tool("mkntfs"), "-F", "-q", "-L", label, *geometry, str(target))
+            _run(require_tool("ntfs-3g"), str(target), mounted)
+            try:
+                for path, data in files.items():
+                    file = Path(mounted) / path.lstrip("/")
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    file.write_bytes(data)
+            finally:
+                _run(require_tool("fusermount"), "-u", mounted)
+    return stored
+
+
+def build_windows(windows: Windows = WINDOWS_2019, *, size: int = 24 * MIB) -> Path:
+    """Return the path of an NTFS volume with a phony Windows, for a partition at `windows.place`."""
+    return ntfs_image(windows_files(windows), size=size, start=windows.place.start)
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)
+
+
+@contextmanager
+def _written(stored: Path) -> Iterator[Path]:
+    """Yield a path to write to, which then takes the place of `stored`: other test processes do the same."""
+    stored.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=stored.parent) as folder:
+        target = Path(folder) / stored.name
+        yield target
+        target.rename(stored)
