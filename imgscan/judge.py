@@ -80,7 +80,7 @@ def _ask(
 
 
 def _unknown(use: Use, system: int | None, why: Why, detail: str, evidence: tuple[Evidence, ...]) -> Finding:
-    summary = f"not decided ({why}): {shown(detail)}" if detail else f"not decided ({why})"
+    summary = f"not decided ({why}): {detail}" if detail else f"not decided ({why})"
     return _finding(use, system, Result("unknown", summary, evidence))
 
 
@@ -90,7 +90,7 @@ def _finding(use: Use, system: int | None, result: Result) -> Finding:
         system=system,
         outcome=result.outcome,
         severity=use.severity,
-        summary=result.summary,
+        summary=shown(result.summary),
         evidence=tuple(dict.fromkeys(result.evidence)),
         requirement=use.requirement,
         remedy=use.remedy or use.rule.remedy,

@@ -35,7 +35,6 @@ READS_EFI_EXCEPTION = (
     "disks.format",
     "disks.problems",
     "disks.files",
-    "disks.partitioning",
     "boot.disk",
     "boot.firmware",
     "systems.family",

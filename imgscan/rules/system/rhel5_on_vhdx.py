@@ -21,7 +21,7 @@ import msgspec
 from imgscan.errors import UnreadFact
 from imgscan.model.disk import Disk
 from imgscan.model.machine import MachineFacts
-from imgscan.model.rule import Result, Rule, failed, not_applicable, passed
+from imgscan.model.rule import Result, Rule, failed, passed
 from imgscan.model.system import System
 from imgscan.rules.explanation import how_to_fix, title
 from imgscan.rules.subjects import format_of, image_of
@@ -46,7 +46,7 @@ def check(machine: MachineFacts, system: System, params: Params) -> Result:
         except UnreadFact as signal:
             unread = unread or signal
     if not found and unread is None:
-        return not_applicable(f"no disk is a {params.format} image")
+        return passed(f"no disk is a {params.format} image", *(image_of(disk) for disk in machine.disks))
     name = system.id.get()
     evidence = (*system.id.evidence, *(image_of(disk) for disk in found))
     if name is None:

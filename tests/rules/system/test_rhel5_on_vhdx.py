@@ -22,8 +22,8 @@ RELEASE = AtPath("disk0/p1", "/etc/redhat-release", 1)
         ("vhdx", "ol", "5.11", "pass"),
         ("vhdx", "rhel", None, "unknown"),
         ("vhdx", None, None, "unknown"),
-        ("vhd", "rhel", "5.11", "not-applicable"),
-        ("vmdk", "rhel", "5.11", "not-applicable"),
+        ("vhd", "rhel", "5.11", "pass"),
+        ("vmdk", "rhel", "5.11", "pass"),
     ],
 )
 def test_each_release_and_format(format: str, id: str | None, version: str | None, expected: str) -> None:
@@ -39,7 +39,7 @@ def test_unread_is_unknown_only_where_it_decides() -> None:
     assert outcome(RULE, a_linux_machine("vhdx", id=lost())) == "unknown"
     assert outcome(RULE, a_linux_machine("vhdx", id=known("rhel", RELEASE), version=lost())) == "unknown"
     assert outcome(RULE, a_linux_machine("vhdx", version=lost())) == "pass"
-    assert outcome(RULE, a_linux_machine("vmdk", id=lost())) == "not-applicable"
+    assert outcome(RULE, a_linux_machine("vmdk", id=lost())) == "pass"
     unread = a_disk("disk1", None, problems=(a_problem("truncated"),))
     machine = a_linux_machine("vhd", id=known("rhel", RELEASE), version=known("5.11", RELEASE))
     assert outcome(RULE, and_disks(machine, unread)) == "unknown"
