@@ -27,6 +27,7 @@ WHY_OF_PROBLEM: dict[ProblemKind, Why] = {
     "missing": "missing",
     "refused": "denied",
     "encrypted": "encrypted",
+    "io-error": "io-error",
     "changed": "changed",
 }
 """Problems after which it is open what an image is; `unsupported`, `unclean` and `note` are not among them."""

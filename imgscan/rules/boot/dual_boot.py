@@ -4,8 +4,8 @@ What it checks
 --------------
 How many installed systems the disks hold, and whether a boot menu offers one that is not the system itself: an entry
 that names another system, or that hands over to another boot sector or loader. Recovery entries and partitions,
-WinRE and tools such as memory tests are no second system. An entry whose purpose cannot be told makes the answer
-unknown, and so does a volume that may hold a second system and could not be read.
+WinRE and tools such as memory tests are no second system. An entry whose purpose or target cannot be told makes the
+answer unknown, and so does a volume that may hold a second system and could not be read.
 
 Why it matters
 --------------
@@ -35,7 +35,6 @@ def check(machine: MachineFacts, _params: NoParams) -> Result:
             f"{len(systems)} systems are installed: {', '.join(f'{s.family} on {s.root}' for s in systems)}",
             *(piece for system in systems for piece in _evidence(system)),
         )
-    names = {volume.name for volume in machine.volumes} | {disk.name for disk in machine.disks}
     unread: UnreadFact | None = None
     others: list[MenuEntry] = []
     for system in systems:
@@ -45,7 +44,7 @@ def check(machine: MachineFacts, _params: NoParams) -> Result:
             unread = signal
             continue
         for entry in entries:
-            if entry.kind == "other-system" or (entry.kind == "chainload" and entry.target in names):
+            if entry.kind == "other-system" or (entry.kind == "chainload" and entry.target is not None):
                 others.append(entry)
             elif entry.kind in {"chainload", "unknown"}:
                 unread = unread or UnreadFact(
@@ -79,8 +78,6 @@ RULE = Rule(
         "systems.id",
         "systems.menu",
         "systems_searched",
-        "volumes.name",
-        "disks.name",
     ),
     remedy=how_to_fix(__doc__),
     check=check,

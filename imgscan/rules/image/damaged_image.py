@@ -32,6 +32,7 @@ UNCHECKED: dict[ProblemKind, Why] = {
     "refused": "denied",
     "unsupported": "unsupported",
     "encrypted": "encrypted",
+    "io-error": "io-error",
     "changed": "changed",
 }
 """Problems that leave a part of the image unchecked."""

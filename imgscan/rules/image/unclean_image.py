@@ -3,7 +3,8 @@
 What it checks
 --------------
 Whether the image says that it was still being written: a VHDX whose log is not empty, a VMDK whose unclean-shutdown
-byte is set. imgscan reads a VHDX as if its log had been replayed and leaves the file as it is.
+byte is set, a VHD of a machine that was saved and not shut down. imgscan reads a VHDX as if its log had been replayed
+and leaves the file as it is.
 
 Why it matters
 --------------

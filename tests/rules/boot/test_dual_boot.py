@@ -53,7 +53,7 @@ def test_an_entry_for_another_system_fails_with_its_line() -> None:
     assert result.evidence == (AtPath("disk0/p1", "/boot/grub/grub.cfg", 101),)
 
 
-@pytest.mark.parametrize(("target", "expected"), [("disk0/p2", "fail"), ("disk0", "fail"), (None, "unknown")])
+@pytest.mark.parametrize(("target", "expected"), [("disk0/p2", "fail"), (r"C:\\grldr", "fail"), (None, "unknown")])
 def test_handing_over_fails_when_it_goes_somewhere(target: str | None, expected: str) -> None:
     entry = MenuEntry(title="chain", kind="chainload", target=target)
     assert outcome(RULE, a_linux_machine(menu=known((entry,)))) == expected

@@ -25,7 +25,7 @@ def test_it_is_unknown_when_nothing_is_readable(kind: str) -> None:
     assert outcome(RULE, with_disk(a_linux_machine(), problems=(problem,), **unread_table())) == "unknown"
 
 
-@pytest.mark.parametrize("kind", ["missing", "refused", "unsupported", "encrypted", "changed"])
+@pytest.mark.parametrize("kind", ["missing", "refused", "unsupported", "encrypted", "io-error", "changed"])
 def test_a_part_that_was_not_checked_makes_it_unknown(kind: str) -> None:
     problem = a_problem(kind)  # type: ignore[arg-type]
     assert outcome(RULE, with_disk(a_linux_machine(), problems=(problem,))) == "unknown"

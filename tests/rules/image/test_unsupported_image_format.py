@@ -32,7 +32,7 @@ def test_a_file_of_no_known_content_fails() -> None:
     assert outcome(RULE, with_disk(a_linux_machine(), format=None, variant=None)) == "fail"
 
 
-@pytest.mark.parametrize("kind", ["damage", "truncated", "missing", "refused", "encrypted", "changed"])
+@pytest.mark.parametrize("kind", ["damage", "truncated", "missing", "refused", "encrypted", "io-error", "changed"])
 def test_a_file_that_could_not_be_read_is_unknown(kind: str) -> None:
     problem = a_problem(kind)  # type: ignore[arg-type]
     assert outcome(RULE, with_disk(a_linux_machine(), format=None, problems=(problem,))) == "unknown"

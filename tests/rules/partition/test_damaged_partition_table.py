@@ -39,7 +39,7 @@ def test_notes_do_not_fail() -> None:
     assert outcome(RULE, with_table(a_linux_machine(), problems=(a_problem("note"),))) == "pass"
 
 
-@pytest.mark.parametrize("kind", ["truncated", "missing", "refused", "unsupported", "changed"])
+@pytest.mark.parametrize("kind", ["truncated", "missing", "refused", "unsupported", "io-error", "changed"])
 def test_a_part_that_could_not_be_read_is_unknown(kind: str) -> None:
     problem = a_problem(kind)  # type: ignore[arg-type]
     assert outcome(RULE, with_table(a_linux_machine(), problems=(problem,))) == "unknown"
