@@ -112,9 +112,9 @@ class _Reader:
     def _entry(self, found: _Object, *, is_default: bool, is_recovery: bool) -> BootEntry:
         evidence: list[AtRegistry] = []
         title = self._text(found, _DESCRIPTION, evidence) or found.identifier
-        path = self._text(found, _PATH, evidence)
-        device = self._device(found, _DEVICE, evidence)
+        path = self._text(found, _PATH)
         root = self._device(found, _OS_DEVICE, evidence) if found.type == _OS_LOADER else None
+        device = self._device(found, _DEVICE, evidence if root is None else [])
         directory = self._text(found, _SYSTEM_ROOT, evidence) if found.type == _OS_LOADER else None
         meaning = self._meaning(found, root, is_recovery=is_recovery)
         place = root or device
