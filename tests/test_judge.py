@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from facts_builder import (
     a_disk,
@@ -214,3 +215,9 @@ def test_one_fault_changes_one_finding(machine: MachineFacts, fault: str) -> Non
     healthy = a_linux_machine(machine.disks[0].format or "")
     changed = answers(judge(machine, SMS).findings) ^ answers(judge(healthy, SMS).findings)
     assert {rule for rule, _, _ in changed} == {fault}
+
+
+@pytest.mark.parametrize("machine", [a_linux_machine(), an_efi_windows_machine(), not_searched(nothing_read())])
+def test_facts_from_a_file_are_judged_alike(machine: MachineFacts) -> None:
+    again = msgspec.json.decode(msgspec.json.encode(machine), type=MachineFacts)
+    assert judge(again, SMS, strict=True) == judge(machine, SMS, strict=True)

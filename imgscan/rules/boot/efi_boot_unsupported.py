@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from imgscan.model.disk import Disk
 from imgscan.model.machine import MachineFacts
-from imgscan.model.rule import Result, Rule, failed, passed
+from imgscan.model.rule import Result, Rule, failed, not_applicable, passed
 from imgscan.rules.explanation import how_to_fix, title
 from imgscan.rules.subjects import READS_EFI_EXCEPTION, EfiParams, efi_is_supported, image_of, of_boot_disk
 
@@ -32,6 +32,8 @@ def check(machine: MachineFacts, params: EfiParams) -> Result:
         evidence = machine.boot.firmware.evidence or (image_of(disk),)
         if firmware in {"bios", "both"}:
             return passed(f"{disk.name} boots by BIOS", *evidence)
+        if firmware == "neither":
+            return not_applicable(f"{disk.name} boots neither by BIOS nor by EFI (no-bootable-partition)", *evidence)
         supported = efi_is_supported(machine, disk, params)
         if supported.yes:
             return passed(f"{disk.name} boots by EFI, and the target takes it: {supported.reason}", *supported.evidence)

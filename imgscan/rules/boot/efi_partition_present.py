@@ -56,6 +56,8 @@ def check(machine: MachineFacts, params: EfiParams) -> Result:
         return not_applicable(
             "the machine boots only by EFI (efi-boot-unsupported decides)", *machine.boot.firmware.evidence
         )
+    if firmware == "neither":
+        return not_applicable("the machine does not boot (no-bootable-partition)", *machine.boot.firmware.evidence)
     found = over(machine.disks, ask, none="the machine has no disks")
     return of_boot_disk(machine, ask_boot_disk) if found.outcome == "fail" else found
 

@@ -84,3 +84,7 @@ def test_candidates_that_differ_are_unknown() -> None:
 
 def test_unread_firmware_is_unknown() -> None:
     assert outcome(RULE, with_boot(a_linux_machine(), firmware=lost())) == "unknown"
+
+
+def test_what_does_not_boot_at_all_is_another_rules_business() -> None:
+    assert outcome(RULE, with_boot(a_linux_machine(), firmware="neither")) == "not-applicable"

@@ -49,6 +49,10 @@ def test_only_efi_is_another_rules_business() -> None:
     assert outcome(RULE, an_efi_linux_machine()) == "not-applicable"
 
 
+def test_what_does_not_boot_at_all_is_another_rules_business() -> None:
+    assert outcome(RULE, _linux_with("0xef", "neither")) == "not-applicable"
+
+
 def test_the_exception_passes() -> None:
     assert outcome(RULE, an_efi_windows_machine(firmware="both")) == "pass"
     assert outcome(RULE, an_efi_windows_machine("vmdk", firmware="both")) == "fail"
