@@ -37,6 +37,8 @@ NAME = "vhd"
 VARIANTS = {layout.FIXED: "fixed", layout.DYNAMIC: "dynamic", layout.DIFFERENCING: "differencing"}
 MAX_BLOCK_BYTES = 256 * MIB
 """The specification's usual block is 2 MiB, and names no limit; this is VHDX's."""
+FIRST_SECTOR = (layout.FOOTER_BYTES + layout.HEADER_BYTES) // layout.SECTOR
+"""No block can begin before it: there stand the footer's copy and the dynamic disk header."""
 LOCATOR_BYTES = 4096
 """A parent's name; the longest path of Windows is 64 KiB, its bare name at most 510 bytes."""
 CHECKED_PAGES = 4
@@ -140,7 +142,8 @@ class DynamicDisk:
         self.name = file.name
         self.size = size
         self.block_bytes = block
-        self.table = EntryTable(file, header.bat_offset, header.bat_entries, "I", big_endian=True)
+        count = min(header.bat_entries, -(-size // block))
+        self.table = EntryTable(file, header.bat_offset, count, "I", big_endian=True)
         self._file = file
         self._parent = parent
         self._shift = block.bit_length() - 1
@@ -160,6 +163,8 @@ class DynamicDisk:
                 entry = self.table.entry(block) if length else layout.UNUSED
             if entry == layout.UNUSED:
                 return bytes(length)
+            if entry < FIRST_SECTOR:
+                raise self._misplaced(block)
             return self._file.read_at((entry << 9) + self._bitmap + within, length)
         check_range(self, offset, length)
         return gather(self._pieces(offset, length))
@@ -174,6 +179,8 @@ class DynamicDisk:
             data = (entry << 9) + self._bitmap
             if entry == layout.UNUSED:
                 yield self._parent, offset, size
+            elif entry < FIRST_SECTOR:
+                raise self._misplaced(block)
             elif self._parent is None:
                 yield self._file, data + within, size
             else:
@@ -186,6 +193,9 @@ class DynamicDisk:
                         yield self._parent, offset - within + at, till - at
                     at = till
             offset += size
+
+    def _misplaced(self, block: int) -> CorruptStructure:
+        return CorruptStructure(f"block {block} is said to lie on the file's headers", where=self.name)
 
     def _read_bitmap(self, block: int) -> bytes:
         return self._file.read_at(self.table.entry(block) << 9, self._bitmap)
@@ -223,6 +233,8 @@ def _find_footer(file: FileDevice) -> _FoundFooter:
     if end is not None and end.type == layout.FIXED:
         problems = [] if end.checksum_good else [_checksum_problem(file, end_at)]
         return _FoundFooter(end, end_at, tuple(problems + _version_problems(file, end, end_at)))
+    if end_at == 0:
+        end = None  # all that is left of the file is the copy at its front
     front, front_data = _front_footer(file)
     if front is not None and front.type not in {layout.DYNAMIC, layout.DIFFERENCING}:
         front = None
@@ -299,27 +311,31 @@ def _header_problems(file: FileDevice, footer: layout.Footer, header: layout.Dyn
 
 def _bat_problems(file: FileDevice, table: EntryTable, block_bytes: int) -> list[Problem]:
     """Look at the table's first pages for blocks that the file does not hold; more would read too much."""
-    beyond, first = 0, 0
-    pages = (table.count + table.mask) >> table.shift
+    beyond, misplaced = list[int](), list[int]()
+    highest = (file.size - _bitmap_bytes(block_bytes) - block_bytes) // layout.SECTOR
+    problems = []
     try:
-        for number in range(min(pages, CHECKED_PAGES)):
-            table.entry(number << table.shift)
+        for number in range(min((table.count + table.mask) >> table.shift, CHECKED_PAGES)):
+            begin = number << table.shift
+            table.entry(begin)
             page = table.pages[number]
-            highest = (file.size - _bitmap_bytes(block_bytes) - block_bytes) // layout.SECTOR
-            found = [at for at, entry in enumerate(page) if highest < entry != layout.UNUSED]
-            if found and not beyond:
-                first = (number << table.shift) + found[0]
-            beyond += len(found)
-            if len(page) < min(table.count - (number << table.shift), table.mask + 1):
-                table.entry((number << table.shift) + len(page))
+            beyond += [at for at, entry in enumerate(page, begin) if highest < entry != layout.UNUSED]
+            misplaced += [at for at, entry in enumerate(page, begin) if entry < FIRST_SECTOR]
+            if len(page) < min(table.count - begin, table.mask + 1):
+                table.entry(begin + len(page))
     except ImageError as error:
         at = 0 if error.offset is None else error.offset
         kind: ProblemKind = "truncated" if error.why == "truncated" else "damage"
-        return [_problem("bat-truncated", kind, error.message, file, at, "VHD block allocation table")]
-    if not beyond:
-        return []
-    detail = f"{beyond} blocks lie beyond the end of the file, the first at byte {first * block_bytes} of the disk"
-    return [_problem("block-beyond-end", "truncated", detail, file, file.size, "VHD block")]
+        problems.append(_problem("bat-truncated", kind, error.message, file, at, "VHD block allocation table"))
+    if misplaced:
+        first = misplaced[0] * block_bytes
+        detail = f"{len(misplaced)} blocks are said to lie on the file's headers, the first at byte {first} of the disk"
+        problems.append(_problem("block-misplaced", "damage", detail, file, 0, "VHD block"))
+    if beyond:
+        first = beyond[0] * block_bytes
+        detail = f"{len(beyond)} blocks lie beyond the end of the file, the first at byte {first} of the disk"
+        problems.append(_problem("block-beyond-end", "truncated", detail, file, file.size, "VHD block"))
+    return problems
 
 
 def _fixed(file: FileDevice, footer: layout.Footer, at: int, problems: list[Problem]) -> BlockDevice:

@@ -149,7 +149,7 @@ class VhdxDisk:
             except (KeyError, IndexError):
                 entry = self.table.entry(number)
             state = entry & layout.STATE_MASK
-            if state == layout.FULLY_PRESENT:
+            if state == layout.FULLY_PRESENT and entry >= MIB:
                 return self._file.read_at((entry >> 20 << 20) + within, length)
             if state in layout.ZERO_STATES or (state == layout.NOT_PRESENT and self._parent is None):
                 return bytes(length)
@@ -164,6 +164,8 @@ class VhdxDisk:
             size = min(end - offset, self.block_bytes - within)
             entry = self.table.entry(block + (block >> self._ratio_shift))
             state, data = entry & layout.STATE_MASK, entry >> 20 << 20
+            if state >= layout.FULLY_PRESENT and not data:
+                raise CorruptStructure(f"block {block} is said to lie on the file's headers", where=self.name)
             if state == layout.FULLY_PRESENT:
                 yield self._file, data + within, size
             elif state == layout.NOT_PRESENT:
@@ -270,28 +272,32 @@ def _bat_problems(disk: VhdxDisk, bat: layout.Region) -> list[Problem]:
             f"the block allocation table has room for {table.count} entries, and the disk needs {disk.needed_entries}"
         )
         problems.append(problem("bat-too-small", "damage", detail, file, bat.offset, "VHDX region table"))
-    beyond, first = 0, 0
+    beyond, misplaced = list[int](), list[int]()
+    suspects = max(0, file.size - disk.block_bytes + 1)
     try:
         for number in range(min((table.count + table.mask) >> table.shift, CHECKED_PAGES)):
             begin = number << table.shift
             table.entry(begin)
             page = table.pages[number]
-            suspects = max(0, file.size - disk.block_bytes + 1)
             for at, entry in enumerate(page, begin):
-                if entry < suspects or entry & layout.STATE_MASK < layout.FULLY_PRESENT:
+                if MIB <= entry < suspects or entry & layout.STATE_MASK < layout.FULLY_PRESENT:
                     continue
                 chunk, inside = divmod(at, disk.ratio + 1)
-                block = chunk * disk.ratio + inside
-                needed = MIB if inside == disk.ratio else min(disk.block_bytes, disk.size - block * disk.block_bytes)
-                if (entry >> 20 << 20) + needed > file.size:
-                    first = first if beyond else min(block * disk.block_bytes, disk.size)
-                    beyond += 1
+                start = (chunk * disk.ratio + inside) * disk.block_bytes
+                needed = MIB if inside == disk.ratio else min(disk.block_bytes, disk.size - start)
+                if entry < MIB:
+                    misplaced.append(start)
+                elif (entry >> 20 << 20) + needed > file.size:
+                    beyond.append(start)
             if len(page) < min(table.count - begin, table.mask + 1):
                 table.entry(begin + len(page))
     except ImageError as error:
         problems.append(problem_of(error, file, "bat-truncated"))
+    if misplaced:
+        detail = f"{len(misplaced)} blocks are said to lie on the file's headers, the first at byte {misplaced[0]}"
+        problems.append(problem("block-misplaced", "damage", detail, file, bat.offset, "VHDX block"))
     if beyond:
-        detail = f"{beyond} blocks lie beyond the end of the file, the first at byte {first} of the disk"
+        detail = f"{len(beyond)} blocks lie beyond the end of the file, the first at byte {beyond[0]} of the disk"
         problems.append(problem("block-beyond-end", "truncated", detail, file, file.size, "VHDX block"))
     return problems
 
