@@ -30,13 +30,13 @@ def check(machine: MachineFacts, _params: NoParams) -> Result:
     if not disks:
         looked = evidence or tuple(AtOffset(disk.name, 0, 512, "boot sector") for disk in machine.disks)
         found = "; ".join(
-            f"{code.where}: {code.what} boot code{f', {code.detail}' if code.detail else ''}"
+            f"{code.where}: {'no' if code.what == 'none' else code.what} boot code"
+            f"{f' ({code.detail})' if code.detail else ''}"
             for code in machine.boot.code
-            if code.what != "none"
         )
         names = ", ".join(disk.name for disk in machine.disks) or "the machine"
         missing = "no disk has both boot code and a partition that it starts, and none an EFI loader"
-        return failed(f"nothing boots from {names}: {missing}{f' ({found})' if found else ''}", *looked)
+        return failed(f"nothing boots from {names}: {missing}{f': {found}' if found else ''}", *looked)
     firmware = machine.boot.firmware.get()
     evidence = (*evidence, *machine.boot.firmware.evidence) or (AtOffset(disks[0], 0, 512, "boot sector"),)
     if firmware == "neither":

@@ -35,7 +35,7 @@ HANDS_OVER = frozenset({"syslinux", "windows-nt5", "windows-nt6", "unknown"})
 NO_LOADER = frozenset({"none", "unknown"})
 FIRST_STAGES = frozenset({"shim"})
 """EFI programs that start the real loader beside them."""
-NOT_LINUX = frozenset({"memtest", "mok-manager", "fallback", "windows-boot-manager"})
+NOT_LINUX = frozenset({"memtest", "mok-manager", "fallback", "driver", "systemd-stub", "windows-boot-manager"})
 """EFI programs beside a Linux loader that do not start Linux."""
 
 

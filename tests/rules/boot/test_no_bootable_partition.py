@@ -23,10 +23,10 @@ def test_a_machine_that_boots_passes() -> None:
 
 
 def test_no_boot_disk_fails_and_says_what_boot_code_there_is() -> None:
-    code = (boot_code("disk0", "grub2", version="1.99 or later"),)
+    code = (boot_code("disk0", "grub2", detail="GRUB searches for a volume that none is"), boot_code("disk1", "none"))
     result = answer(RULE, with_boot(a_linux_machine(), disk=(), firmware="neither", code=code))
     assert result.outcome == "fail"
-    assert "disk0: grub2 boot code" in result.summary
+    assert "disk0: grub2 boot code (GRUB searches for a volume that none is); disk1: no boot code" in result.summary
 
 
 def test_it_fails_even_when_the_firmware_is_unread() -> None:
