@@ -85,6 +85,7 @@ class _Scan:
     devices: dict[str, BlockDevice] = field(default_factory=dict)
     filesystems: dict[str, FileSystem] = field(default_factory=dict)
     unread: list[UnreadPlace] = field(default_factory=list)
+    unsearched: list[UnreadPlace] = field(default_factory=list)
 
 
 def scan_machine(
@@ -328,11 +329,13 @@ def _inspect_systems(scan: _Scan) -> tuple[list[System], list[GuestTree]]:
     inspect = {"linux": linux.inspect_linux, "windows": windows.inspect_windows}
     found: list[System] = []
     trees: list[GuestTree] = []
-    for place in systems.find_systems(scan.filesystems)[:SYSTEMS]:
+    for place in systems.find_systems(scan.filesystems, scan.unsearched)[:SYSTEMS]:
         ask = inspect.get(place.family, systems.inspect_other)
         inspected = ask(place, scan.filesystems, scan.volumes, scan.disks)
         found.append(inspected.system)
         trees.append(inspected.tree)
+        scan.unread.extend(inspected.unread)
+    scan.unread.extend(scan.unsearched)
     return found, trees
 
 
@@ -355,6 +358,11 @@ def _systems_searched(scan: _Scan, boot_facts: Boot, found: Sequence[System]) ->
         disk_name = volume.name.partition("/")[0]
         if not found or boot_disks is None or disk_name in boot_disks:
             hidden.append(_about(volume.name, lost))
+    hidden.extend(
+        unread(place.why, f"{place.where}: {place.detail}")
+        for place in scan.unsearched
+        if not found or boot_disks is None or place.where.partition("/")[0] in boot_disks
+    )
     if hidden:
         return Fact(
             unread=hidden[0].unread,
