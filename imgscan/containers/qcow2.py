@@ -53,7 +53,9 @@ FORMATS = {
 }
 """QEMU's names of formats, which images record, and imgscan's."""
 
-_HEAD_BYTES = 65536
+_HEAD_BYTES = 4096
+_EXTENSION_BYTES = 65536
+"""How far header extensions are followed when they do not end within `_HEAD_BYTES`; no writer comes near."""
 _PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 """What QEMU takes for a protocol; a single letter is a Windows drive."""
 
@@ -130,6 +132,9 @@ def _read_header(file: FileDevice) -> _Image:
     if header.backing_file_offset:
         end = min(end, max(header.header_length, header.backing_file_offset))
     extensions = layout.parse_extensions(head, header.header_length, end)
+    if extensions.broken_at is not None and end == _HEAD_BYTES < cluster:
+        head = file.read_at(0, min(file.size, cluster, _EXTENSION_BYTES))
+        extensions = layout.parse_extensions(head, header.header_length, len(head))
     try:
         name, error = _read_backing_name(file, header), None
     except ImageError as found:

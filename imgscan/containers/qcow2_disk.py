@@ -24,6 +24,7 @@ from imgscan.layouts.qcow2 import (
     Header,
 )
 
+_HOST = 0
 _BELOW = -1
 _ZEROS = -2
 _ALL = 0xFFFF_FFFF
@@ -64,41 +65,45 @@ class Qcow2Disk:
         """Return exactly `length` bytes."""
         check_range(self, offset, length)
         parts: list[bytes] = []
-        run_at, run = 0, 0  # host bytes that follow each other are read at once
+        kind, start, run = _ZEROS, 0, 0  # pieces that go on where the last one ended are read at once
         mask = self._cluster - 1
+        span = self._cluster << self._l2_bits
         while length:
             index, within = offset >> self._cluster_bits, offset & mask
             table = self._l2_table(index >> self._l2_bits)
-            if table == 0:  # nothing allocated in all that this L2 table would map
-                span = self._cluster << self._l2_bits
-                where, take = _BELOW, min(length, span - offset % span)
-            else:
+            entry = bitmap = 0
+            if table:
                 entry, bitmap = self._entry(table, index)
                 take = min(length, self._cluster - within)
-                if entry & COMPRESSED:
-                    if run:
-                        parts.append(self._file.read_at(run_at, run))
-                        run = 0
-                    parts.append(self._inflate(entry)[within : within + take])
-                    offset += take
-                    length -= take
-                    continue
-                where, take = self._place(entry, bitmap, within, take)
-            if run and where == run_at + run:
+                where = _BELOW
+                if not entry & COMPRESSED:
+                    where, take = self._place(entry, bitmap, within, take)
+            else:  # nothing allocated in all that this L2 table would map
+                where, take = _BELOW, min(length, span - offset % span)
+            if where == _BELOW and self._backing is None:
+                where = _ZEROS
+            if entry & COMPRESSED:
+                self._finish(parts, kind, start, run)
+                run = 0
+                parts.append(self._inflate(entry)[within : within + take])
+            elif run and (where == kind if where < 0 else kind == _HOST and where == start + run):
                 run += take
             else:
-                if run:
-                    parts.append(self._file.read_at(run_at, run))
-                    run = 0
-                if where >= 0:
-                    run_at, run = where, take
-                else:
-                    parts.append(bytes(take) if where == _ZEROS else self._below(offset, take))
+                self._finish(parts, kind, start, run)
+                kind, start, run = (_HOST, where, take) if where >= 0 else (where, offset, take)
             offset += take
             length -= take
-        if run:
-            parts.append(self._file.read_at(run_at, run))
+        self._finish(parts, kind, start, run)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _finish(self, parts: list[bytes], kind: int, start: int, length: int) -> None:
+        """Add a run: host bytes from `start`, zeros, or the backing disk's bytes from `start`."""
+        if not length:
+            return
+        if kind == _HOST:
+            parts.append(self._file.read_at(start, length))
+        else:
+            parts.append(bytes(length) if kind == _ZEROS else self._below(start, length))
 
     def _l2_table(self, index: int) -> int:
         """Return the host offset of an L2 table, 0 when there is none."""

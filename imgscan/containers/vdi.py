@@ -46,29 +46,25 @@ class VdiDisk:
         """Return exactly `length` bytes."""
         check_range(self, offset, length)
         parts: list[bytes] = []
-        run_at, run = 0, 0  # host bytes that follow each other are read at once
+        start, run = 0, 0  # pieces that go on where the last one ended are read at once; zeros start at -1
         mask = (1 << self._bits) - 1
         while length:
             within = offset & mask
             take = min(length, mask + 1 - within)
             entry = self._entry(offset >> self._bits)
+            if entry == layout.BLOCK_FREE and self._missing is not None:
+                raise MissingPart(self._missing.message, where=self.name)
             where = -1 if entry >= layout.BLOCK_ZERO else self._data + entry * self._stride + within
-            if run and where == run_at + run:
+            if run and (start == -1 if where == -1 else start >= 0 and where == start + run):
                 run += take
             else:
                 if run:
-                    parts.append(self._file.read_at(run_at, run))
-                    run = 0
-                if where >= 0:
-                    run_at, run = where, take
-                elif entry == layout.BLOCK_FREE and self._missing is not None:
-                    raise MissingPart(self._missing.message, where=self.name)
-                else:
-                    parts.append(bytes(take))
+                    parts.append(self._file.read_at(start, run) if start >= 0 else bytes(run))
+                start, run = where, take
             offset += take
             length -= take
         if run:
-            parts.append(self._file.read_at(run_at, run))
+            parts.append(self._file.read_at(start, run) if start >= 0 else bytes(run))
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _entry(self, index: int) -> int:
