@@ -28,15 +28,19 @@ class Unreadable:
 
 
 class Location(NamedTuple):
-    """Where a path leads: `path` is the guest path with all links followed (but the last, when it was not)."""
+    """Where a path leads: `path` is the guest path with all links followed (but the last, when it was not).
+
+    `path_in_volume` is the same from the root of the filesystem that it lies on.
+    """
 
     filesystem: FileSystem
     entry: Entry
     path: str
+    path_in_volume: str
 
     def evidence(self, line: int = 0) -> AtPath:
-        """Return the evidence that names this file, by the path it really has."""
-        return at_path(self.filesystem.volume, self.path, line)
+        """Return the evidence that names this file, by volume and path there (`disk0/p1`, `/grub/grub.cfg`)."""
+        return at_path(self.filesystem.volume, self.path_in_volume, line)
 
 
 class GuestTree:
@@ -151,7 +155,7 @@ class GuestTree:
             error = filesystem.error
             raise type(error)(f"{shown(point)} cannot be read: {error.message}", where=error.where, offset=error.offset)
         name = point.rpartition("/")[2]
-        return Location(filesystem, filesystem.stat(filesystem.root)._replace(name=name), point)
+        return Location(filesystem, filesystem.stat(filesystem.root)._replace(name=name), point, "/")
 
     def _step(self, here: Location, name: str) -> Location | None:
         """Return the entry `name` of a directory, or what is mounted there; None when there is none."""
@@ -173,7 +177,7 @@ class GuestTree:
         path = f"{here.path.rstrip('/')}/{entry.name}"
         if path in self.mounts:  # the name differed in case only
             return self._mounted(path)
-        return Location(here.filesystem, entry, path)
+        return Location(here.filesystem, entry, path, f"{here.path_in_volume.rstrip('/')}/{entry.name}")
 
     def _target(self, link: Location) -> str:
         r"""Return a link's target as a path of this tree; Windows targets (``\??\C:\Users``) are translated."""

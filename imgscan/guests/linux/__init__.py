@@ -1,1 +1,5 @@
 """Questions asked of an installed Linux; one file per question."""
+
+from imgscan.guests.linux.inspection import inspect_linux
+
+__all__ = ["inspect_linux"]

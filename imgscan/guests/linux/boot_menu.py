@@ -1,0 +1,212 @@
+"""The boot menu that the system is configured with: its entries, and the volumes that they name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal, NamedTuple
+
+from imgscan.devices.guest_tree import GuestTree, Location, decode, read_file
+from imgscan.devices.limits import KIB
+from imgscan.errors import ImageError
+from imgscan.guests.linux.boot_entry import CONFIGURATION_BYTES, BootConfiguration, BootEntry
+from imgscan.guests.linux.bootloader import (
+    GRUB2_CONFIGURATIONS,
+    GRUB_LEGACY_CONFIGURATIONS,
+    esp_grub_configurations,
+)
+from imgscan.guests.linux.devices import Devices
+from imgscan.guests.linux.grub2 import parse_environment, parse_grub2
+from imgscan.guests.linux.grub_legacy import parse_grub_legacy
+from imgscan.guests.linux.loader_entries import read_loader_entries
+from imgscan.guests.linux.menu_kinds import Place, Surroundings, find_boot, judge_entry
+from imgscan.model.evidence import AtPath, Evidence
+from imgscan.model.fact import Fact, known, unread, unread_because
+from imgscan.model.machine import UnreadPlace
+from imgscan.model.system import MenuEntry, Reference
+from imgscan.model.text import shown
+
+_ENVIRONMENT_BYTES: Final = 64 * KIB
+_EVIDENCE: Final = 8
+"""Places named for one reference: every kernel's entry repeats it."""
+_SYSTEMD_BOOT_FOLDERS: Final = ("/boot/loader", "/efi/loader", "/boot/efi/loader")
+
+
+class BootMenu(NamedTuple):
+    """The menu's entries, where they and the configuration look for things, and what was left out."""
+
+    menu: Fact[tuple[MenuEntry, ...]]
+    references: Fact[tuple[Reference, ...]]
+    left_out: tuple[UnreadPlace, ...] = ()
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the configurations of one system gave."""
+
+    entries: list[MenuEntry] = field(default_factory=list)
+    references: dict[tuple[Literal["root", "boot"], str], Reference] = field(default_factory=dict)
+    evidence: list[Evidence] = field(default_factory=list)
+    left_out: list[UnreadPlace] = field(default_factory=list)
+
+
+def read_boot_menu(
+    tree: GuestTree, devices: Devices, root: str, name: str | None, loader: Fact[str | None]
+) -> BootMenu:
+    """Return the menu of the `loader` that the system on the volume `root` is configured for.
+
+    `name` is the system's id. No configuration is an empty menu; one that cannot be read makes both facts unread.
+    """
+    if not loader.is_known:
+        return BootMenu(loader.map(lambda _: ()), loader.map(lambda _: ()))
+    found = _Found()
+    try:
+        if loader.value == "grub2":
+            _read_grub2(tree, devices, root, name, found)
+        elif loader.value == "grub-legacy":
+            _read_grub_legacy(tree, devices, root, name, found)
+        elif loader.value == "systemd-boot":
+            _read_systemd_boot(tree, devices, root, name, found)
+        elif loader.value is not None:
+            why = f"the menu of {loader.value} is not read by this version"
+            return BootMenu(unread("unsupported", why, *loader.evidence), unread("unsupported", why, *loader.evidence))
+    except ImageError as error:
+        return BootMenu(unread_because(error, *loader.evidence), unread_because(error, *loader.evidence))
+    evidence = found.evidence or list(loader.evidence)
+    return BootMenu(
+        known(tuple(found.entries), *evidence),
+        known(tuple(found.references.values()), *evidence),
+        tuple(found.left_out),
+    )
+
+
+def _surroundings(tree: GuestTree, devices: Devices, root: str, name: str | None, *, is_legacy: bool) -> Surroundings:
+    own = {filesystem.volume for filesystem in tree.mounts.values()} | {root}
+    return Surroundings(devices, root, frozenset(own), name, is_legacy)
+
+
+def _read_grub2(tree: GuestTree, devices: Devices, root: str, name: str | None, found: _Found) -> None:
+    """Read every grub.cfg of the system: the one below /boot, and that of an EFI system partition."""
+    about = _surroundings(tree, devices, root, name, is_legacy=False)
+    seen: set[tuple[str, int]] = set()
+    paths = [*GRUB2_CONFIGURATIONS]
+    try:
+        paths += esp_grub_configurations(tree)
+    except ImageError as error:
+        if not any(tree.find(path) for path in paths):
+            raise
+        found.left_out.append(UnreadPlace("/boot/efi", error.why, shown(str(error))))
+    for path in paths:
+        place = tree.find(path)
+        if place is None or place.entry.kind != "file" or (key := (place.filesystem.volume, place.entry.node)) in seen:
+            continue
+        seen.add(key)
+        folder = path.rpartition("/")[0]
+        text = decode(read_file(place, CONFIGURATION_BYTES))
+        configuration = parse_grub2(
+            text,
+            path,
+            _grub_environment(tree, folder, found),
+            lambda other, folder=folder: _sourced(tree, folder, other, found),  # type: ignore[misc] # bound now
+            lambda variables: read_loader_entries(tree, "/boot/loader/entries", variables),
+        )
+        _add(configuration, tree, place, about, found)
+
+
+def _grub_environment(tree: GuestTree, folder: str, found: _Found) -> dict[str, str]:
+    place = tree.find(f"{folder}/grubenv")
+    if place is None or place.entry.kind != "file":
+        return {}
+    try:
+        return parse_environment(read_file(place, _ENVIRONMENT_BYTES))
+    except ImageError as error:  # only which entry is the default is lost
+        found.left_out.append(UnreadPlace(place.filesystem.volume, error.why, shown(f"{place.path}: {error}")))
+        return {}
+
+
+def _sourced(tree: GuestTree, folder: str, name: str, found: _Found) -> tuple[str, str] | None:
+    """Return a file that grub.cfg sources from beside itself (custom.cfg)."""
+    place = tree.find(f"{folder}/{name}") if name else None
+    if place is None or place.entry.kind != "file":
+        return None
+    found.evidence.append(place.evidence())
+    return place.path, decode(read_file(place, CONFIGURATION_BYTES))
+
+
+def _read_grub_legacy(tree: GuestTree, devices: Devices, root: str, name: str | None, found: _Found) -> None:
+    about = _surroundings(tree, devices, root, name, is_legacy=True)
+    for path in GRUB_LEGACY_CONFIGURATIONS:
+        place = tree.find(path)
+        if place is not None and place.entry.kind == "file":
+            saved = tree.find("/boot/grub/default")
+            number = None
+            if saved is not None and saved.entry.kind == "file":
+                number = decode(read_file(saved, _ENVIRONMENT_BYTES)).partition("\n")[0].strip()
+            configuration = parse_grub_legacy(decode(read_file(place, CONFIGURATION_BYTES)), path, number)
+            _add(configuration, tree, place, about, found)
+            return
+
+
+def _read_systemd_boot(tree: GuestTree, devices: Devices, root: str, name: str | None, found: _Found) -> None:
+    about = _surroundings(tree, devices, root, name, is_legacy=False)
+    for folder in _SYSTEMD_BOOT_FOLDERS:
+        place = tree.find(f"{folder}/loader.conf")
+        if place is not None and place.entry.kind == "file":
+            entries = read_loader_entries(tree, f"{folder}/entries", {})
+            text = decode(read_file(place, CONFIGURATION_BYTES))
+            lines = [line.split() for line in text.split("\n") if line.startswith("default")]
+            default = lines[-1][1].removesuffix(".conf") if lines and len(lines[-1]) > 1 else "0"
+            _add(BootConfiguration(entries, default=default), tree, place, about, found)
+            return
+
+
+def _add(
+    configuration: BootConfiguration, tree: GuestTree, place: Location, about: Surroundings, found: _Found
+) -> None:
+    """Put what a configuration says into the facts."""
+    found.evidence.append(place.evidence())
+    default = configuration.default_entry()
+    has_entries = False
+    for entry in configuration.leaves():
+        has_entries = True
+        judged = judge_entry(entry, about)
+        evidence = _evidence(tree, place, entry, entry.line)
+        menu_entry = MenuEntry(
+            title=shown(entry.title),
+            kind=judged.kind,
+            target=None if judged.target is None else shown(judged.target),
+            default=entry is default,
+            evidence=(evidence,),
+        )
+        found.entries.append(menu_entry)
+        if judged.kind in {"own", "recovery"}:
+            _refer("boot", judged.boot, tree, place, entry, found)
+            _refer("root", judged.root, tree, place, entry, found)
+    if not has_entries:  # a file that only finds the real configuration
+        _refer("boot", find_boot(configuration.commands, about), tree, place, None, found)
+
+
+def _refer(
+    role: Literal["root", "boot"],
+    named: Place | None,
+    tree: GuestTree,
+    place: Location,
+    entry: BootEntry | None,
+    found: _Found,
+) -> None:
+    if named is None:
+        return
+    evidence = _evidence(tree, place, entry, named.line)
+    key = (role, named.source)
+    before = found.references.get(key)
+    places = (*(before.evidence if before else ()), evidence)[:_EVIDENCE]
+    found.references[key] = Reference(
+        role=role, source=shown(named.source), volume=named.resolution.volume, evidence=places
+    )
+
+
+def _evidence(tree: GuestTree, place: Location, entry: BootEntry | None, line: int) -> AtPath:
+    """Return the line's place: the configuration itself, or the file that the entry came from."""
+    if entry is None or not entry.path or entry.path == place.path:
+        return place.evidence(line)
+    other = tree.find(entry.path)
+    return place.evidence(line) if other is None else other.evidence(line)

@@ -1,0 +1,181 @@
+"""Which volume a device name of the guest means: fstab's first field, root=, GRUB's search and (hd0,1).
+
+UUIDs and labels are sure. Names like /dev/sda1 depend on the order in which a kernel finds the disks: they are
+resolved over the disks in the order given, and marked as guesses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from imgscan.model.disk import Disk
+from imgscan.model.volume import Volume
+
+NOT_A_FILESYSTEM: Final = frozenset({"LVM2_member", "linux_raid_member", "ddf_raid_member", "isw_raid_member"})
+"""Members of something larger: their UUID or label is never what a mount means."""
+_SPECIAL_FOLDERS: Final = frozenset({"disk", "mapper", "md", "block", "cciss", "ida", "shm", "pts", "loop"})
+
+
+class Resolution(NamedTuple):
+    """What a device name means.
+
+    `volume` is None when no volume answers, or several do (`candidates` names them). `is_guess` is whether it rests on
+    the order of the disks.
+    """
+
+    volume: str | None
+    candidates: tuple[str, ...] = ()
+    is_guess: bool = False
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether several volumes answer to the name."""
+        return len(self.candidates) > 1
+
+
+class Devices:
+    """The volumes of a machine by the names that a Linux gives them."""
+
+    def __init__(self, volumes: Sequence[Volume], disks: Sequence[Disk]) -> None:
+        self._volumes = tuple(volumes)
+        self._names = frozenset(volume.name for volume in volumes)
+        self._disks = tuple(disk.name for disk in disks)
+        self._partitions = tuple(
+            partition for disk in disks if disk.partition_table for partition in disk.partition_table.partitions
+        )
+        self._anchors: dict[tuple[str, str], str] = {}
+
+    def anchor(self, source: str, volume: str) -> None:
+        """Learn from a device name that is known to mean `volume`: /dev/sdb1 is disk0/p1, so sdb is disk0."""
+        device = _parse_device(source)
+        disk = volume.partition("/")[0]
+        if device is not None and disk in self._disks:
+            self._anchors[device.family, device.disk] = disk
+
+    def resolve(self, source: str) -> Resolution:
+        """Return what a device name or tag means."""
+        source = source.strip()
+        tag, equals, value = source.partition("=")
+        if equals and not source.startswith("/"):
+            return self._by_tag(tag.upper(), _without_quotes(value))
+        if source.startswith("/dev/disk/"):
+            folder, _, name = source.removeprefix("/dev/disk/").partition("/")
+            return self._by_tag(folder.removeprefix("by-").upper(), _without_udev_escapes(name))
+        if source.startswith("/dev/mapper/"):
+            return self._by_mapper(source.removeprefix("/dev/mapper/"))
+        if re.match(r"/dev/md(\d|/|_)", source):
+            arrays = [volume.name for volume in self._volumes if volume.kind == "raid-array"]
+            return Resolution(arrays[0] if len(arrays) == 1 else None, tuple(arrays), is_guess=True)
+        device = _parse_device(source)
+        if device is not None:
+            return self._by_number(device)
+        match = re.fullmatch(r"/dev/([^/]+)/([^/]+)", source)
+        if match and match[1] not in _SPECIAL_FOLDERS:
+            return self._by_logical_volume(match[1], match[2])
+        return Resolution(None)
+
+    def resolve_grub(self, device: str) -> Resolution:
+        """Return what GRUB 2's `(hd0,msdos1)`, `hd0,gpt2`, `lvm/vg-root` means; it counts partitions from 1."""
+        name = device.strip("() ")
+        if name.startswith("lvm/"):
+            return self._by_mapper(name.removeprefix("lvm/"))
+        match = re.fullmatch(r"hd(\d+)(?:,[a-z]*(\d+))*", name)
+        if match is None:
+            return Resolution(None)
+        return self._by_number(_Device("grub", match[1], int(match[1]), int(match[2]) if match[2] else None))
+
+    def resolve_grub_legacy(self, device: str) -> Resolution:
+        """Return what GRUB legacy's `(hd0,0)` means; it counts partitions from 0."""
+        match = re.fullmatch(r"\(?hd(\d+)(?:,(\d+)(?:,[a-z])?)?\)?", device.strip())
+        if match is None:
+            return Resolution(None)
+        return self._by_number(_Device("grub", match[1], int(match[1]), int(match[2]) + 1 if match[2] else None))
+
+    def _by_tag(self, tag: str, value: str) -> Resolution:
+        if not value:
+            return Resolution(None)
+        wanted = value.lower()
+        filesystems = [volume for volume in self._volumes if volume.content not in NOT_A_FILESYSTEM]
+        if tag == "UUID":
+            return _one(v.name for v in filesystems if v.uuid and str(v.uuid.value).lower() == wanted)
+        if tag == "LABEL":
+            return _one(v.name for v in filesystems if v.label and v.label.value == value)
+        if tag == "PARTUUID":
+            return self._partition(partition.name for partition in self._partitions if partition.uuid == wanted)
+        if tag == "PARTLABEL":
+            return self._partition(partition.name for partition in self._partitions if partition.label == value)
+        return Resolution(None)
+
+    def _partition(self, names: Iterable[str]) -> Resolution:
+        return _one(name for name in names if name in self._names)
+
+    def _by_number(self, device: _Device) -> Resolution:
+        disk = self._anchors.get((device.family, device.disk))
+        if disk is None:
+            taken = {disk for (family, _), disk in self._anchors.items() if family == device.family}
+            if device.number >= len(self._disks) or self._disks[device.number] in taken:
+                return Resolution(None, is_guess=True)
+            disk = self._disks[device.number]
+        name = disk if device.partition is None else f"{disk}/p{device.partition}"
+        found = name if name in self._names else None
+        return Resolution(found, (found,) if found else (), is_guess=True)
+
+    def _by_mapper(self, name: str) -> Resolution:
+        if name.startswith("luks-"):
+            container = self._by_tag("UUID", name.removeprefix("luks-"))
+            inner = f"{container.volume}/luks"
+            return Resolution(inner, (inner,)) if inner in self._names else Resolution(None)
+        match = re.fullmatch(r"((?:[^-]|--)+)-((?:[^-]|--)+)", name)  # device-mapper doubles the dashes inside names
+        if match is None:
+            return Resolution(None)
+        return self._by_logical_volume(match[1].replace("--", "-"), match[2].replace("--", "-"))
+
+    def _by_logical_volume(self, group: str, volume: str) -> Resolution:
+        pattern = re.compile(rf"{re.escape(group)}(~[0-9A-Za-z]+)?/{re.escape(volume)}")
+        return _one(v.name for v in self._volumes if v.kind != "partition" and pattern.fullmatch(v.name))
+
+
+class _Device(NamedTuple):
+    """A kernel's or GRUB's device name: the disk's name, its number from 0, and the partition's from 1.
+
+    Names of one family (`sd`, `nvme`, GRUB's) are counted together.
+    """
+
+    family: str
+    disk: str
+    number: int
+    partition: int | None
+
+
+def _parse_device(source: str) -> _Device | None:
+    """Parse /dev/sda1, /dev/xvda, /dev/nvme0n1p2, /dev/mmcblk0p1, /dev/cciss/c0d0p1; None for any other name."""
+    match = re.fullmatch(r"/dev/(sd|hd|vd|xvd|ubd)([a-z]{1,3})(\d*)", source)
+    if match:
+        index = 0
+        for letter in match[2]:
+            index = index * 26 + ord(letter) - ord("a") + 1
+        return _Device(match[1], match[2], index - 1, int(match[3]) if match[3] else None)
+    match = re.fullmatch(r"/dev/(nvme(\d+)n\d+|mmcblk(\d+)|(?:cciss|ida)/c\d+d(\d+))(?:p(\d+))?", source)
+    if match:
+        number = next(group for group in match.groups()[1:4] if group is not None)
+        return _Device(match[1][:4], match[1], int(number), int(match[5]) if match[5] else None)
+    return None
+
+
+def _one(names: Iterable[str]) -> Resolution:
+    found = tuple(dict.fromkeys(names))
+    return Resolution(found[0] if len(found) == 1 else None, found)
+
+
+def _without_quotes(value: str) -> str:
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
+
+
+def _without_udev_escapes(name: str) -> str:
+    r"""Undo udev's escapes (``\\x20`` for a blank) in the name of a link below /dev/disk."""
+    data = re.sub(
+        rb"\\x([0-9a-f]{2})", lambda match: bytes([int(match[1], 16)]), name.encode("utf-8", "surrogateescape")
+    )
+    return data.decode("utf-8", "surrogateescape")

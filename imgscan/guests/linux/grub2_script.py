@@ -1,0 +1,108 @@
+"""The words of a GRUB 2 script. Source: GRUB manual, "Writing full configuration files directly" (Quoting, Words).
+
+Nothing is executed: commands come in their order, conditions and loops as if every branch were taken.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from imgscan.guests.linux.boot_entry import Command
+
+WORD_LENGTH: Final = 64 * 1024
+"""A word with its variables put in; longer ones keep the variable's name (values may double without end)."""
+
+_TOKEN: Final = re.compile(
+    r"""
+    (?P<continued>\\\n) | (?P<end>[\n;]) | (?P<blank>[ \t\r]+) | (?P<single>'[^']*'?) | (?P<double>"(?:[^"\\]|\\.)*"?)
+    | (?P<variable>\$\{[^}\n]*\}|\$\w+|\$.?) | (?P<brace>[{}]) | (?P<escape>\\.?) | (?P<plain>[^\s;'"$\\{}]+)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_VARIABLE: Final = re.compile(r"\$\{([^}\n]*)\}|\$(\w+)")
+
+
+def commands(text: str, variables: Mapping[str, str]) -> Iterator[Command]:
+    """Yield the commands of a script; an opening brace ends the command before it as its last word.
+
+    A closing brace is a command of its own. `variables` may change while the commands are consumed.
+    """
+    line, position = 1, 0
+    started = line
+    words: list[str] = []
+    word: str | None = None
+
+    while position < len(text):
+        if word is None and text[position] == "#":  # only at the start of a word
+            position = text.find("\n", position)
+            if position < 0:
+                break
+        match = _TOKEN.match(text, position)
+        if match is None:
+            break
+        kind, piece = match.lastgroup, match[0]
+        position = match.end()
+        if kind in {"single", "double", "plain", "escape", "variable"}:
+            if word is None and not words:
+                started = line
+            word = _joined(word, _value(str(kind), piece, variables))
+        elif word is not None and not (kind == "continued" or (kind == "brace" and word)):
+            if word != _NOTHING:
+                words.append(word.replace(_NOTHING, ""))
+            word = None
+        line += piece.count("\n")
+        if kind == "brace":
+            if word:  # inside of a word a brace is a letter
+                word += piece
+            elif piece == "{":
+                if words:
+                    yield Command((*words, "{"), started)
+                words = []
+            else:
+                if words:
+                    yield Command(tuple(words), started)
+                words = []
+                yield Command(("}",), line)
+        elif kind == "end" and words:
+            yield Command(tuple(words), started)
+            words = []
+    if word is not None and word != _NOTHING:
+        words.append(word.replace(_NOTHING, ""))
+    if words:
+        yield Command(tuple(words), started)
+
+
+_NOTHING: Final = "\0"
+"""Stands for a variable that is empty: a word of nothing else vanishes, a quoted one does not."""
+
+
+def _joined(word: str | None, more: str) -> str:
+    return (word or "") + more
+
+
+def _value(kind: str, token: str, variables: Mapping[str, str]) -> str:
+    token = token.replace(_NOTHING, "")
+    if kind == "single":
+        return token.removeprefix("'").removesuffix("'") if len(token) > 1 else ""
+    if kind == "double":
+        inner = token[1:-1] if len(token) > 1 and token.endswith('"') else token[1:]
+        return re.sub(r"\\([\"$\\])", r"\1", expand(inner, variables))
+    if kind == "variable":
+        return expand(token, variables) or _NOTHING
+    return token[1:] if kind == "escape" else token
+
+
+def expand(text: str, variables: Mapping[str, str]) -> str:
+    """Put the known variables into a text; unknown ones keep their name as ``${name}``."""
+    size = 0
+
+    def value(match: re.Match[str]) -> str:
+        nonlocal size
+        name = match[1] if match[1] is not None else match[2]
+        found = variables.get(name)
+        size += len(found or "")
+        return f"${{{name}}}" if found is None or size > WORD_LENGTH else found
+
+    return _VARIABLE.sub(value, text)

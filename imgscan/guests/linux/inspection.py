@@ -1,0 +1,53 @@
+"""Everything that is asked of one installed Linux."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from imgscan.devices.filesystem import FileSystem
+from imgscan.guests.attempt import attempt
+from imgscan.guests.linux.architecture import read_architecture
+from imgscan.guests.linux.boot_menu import read_boot_menu
+from imgscan.guests.linux.bootloader import read_bootloader
+from imgscan.guests.linux.devices import Devices
+from imgscan.guests.linux.hostname import read_hostname
+from imgscan.guests.linux.mounts import read_mounts
+from imgscan.guests.linux.release import read_release
+from imgscan.guests.systems import FoundSystem, Inspected
+from imgscan.model.disk import Disk
+from imgscan.model.evidence import at_path
+from imgscan.model.fact import NOT_COLLECTED, unread
+from imgscan.model.system import System
+from imgscan.model.volume import Volume
+
+
+def inspect_linux(
+    found: FoundSystem, filesystems: Mapping[str, FileSystem], volumes: Sequence[Volume], disks: Sequence[Disk]
+) -> Inspected:
+    """Return what is known of the Linux whose root is `found.volume`.
+
+    `filesystems` are all readable ones by volume name; fstab and the boot menu refer to them and to all `volumes`.
+    """
+    root = found.volume
+    devices = Devices(volumes, disks)
+    tree, mounts = read_mounts(root, filesystems, volumes, devices)
+    release = read_release(tree)
+    loader = attempt(lambda: read_bootloader(tree), at_path(root, "/boot"))
+    name = release.id.value if isinstance(release.id.value, str) else None
+    boot = read_boot_menu(tree, devices, root, name, loader)
+    system = System(
+        family="linux",
+        root=root,
+        directory=found.directory,
+        id=release.id,
+        version=release.version,
+        product=release.product,
+        architecture=read_architecture(tree),
+        hostname=attempt(lambda: read_hostname(tree), at_path(root, "/etc/hostname")),
+        bootloader=loader,
+        kernel=unread("not-collected", NOT_COLLECTED),
+        mounts=mounts,
+        references=boot.references,
+        menu=boot.menu,
+    )
+    return Inspected(system, tree, boot.left_out)

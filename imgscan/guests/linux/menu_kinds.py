@@ -1,0 +1,216 @@
+"""What a boot menu's entry is for: this system, another one, recovery, a tool."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from imgscan.guests.linux.boot_entry import BootEntry, Command
+from imgscan.guests.linux.devices import Devices, Resolution
+from imgscan.model.system import MenuEntryKind
+
+_LINUX: Final = ("linux", "linux16", "linuxefi", "kernel", "module", "module2")
+_HANDS_OVER: Final = ("chainloader", "ntldr", "appleloader", "legacy_configfile", "multiboot_loader")
+_OTHER_KERNELS: Final = ("kfreebsd", "knetbsd", "kopenbsd", "xnu_kernel", "xnu_kernel64", "xnu_resume")
+_CONFIGURATIONS: Final = ("configfile", "extract_entries_configfile", "extract_legacy_entries_configfile")
+
+_OTHER_CLASSES: Final = frozenset(
+    {"windows", "osx", "darwin", "macosx", "dos", "freebsd", "netbsd", "openbsd", "solaris"}
+)
+_OTHER_TITLE: Final = re.compile(
+    r"\b(windows|microsoft|ms-?dos|dos|mac os|os x|macos|freebsd|solaris)\b", re.IGNORECASE
+)
+_TOOL: Final = re.compile(r"memtest|memdisk|ipxe|fwupd|fwup|hdt\.c32|netboot", re.IGNORECASE)
+_RECOVERY_TITLE: Final = re.compile(
+    r"recovery|rescue|failsafe|fail-safe|single[- ]user|emergency|safe mode|snapshot", re.IGNORECASE
+)
+_RECOVERY_WORDS: Final = frozenset(
+    {
+        "single", "1", "s", "emergency", "rescue", "systemd.unit=rescue.target", "systemd.unit=emergency.target",
+        "rd.break", "boot=live", "boot=casper",
+    }
+)  # fmt: skip
+_LIVE: Final = re.compile(r"^(findiso|iso-scan/filename|img_loop|root=live)[:=]")
+_FOUND_BY_PROBER: Final = re.compile(r"\(on /dev/([^)]+)\)")
+
+
+class Place(NamedTuple):
+    """A volume that an entry names: the text it uses, what that means, and the line."""
+
+    source: str
+    resolution: Resolution
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An entry with what it is for: `root` and `boot` are where it looks for the root and for its kernel."""
+
+    kind: MenuEntryKind
+    target: str | None
+    root: Place | None
+    boot: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The system whose menu it is: the volume of its root, all volumes that it mounts, and its id (`debian`)."""
+
+    devices: Devices
+    root: str
+    own: frozenset[str]
+    id: str | None
+    is_legacy: bool
+
+
+def judge_entry(entry: BootEntry, about: Surroundings) -> Judged:
+    """Say what an entry is for."""
+    boot = find_boot(entry.commands, about)
+    kernel = _kernel(entry)
+    root = _root(kernel, about) if kernel is not None else None
+    kind, target = _kind(entry, kernel, root, boot, about)
+    return Judged(kind, target, root, boot)
+
+
+def _kind(
+    entry: BootEntry, kernel: Command | None, root: Place | None, boot: Place | None, about: Surroundings
+) -> tuple[MenuEntryKind, str | None]:
+    boot_volume = boot.resolution.volume if boot else None
+    hand_over = entry.first(*_HANDS_OVER)
+    program = " ".join((kernel or hand_over or Command(("",), 0)).words[1:2])
+    is_probed = "osprober" in entry.id or _FOUND_BY_PROBER.search(entry.title) is not None
+    if _TOOL.search(program) or re.search(r"memory test|memtest", entry.title, re.IGNORECASE):
+        return "tool", None
+    if entry.first(*_OTHER_KERNELS):
+        return "other-system", boot_volume
+    if kernel is not None:
+        return _linux_kind(entry, kernel, root, boot, about, is_probed=is_probed)
+    if hand_over is not None:
+        return _hand_over_kind(entry, hand_over, boot_volume, about, is_probed=is_probed)
+    configuration = entry.first(*_CONFIGURATIONS)
+    if configuration is not None:
+        if boot_volume is None or boot_volume in about.own:
+            return "own", boot_volume
+        return "other-system", boot_volume
+    return "tool", None  # firmware set-up, power off, a heading
+
+
+def _linux_kind(
+    entry: BootEntry, kernel: Command, root: Place | None, boot: Place | None, about: Surroundings, *, is_probed: bool
+) -> tuple[MenuEntryKind, str | None]:
+    words = [word.lower() for word in kernel.words[2:]]
+    if any(_LIVE.match(word) for word in words) or entry.first("loopback"):
+        return "recovery", None
+    root_volume = root.resolution.volume if root else None
+    boot_volume = boot.resolution.volume if boot else None
+    is_recovery = bool(_RECOVERY_WORDS & set(words) or _RECOVERY_TITLE.search(entry.title)) or "0-rescue" in entry.id
+    own: MenuEntryKind = "recovery" if is_recovery else "own"
+    if root_volume == about.root:
+        return own, root_volume
+    if root_volume is not None and root is not None and not root.resolution.is_guess:
+        return "other-system", root_volume
+    if is_probed:
+        return "other-system", root_volume or boot_volume
+    if boot_volume in about.own:
+        return own, boot_volume
+    if boot_volume is not None and boot is not None and not boot.resolution.is_guess:
+        return "other-system", boot_volume
+    if root is None or (root_volume is None and root.resolution.is_guess):
+        return own, None  # nothing names another volume: this menu starts the system that it belongs to
+    return "unknown", root_volume
+
+
+def _hand_over_kind(
+    entry: BootEntry, command: Command, volume: str | None, about: Surroundings, *, is_probed: bool
+) -> tuple[MenuEntryKind, str | None]:
+    path = command.words[-1]
+    lower = path.lower()
+    is_other = bool(
+        is_probed
+        or entry.classes & _OTHER_CLASSES
+        or _OTHER_TITLE.search(entry.title)
+        or "/microsoft/" in lower
+        or command.name in {"ntldr", "appleloader"}
+    )
+    if is_other:
+        if re.search(r"recovery|\bwinre\b", entry.title, re.IGNORECASE):
+            return "recovery", volume
+        return "other-system", volume or _probed_volume(entry, about)
+    if about.id and any(f"/efi/{name}/" in lower for name in _folders(about.id)):
+        return "own", volume
+    if re.search(r"floppy|\(fd\d\)", f"{entry.title} {path}", re.IGNORECASE) or entry.first("halt", "reboot"):
+        return "tool", None
+    return "chainload", volume or path
+
+
+def _probed_volume(entry: BootEntry, about: Surroundings) -> str | None:
+    match = _FOUND_BY_PROBER.search(entry.title)
+    return about.devices.resolve(f"/dev/{match[1]}").volume if match else None
+
+
+def _folders(name: str) -> tuple[str, ...]:
+    """Return the names that a distribution's folder on the EFI system partition has."""
+    return {"rhel": ("redhat",), "ol": ("redhat", "oracle"), "sles": ("sles", "sles_sap", "suse")}.get(name, (name,))
+
+
+def _kernel(entry: BootEntry) -> Command | None:
+    """Return the command that loads Linux: below a hypervisor that of the module with a root."""
+    found = [command for command in entry.commands if command.name in _LINUX]
+    with_root = [command for command in found if any(word.startswith("root=") for word in command.words)]
+    plain = [command for command in found if not command.name.startswith("module")]
+    return next(iter(with_root or plain), None)
+
+
+def _root(kernel: Command, about: Surroundings) -> Place | None:
+    """Return what root= names; of several the last counts."""
+    roots = [word.removeprefix("root=") for word in kernel.words[1:] if word.startswith("root=")]
+    if not roots or not roots[-1]:
+        return None
+    return Place(roots[-1], about.devices.resolve(roots[-1]), kernel.line)
+
+
+def find_boot(commands: list[Command], about: Surroundings) -> Place | None:
+    """Return where the commands look for their files: the last search that finds it, else the last `root`."""
+    searched: Place | None = None
+    named: Place | None = None
+    for command in commands:
+        words = command.words
+        if words[0] == "search" or words[0].startswith("search."):
+            searched = _searched(words, command.line, about) or searched
+        elif words[0] in {"root", "rootnoverify"} and len(words) > 1:
+            named = _device(words[1], command.line, about)
+        elif words[0] == "uuid" and len(words) > 1:
+            searched = Place(f"UUID={words[1]}", about.devices.resolve(f"UUID={words[1]}"), command.line)
+        elif words[0] == "set" and len(words) > 1 and words[1].startswith("root="):
+            named = _device(words[1].removeprefix("root="), command.line, about)
+        elif len(words) > 1 and words[1].startswith("(hd") and words[0] in {*_LINUX, *_HANDS_OVER}:
+            named = _device(words[1].partition(")")[0] + ")", command.line, about)
+    return searched or named
+
+
+def _device(text: str, line: int, about: Surroundings) -> Place | None:
+    if "${" in text or not text:
+        return None
+    resolve = about.devices.resolve_grub_legacy if about.is_legacy else about.devices.resolve_grub
+    return Place(text if text.startswith("(") else f"({text})", resolve(text), line)
+
+
+def _searched(words: tuple[str, ...], line: int, about: Surroundings) -> Place | None:
+    """Return what GRUB's search looks for; a search for a file names no volume."""
+    if words[0].startswith("search."):  # search.fs_uuid UUID VARIABLE HINT...
+        how, value = words[0].removeprefix("search."), words[1] if len(words) > 1 else ""
+    else:
+        options = words[1:]
+        how = (
+            "fs_uuid"
+            if {"-u", "--fs-uuid"} & set(options)
+            else "fs_label"
+            if {"-l", "--label", "--fs-label"} & set(options)
+            else ""
+        )
+        value = "" if options[-1:] == () or options[-1].startswith("-") else options[-1]
+    tag = {"fs_uuid": "UUID", "fs_label": "LABEL"}.get(how)
+    if tag is None or not value or "${" in value:
+        return None
+    return Place(f"{tag}={value}", about.devices.resolve(f"{tag}={value}"), line)
