@@ -59,3 +59,13 @@ BOOT_ENTRIES = 1000
 """Entries of one boot menu."""
 BOOT_INI_BYTES = 64 * KIB
 """A boot.ini; NTLDR reads less."""
+GRUB_CORE_BYTES = 2 * MIB
+"""The core image of GRUB, as stored (the gap behind an MBR has 1 MiB)."""
+GRUB_CORE_UNPACKED_BYTES = 16 * MIB
+"""The core image of GRUB, unpacked."""
+EFI_LOADERS = 256
+"""Loaders looked at on one EFI system partition."""
+EFI_DEPTH = 6
+"""Folders below each other on an EFI system partition."""
+EFI_ENTRIES = 4096
+"""Names looked at on one EFI system partition."""
