@@ -20,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from imgscan.containers.container import OpenContext, OpenedImage, References
+from imgscan.containers.problems import problem_of
 from imgscan.containers.vhd_parent import FoundParent, find_parent
 from imgscan.containers.vhd_tables import EntryTable, Piece, SectorMaps, gather
 from imgscan.devices.device import BlockDevice, check_range
@@ -100,9 +101,7 @@ def open_image(file: FileDevice, context: OpenContext) -> OpenedImage:
             device = DynamicDisk(file, footer.current_size, header, None if parent is None else parent.device)
             problems += _bat_problems(file, device.table, device.block_bytes)
     except ImageError as error:
-        kind: ProblemKind = {"truncated": "truncated", "limit": "unsupported"}.get(error.why, "damage")  # type: ignore[assignment] # the values are kinds
-        at = found.at if error.offset is None else error.offset
-        problems.append(_problem(f"image-{error.why}", kind, error.message, file, at, "VHD structure"))
+        problems.append(problem_of(error))
     if parent is not None:
         problems += parent.problems
     unclean = footer.saved_state or _is_unclean(parent)
@@ -143,24 +142,20 @@ class DynamicDisk:
         self.size = size
         self.block_bytes = block
         count = min(header.bat_entries, -(-size // block))
-        self.table = EntryTable(file, header.bat_offset, count, "I", big_endian=True)
+        self.table = EntryTable(file, header.bat_offset, count, 4, "big")
         self._file = file
         self._parent = parent
         self._shift = block.bit_length() - 1
         self._mask = block - 1
         self._bitmap = _bitmap_bytes(block)
-        self._pages, self._page_shift, self._page_mask = self.table.pages, self.table.shift, self.table.mask
         self._sectors = SectorMaps(self._read_bitmap, self._bitmap, least_significant_first=False)
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Return exactly `length` bytes."""
         within = offset & self._mask
-        if self._parent is None and 0 <= length <= self.block_bytes - within and 0 <= offset <= self.size - length:
+        if self._parent is None and 0 < length <= self.block_bytes - within and 0 <= offset <= self.size - length:
             block = offset >> self._shift
-            try:
-                entry = self._pages[block >> self._page_shift][block & self._page_mask]
-            except (KeyError, IndexError):
-                entry = self.table.entry(block) if length else layout.UNUSED
+            entry = self.table.entry(block)
             if entry == layout.UNUSED:
                 return bytes(length)
             if entry < FIRST_SECTOR:
@@ -315,18 +310,13 @@ def _bat_problems(file: FileDevice, table: EntryTable, block_bytes: int) -> list
     highest = (file.size - _bitmap_bytes(block_bytes) - block_bytes) // layout.SECTOR
     problems = []
     try:
-        for number in range(min((table.count + table.mask) >> table.shift, CHECKED_PAGES)):
-            begin = number << table.shift
-            table.entry(begin)
-            page = table.pages[number]
-            beyond += [at for at, entry in enumerate(page, begin) if highest < entry != layout.UNUSED]
-            misplaced += [at for at, entry in enumerate(page, begin) if entry < FIRST_SECTOR]
-            if len(page) < min(table.count - begin, table.mask + 1):
-                table.entry(begin + len(page))
+        for number, entry in table.first_entries(CHECKED_PAGES * table.page_entries):
+            if highest < entry != layout.UNUSED:
+                beyond.append(number)
+            elif entry < FIRST_SECTOR:
+                misplaced.append(number)
     except ImageError as error:
-        at = 0 if error.offset is None else error.offset
-        kind: ProblemKind = "truncated" if error.why == "truncated" else "damage"
-        problems.append(_problem("bat-truncated", kind, error.message, file, at, "VHD block allocation table"))
+        problems.append(problem_of(error, "bat-truncated"))
     if misplaced:
         first = misplaced[0] * block_bytes
         detail = f"{len(misplaced)} blocks are said to lie on the file's headers, the first at byte {first} of the disk"

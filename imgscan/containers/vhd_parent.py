@@ -5,23 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
+import msgspec
+
 from imgscan.containers.container import OpenContext, OpenedImage
+from imgscan.containers.problems import error_of, problem_of
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.file import FileDevice
-from imgscan.errors import CorruptStructure, ImageError, MissingPart
-from imgscan.model.disk import ImageFacts, Parent, Problem, ProblemKind
-from imgscan.model.evidence import AtOffset
+from imgscan.errors import ImageError, MissingPart
+from imgscan.model.disk import ImageFacts, Parent, Problem
 from imgscan.model.text import shown
-
-_KINDS: dict[str, ProblemKind] = {
-    "missing": "missing",
-    "denied": "refused",
-    "corrupt": "damage",
-    "truncated": "truncated",
-    "encrypted": "encrypted",
-    "changed": "changed",
-    "io-error": "missing",
-}
 
 
 class FoundParent(NamedTuple):
@@ -87,15 +79,12 @@ def find_parent(
     try:
         candidate, opened = context.open_parent(file, tried, matches)
         if opened.device is None:
-            why = opened.facts.problems[0].detail if opened.facts.problems else "it cannot be read"
-            raise CorruptStructure(f"the parent cannot be read: {why}", where=candidate.name)
+            raise error_of(opened.facts, candidate.name)
     except ImageError as error:
-        problem = Problem(
-            "parent-unreadable" if not isinstance(error, MissingPart) else "parent-missing",
-            _KINDS.get(error.why, "unsupported"),
-            shown(f"{error}; what the parent holds cannot be read"),
-            (AtOffset(shown(error.where), error.offset),) if error.where and error.offset is not None else (),
-        )
+        code = "parent-missing" if isinstance(error, MissingPart) else "parent-unreadable"
+        problem = problem_of(error, code)
+        detail = shown(f"{error}; what the parent holds cannot be read")
+        problem = msgspec.structs.replace(problem, detail=detail)
         stand_in = UnreadableParent(file.name, size, error)
         return FoundParent(stand_in, None, None, (Parent(shown(hint), None, None, identity),), (problem,))
     facts = opened.facts

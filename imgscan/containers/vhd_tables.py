@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from array import array
 from collections.abc import Callable, Iterable, Iterator
+from threading import Lock
+from typing import Literal
 
+from imgscan.containers.table_pages import TablePages
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.limits import TABLE_CACHE_BYTES, TABLE_PAGE_BYTES
 from imgscan.errors import CorruptStructure, TruncatedRead
@@ -32,22 +33,25 @@ def gather(pieces: Iterable[Piece]) -> bytes:
 
 
 class EntryTable:
-    """A block allocation table, read page by page when an entry is asked for; at most `TABLE_CACHE_BYTES` are kept.
+    """A block allocation table of `count` entries at `offset` of the file, read page by page when asked for."""
 
-    `kind` is `I` (32 bits) or `Q` (64 bits). `pages` holds what was read: entry `n` is ``pages[n >> shift][n & mask]``,
-    for the readers' fast path; where that raises, `entry` reads the page or says why it cannot.
-    """
-
-    def __init__(self, file: BlockDevice, offset: int, count: int, kind: str, *, big_endian: bool) -> None:
+    def __init__(
+        self,
+        file: BlockDevice,
+        offset: int,
+        count: int,
+        entry_bytes: Literal[4, 8],
+        byte_order: Literal["little", "big"],
+    ) -> None:
         self._file = file
         self._offset = offset
-        self._kind = kind
-        self._width = 4 if kind == "I" else 8
-        self._swap = big_endian != (sys.byteorder == "big")
+        self._width = entry_bytes
         self.count = count
-        self.shift = (TABLE_PAGE_BYTES // self._width).bit_length() - 1
-        self.mask = (1 << self.shift) - 1
-        self.pages: dict[int, array[int]] = {}
+        self.page_entries = TABLE_PAGE_BYTES // entry_bytes
+        self._shift = self.page_entries.bit_length() - 1
+        self._mask = self.page_entries - 1
+        page_bytes = max(entry_bytes, min(TABLE_PAGE_BYTES, count * entry_bytes))
+        self._pages = TablePages(file, "block allocation table", entry_bytes, byte_order, page_bytes)
 
     def entry(self, number: int) -> int:
         """Return an entry.
@@ -57,33 +61,35 @@ class EntryTable:
         """
         if number >= self.count:
             raise CorruptStructure(
-                f"the block allocation table has {self.count} entries, and block {number} is asked for",
+                f"the block allocation table has {self.count} entries, and entry {number} is asked for",
                 where=self._file.name,
                 offset=self._offset,
             )
-        page = self.pages.get(number >> self.shift)
-        if page is None:
-            page = self._load(number >> self.shift)
-        if number & self.mask >= len(page):
-            raise TruncatedRead(
-                "the file ends inside the block allocation table",
-                where=self._file.name,
-                offset=self._offset + number * self._width,
-            )
-        return page[number & self.mask]
+        page = self._pages.page(self._offset + (number >> self._shift) * TABLE_PAGE_BYTES)
+        try:
+            return page[number & self._mask]
+        except IndexError:
+            raise self._truncated(number) from None
 
-    def _load(self, number: int) -> array[int]:
-        start = self._offset + number * TABLE_PAGE_BYTES
-        length = min(TABLE_PAGE_BYTES, self.count * self._width - number * TABLE_PAGE_BYTES, self._file.size - start)
-        page = array(self._kind)
-        if length >= self._width:
-            page.frombytes(self._file.read_at(start, length // self._width * self._width))
-        if self._swap:
-            page.byteswap()
-        if len(self.pages) >= TABLE_CACHE_BYTES // TABLE_PAGE_BYTES:
-            self.pages.pop(next(iter(self.pages)), None)  # the oldest: a scan returns to few places, any choice does
-        self.pages[number] = page
-        return page
+    def first_entries(self, count: int) -> Iterator[tuple[int, int]]:
+        """Yield ``(number, entry)`` of at most `count` entries.
+
+        :raises TruncatedRead: the file ends before the last of them
+        """
+        count = min(count, self.count)
+        for begin in range(0, count, self.page_entries):
+            page = self._pages.page(self._offset + begin * self._width)
+            wanted = min(count - begin, self.page_entries)
+            yield from enumerate(page[:wanted], begin)
+            if len(page) < wanted:
+                raise self._truncated(begin + len(page))
+
+    def _truncated(self, number: int) -> TruncatedRead:
+        return TruncatedRead(
+            "the file ends inside the block allocation table",
+            where=self._file.name,
+            offset=self._offset + number * self._width,
+        )
 
 
 class SectorMaps:
@@ -98,6 +104,7 @@ class SectorMaps:
         self._reverse = least_significant_first
         self._keep = max(4, TABLE_CACHE_BYTES // (8 * bitmap_bytes))
         self._maps: dict[int, str] = {}
+        self._lock = Lock()
 
     def runs(self, block: int, first: int, end: int) -> Iterator[tuple[bool, int]]:
         """Yield ``(present, end)`` of the runs of sectors ``[first, end)`` of a block."""
@@ -114,7 +121,8 @@ class SectorMaps:
             bits = format(int.from_bytes(data, "little"), f"0{8 * len(data)}b")[::-1]
         else:
             bits = format(int.from_bytes(data, "big"), f"0{8 * len(data)}b")
-        if len(self._maps) >= self._keep:
-            self._maps.pop(next(iter(self._maps)), None)
-        self._maps[block] = bits
+        with self._lock:
+            while len(self._maps) >= self._keep:
+                del self._maps[next(iter(self._maps))]
+            self._maps[block] = bits
         return bits

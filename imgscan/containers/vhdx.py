@@ -17,13 +17,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from imgscan.containers.container import OpenContext, OpenedImage, References
+from imgscan.containers.problems import problem_of
 from imgscan.containers.vhd_parent import FoundParent, find_parent
 from imgscan.containers.vhd_tables import EntryTable, Piece, SectorMaps, gather
 from imgscan.containers.vhdx_log import replay
 from imgscan.containers.vhdx_structure import (
     Metadata,
     problem,
-    problem_of,
     read_header,
     read_metadata,
     read_regions,
@@ -80,7 +80,7 @@ def open_image(file: FileDevice, context: OpenContext) -> OpenedImage:
         except ImageError as failed:
             error = failed
     if error is not None:
-        problems.append(problem_of(error, file))
+        problems.append(problem_of(error))
     if parent is not None:
         problems += parent.problems
     at = AtOffset(shown(file.name), 0, layout.IDENTIFIER_BYTES, "VHDX file identifier")
@@ -126,7 +126,7 @@ class VhdxDisk:
         else:
             self.needed_entries = -(-blocks // ratio) * (ratio + 1)
         count = min(self.needed_entries, bat.length // 8)
-        self.table = EntryTable(file, bat.offset, count, "Q", big_endian=False)
+        self.table = EntryTable(file, bat.offset, count, 8, "little")
         self.ratio = ratio
         self._file = file
         self._parent = parent
@@ -135,7 +135,6 @@ class VhdxDisk:
         self._ratio_shift = ratio.bit_length() - 1
         self._sector_shift = metadata.logical_sector.bit_length() - 1
         self._bitmap = metadata.block_size // metadata.logical_sector // 8
-        self._pages, self._page_shift, self._page_mask = self.table.pages, self.table.shift, self.table.mask
         self._sectors = SectorMaps(self._read_bitmap, self._bitmap, least_significant_first=True)
 
     def read_at(self, offset: int, length: int) -> bytes:
@@ -143,11 +142,7 @@ class VhdxDisk:
         within = offset & self._mask
         if 0 < length <= self.block_bytes - within and 0 <= offset <= self.size - length:
             block = offset >> self._shift
-            number = block + (block >> self._ratio_shift)
-            try:
-                entry = self._pages[number >> self._page_shift][number & self._page_mask]
-            except (KeyError, IndexError):
-                entry = self.table.entry(number)
+            entry = self.table.entry(block + (block >> self._ratio_shift))
             state = entry & layout.STATE_MASK
             if state == layout.FULLY_PRESENT and entry >= MIB:
                 return self._file.read_at((entry >> 20 << 20) + within, length)
@@ -250,7 +245,7 @@ def _with_log(file: FileDevice, header: layout.Header, problems: list[Problem]) 
     except ImageError as error:
         if error.why != "truncated":
             raise
-        problems.append(problem_of(error, file, "log-truncated"))
+        problems.append(problem_of(error, "log-truncated"))
         return file, 0
     detail = (
         f"the machine or its host stopped while it wrote: {replayed.entries} entries of the log were not yet in their "
@@ -275,24 +270,18 @@ def _bat_problems(disk: VhdxDisk, bat: layout.Region) -> list[Problem]:
     beyond, misplaced = list[int](), list[int]()
     suspects = max(0, file.size - disk.block_bytes + 1)
     try:
-        for number in range(min((table.count + table.mask) >> table.shift, CHECKED_PAGES)):
-            begin = number << table.shift
-            table.entry(begin)
-            page = table.pages[number]
-            for at, entry in enumerate(page, begin):
-                if MIB <= entry < suspects or entry & layout.STATE_MASK < layout.FULLY_PRESENT:
-                    continue
-                chunk, inside = divmod(at, disk.ratio + 1)
-                start = (chunk * disk.ratio + inside) * disk.block_bytes
-                needed = MIB if inside == disk.ratio else min(disk.block_bytes, disk.size - start)
-                if entry < MIB:
-                    misplaced.append(start)
-                elif (entry >> 20 << 20) + needed > file.size:
-                    beyond.append(start)
-            if len(page) < min(table.count - begin, table.mask + 1):
-                table.entry(begin + len(page))
+        for at, entry in table.first_entries(CHECKED_PAGES * table.page_entries):
+            if MIB <= entry < suspects or entry & layout.STATE_MASK < layout.FULLY_PRESENT:
+                continue
+            chunk, inside = divmod(at, disk.ratio + 1)
+            start = (chunk * disk.ratio + inside) * disk.block_bytes
+            needed = MIB if inside == disk.ratio else min(disk.block_bytes, disk.size - start)
+            if entry < MIB:
+                misplaced.append(start)
+            elif (entry >> 20 << 20) + needed > file.size:
+                beyond.append(start)
     except ImageError as error:
-        problems.append(problem_of(error, file, "bat-truncated"))
+        problems.append(problem_of(error, "bat-truncated"))
     if misplaced:
         detail = f"{len(misplaced)} blocks are said to lie on the file's headers, the first at byte {misplaced[0]}"
         problems.append(problem("block-misplaced", "damage", detail, file, bat.offset, "VHDX block"))

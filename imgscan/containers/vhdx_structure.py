@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.limits import MIB, TIB
-from imgscan.errors import CorruptStructure, ImageError, LimitExceeded, TruncatedRead, UnsupportedFormat
+from imgscan.errors import CorruptStructure, LimitExceeded, TruncatedRead, UnsupportedFormat
 from imgscan.layouts import vhdx as layout
 from imgscan.layouts.gpt import guid_text
 from imgscan.model.disk import Problem, ProblemKind
@@ -204,20 +204,3 @@ def _available(file: BlockDevice, at: int, length: int) -> bytes:
 def problem(code: str, kind: ProblemKind, detail: str, file: BlockDevice, at: int, structure: str) -> Problem:
     """Return a problem with the place in the file as evidence."""
     return Problem(code, kind, shown(detail), (AtOffset(shown(file.name), at, 0, structure),))
-
-
-def problem_of(error: ImageError, file: BlockDevice, code: str | None = None) -> Problem:
-    """Return the problem that an error is; its kind says what it means for the image."""
-    kinds: dict[str, ProblemKind] = {
-        "corrupt": "damage",
-        "truncated": "truncated",
-        "missing": "missing",
-        "denied": "refused",
-        "unsupported": "unsupported",
-        "limit": "unsupported",
-        "encrypted": "encrypted",
-        "io-error": "missing",
-        "changed": "changed",
-    }
-    name = code or f"image-{error.why}"
-    return problem(name, kinds[error.why], error.message, file, error.offset or 0, "VHDX structure")
