@@ -9,12 +9,15 @@ from __future__ import annotations
 from imgscan.containers.container import OpenContext, OpenedImage, References
 from imgscan.devices.file import FileDevice
 from imgscan.errors import TruncatedRead
+from imgscan.layouts.magic import known_magic
 from imgscan.model.disk import ImageFacts, ImageFile, Problem
 from imgscan.model.evidence import AtOffset
 from imgscan.model.fact import known
 from imgscan.model.text import shown
 
 NAME = "raw"
+_NO_DISK = frozenset({"iso9660", "udf"})
+"""What a CD or DVD holds; one made to boot as a disk too (hybrid) has a boot signature, and is taken for a disk."""
 
 
 class RawDisk:
@@ -29,13 +32,9 @@ class RawDisk:
 
 
 def probe(file: FileDevice) -> bool:
-    """Whether the content begins like a disk."""
-    head = file.read_at(0, min(file.size, 8192))
-    return (
-        head[510:512] == b"\x55\xaa"
-        or b"EFI PART" in (head[512:520], head[4096:4104])
-        or head[1080:1082] == b"\x53\xef"
-    )
+    """Whether the content begins like a disk: a boot signature, a partition table or a known filesystem."""
+    hit = known_magic(file)
+    return hit is not None and hit.what not in _NO_DISK
 
 
 def refers_to(_file: FileDevice) -> References:

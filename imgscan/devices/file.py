@@ -61,5 +61,7 @@ class FileDevice:
         return data
 
     def close(self) -> None:
-        """Close the descriptor; reading afterwards is a programming error."""
-        os.close(self._descriptor)
+        """Close the descriptor; reading afterwards fails, and never reads the file that gets its number next."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)

@@ -7,6 +7,7 @@ regular files are opened, read-only, without following links.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -16,6 +17,21 @@ from imgscan.devices.counters import IoCounter
 from imgscan.devices.file import FileDevice, FileIdentity
 from imgscan.errors import AccessRefused, ImageError, MissingPart, ReadFailed, UsageError
 from imgscan.model.text import shown
+
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+"""O_NONBLOCK: opening a FIFO must not wait; it has no effect on regular files."""
+_NAME_SHOWN = 200
+"""Characters of a name from an image that a message shows."""
+_HOST_TROUBLE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, errno.EINTR})
+_NO_SUCH_PATH = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISLNK, "a symbolic link"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a character device"),
+    (stat.S_ISBLK, "a block device"),
+)
 
 
 class HostFiles(Protocol):
@@ -48,17 +64,21 @@ class LocalHostFiles:
     """`HostFiles` on the local file system. Keeps what it opened, and closes it all in `close`."""
 
     def __init__(
-        self, folder: Path, search: tuple[Path, ...], counter: IoCounter, opened: list[FileDevice] | None = None
+        self,
+        folder: Path,
+        search: tuple[Path, ...],
+        counter: IoCounter,
+        opened: dict[tuple[FileIdentity, str], FileDevice] | None = None,
     ) -> None:
         self._folder = folder
         self._search = search
         self._counter = counter
-        self._opened: list[FileDevice] = [] if opened is None else opened
+        self._opened: dict[tuple[FileIdentity, str], FileDevice] = {} if opened is None else opened
 
     def extent(self, name: str) -> FileDevice:
         """Open a file of the own folder by its bare name."""
         if "/" in name or "\\" in name or name in {"", ".", ".."} or "\0" in name:
-            raise AccessRefused(f"the image names {shown(name)!r}, which is not a bare file name; it was not opened")
+            raise AccessRefused(f"the image names {_named(name)!r}, which is not a bare file name; it was not opened")
         return self._open(self._folder, name)
 
     def parents(self, hint: str) -> list[tuple[FileDevice, HostFiles]]:
@@ -82,41 +102,44 @@ class LocalHostFiles:
         return found
 
     def _open(self, folder: Path, name: str) -> FileDevice:
-        # O_NONBLOCK: opening a FIFO must not wait; it has no effect on regular files.
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         try:
             directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                info = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                if not stat.S_ISREG(info.st_mode):
-                    raise AccessRefused("it is not a regular file; it was not opened", where=shown(name))
-                descriptor = os.open(name, flags, dir_fd=directory)
+                # Looked at before it is opened: opening a device or a tape may already do something.
+                _require_regular(os.stat(name, dir_fd=directory, follow_symlinks=False), name)
+                descriptor = os.open(name, _FLAGS | os.O_NOFOLLOW, dir_fd=directory)
             finally:
                 os.close(directory)
-        except FileNotFoundError as error:
-            raise MissingPart("there is no such file beside the image", where=shown(name)) from error
-        except (OSError, UnicodeError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "the name cannot be a file name"
-            raise AccessRefused(f"it may not be opened: {reason}", where=shown(name)) from error
-        return self._keep(descriptor, name)
-
-    def _keep(self, descriptor: int, name: str) -> FileDevice:
-        info = os.fstat(descriptor)
-        if not stat.S_ISREG(info.st_mode):
+        except OSError as error:
+            raise _refusal(error, name, "beside the image") from error
+        except ValueError as error:  # also UnicodeError: a name that no file can have
+            raise AccessRefused("it may not be opened: no file can have that name", where=_named(name)) from error
+        try:
+            info = os.fstat(descriptor)
+            _require_regular(info, name)  # it may have been exchanged in between
+        except BaseException:
             os.close(descriptor)
-            raise AccessRefused("it is not a regular file; it was not opened", where=shown(name))
-        device = FileDevice(descriptor, name, info.st_size, FileIdentity(info.st_dev, info.st_ino), self._counter)
-        self._opened.append(device)
+            raise
+        return self.keep(descriptor, name, info.st_size, FileIdentity(info.st_dev, info.st_ino))
+
+    def keep(self, descriptor: int, name: str, size: int, identity: FileIdentity) -> FileDevice:
+        """Own an open descriptor; a file that is open already under that name is not kept twice."""
+        before = self._opened.get((identity, name))
+        if before is not None:
+            os.close(descriptor)
+            return before
+        device = FileDevice(descriptor, name, size, identity, self._counter)
+        self._opened[identity, name] = device
         return device
 
     def identities(self) -> frozenset[FileIdentity]:
         """Return which files were opened through this object, the given one included."""
-        return frozenset(device.identity for device in self._opened)
+        return frozenset(identity for identity, _ in self._opened)
 
     def close(self) -> None:
         """Close every file that was opened through this object."""
         while self._opened:
-            self._opened.pop().close()
+            self._opened.popitem()[1].close()
 
 
 def open_given(path: Path, search: tuple[Path, ...], counter: IoCounter) -> tuple[FileDevice, LocalHostFiles]:
@@ -127,26 +150,58 @@ def open_given(path: Path, search: tuple[Path, ...], counter: IoCounter) -> tupl
     :raises UsageError: there is no such file, or it is a folder or another thing that is no image
     :raises AccessRefused: it may not be read
     """
-    where = str(path)
+    where = shown(str(path))
     try:
         real = path.resolve(strict=True)
-        info = real.stat()
-        if not (stat.S_ISREG(info.st_mode) or stat.S_ISBLK(info.st_mode)):
-            what = "a folder" if stat.S_ISDIR(info.st_mode) else "neither a file nor a block device"
-            raise UsageError(f"it is {what}; give the disk image's path", where=where)
-        descriptor = os.open(real, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError as error:
+        _require_openable(real.stat(), where)
+        descriptor = os.open(real, _FLAGS)
+    except OSError as error:
+        if error.errno in _NO_SUCH_PATH:
+            raise UsageError("there is no such file; check the path", where=where) from error
+        raise AccessRefused(f"it cannot be opened: {error.strerror}", where=where) from error
+    except (RuntimeError, ValueError) as error:  # a loop of links before Python 3.13; a NUL in the path
         raise UsageError("there is no such file; check the path", where=where) from error
-    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a loop of links
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise AccessRefused(f"it cannot be opened: {reason}", where=where) from error
-    host = LocalHostFiles(real.parent, search, counter)
     try:
+        info = os.fstat(descriptor)
+        _require_openable(info, where)
         size = os.lseek(descriptor, 0, os.SEEK_END)
     except OSError as error:
         os.close(descriptor)
         raise ReadFailed(f"its size cannot be read: {error.strerror}", where=where) from error
+    except UsageError:
+        os.close(descriptor)
+        raise
+    host = LocalHostFiles(real.parent, search, counter)
     identity = FileIdentity(info.st_rdev if stat.S_ISBLK(info.st_mode) else info.st_dev, info.st_ino)
-    device = FileDevice(descriptor, real.name, size, identity, counter)
-    host._opened.append(device)  # noqa: SLF001 - same module: the given file is closed with the others
-    return device, host
+    return host.keep(descriptor, real.name, size, identity), host
+
+
+def _require_openable(info: os.stat_result, where: str) -> None:
+    if not (stat.S_ISREG(info.st_mode) or stat.S_ISBLK(info.st_mode)):
+        raise UsageError(f"it is {_kind(info)}; give the disk image's path", where=where)
+
+
+def _named(name: str) -> str:
+    """Return a name from an image, fit to be shown and cut to a length that a message can have."""
+    return shown(name if len(name) <= _NAME_SHOWN else f"{name[:_NAME_SHOWN]}...")
+
+
+def _require_regular(info: os.stat_result, name: str) -> None:
+    if not stat.S_ISREG(info.st_mode):
+        raise AccessRefused(f"it is {_kind(info)}, not a regular file; it was not opened", where=_named(name))
+
+
+def _kind(info: os.stat_result) -> str:
+    for is_kind, kind in _KINDS:
+        if is_kind(info.st_mode):
+            return kind
+    return "neither a file nor a block device"
+
+
+def _refusal(error: OSError, name: str, place: str) -> ImageError:
+    """Return what a failed open means: not there, not allowed, or a host that cannot."""
+    if isinstance(error, FileNotFoundError):
+        return MissingPart(f"there is no such file {place}", where=_named(name))
+    if error.errno in _HOST_TROUBLE:
+        return ReadFailed(f"the host could not open it: {error.strerror}", where=_named(name))
+    return AccessRefused(f"it may not be opened: {error.strerror}", where=_named(name))
