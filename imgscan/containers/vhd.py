@@ -6,9 +6,10 @@ Source: Virtual Hard Disk Image Format Specification 1.0 (Microsoft, 2006), and 
 - The footer at the end counts; the copy at the front of dynamic and differencing disks is used when the one at the end
   is missing or damaged, and it is a problem when the two differ.
 - The size is the footer's current size. Virtual PC showed the guest the geometry's, which is reported beside it.
-- The sector bitmap of a *dynamic* disk's block is not looked at: a sector that was never written is zero in the data
-  too, and QEMU, libvhdi and Hyper-V read the data. In a *differencing* disk a clear bit means the parent's sector; the
-  first sector is the most significant bit.
+- The sector bitmap of a *dynamic* disk's block is not looked at: the data is read, as QEMU and dissect read it. By the
+  specification a clear bit there is a sector never written, and libvhdi reads such a sector as zeros; the readings
+  differ only where other data than zeros stands behind a clear bit. What Hyper-V does was not tried. In a
+  *differencing* disk a clear bit means the parent's sector; the first sector is the most significant bit.
 - A parent is used only when its unique id is the one that the child names. Its time stamp cannot prove as much, since
   copying a file may change it: another one is reported, and the parent is read.
 """

@@ -115,7 +115,7 @@ def parse_dynamic_header(data: bytes) -> DynamicHeader | None:
         raw.parent_timestamp,
         raw.parent_name.decode("utf-16-be", "replace").split("\0", 1)[0],
         # The field between code and length is the space set aside: in sectors by the specification, in bytes as
-        # Hyper-V writes it. The length is all that is needed.
+        # Windows writes it. The length is all that is needed.
         tuple(Locator(entry.platform, entry.length, entry.offset) for entry in raw.locators if any(entry.platform)),
         raw.checksum == checksum(data[:HEADER_BYTES], 36),
     )
