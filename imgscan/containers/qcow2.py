@@ -86,7 +86,6 @@ def open_image(file: FileDevice, context: OpenContext) -> OpenedImage:
     refusal = _refusal(image)
     if refusal is not None:
         return OpenedImage(None, replace(facts, problems=(problem_of(refusal), *facts.problems)))
-    _check_l1(image)
     backing: BlockDevice | ImageError | None = None
     if image.backing_name:
         backing, facts = open_backing(image.file, context, _backing_reference(image), facts)
@@ -105,6 +104,8 @@ class _Image(NamedTuple):
 
 def _read_header(file: FileDevice) -> _Image:
     head = file.read_at(0, min(file.size, _HEAD_BYTES))
+    if not layout.MAGIC.startswith(head[:4]):
+        raise UnsupportedFormat("the file does not begin as a qcow2 image does", where=file.name, offset=0)
     header = layout.parse_header(head)
     if header is None:
         raise TruncatedRead(f"the file ends inside the qcow2 header ({file.size} bytes)", where=file.name)
@@ -272,19 +273,15 @@ def _refusal(image: _Image) -> ImageError | None:
     if header.compression_type not in layout.COMPRESSION_TYPES:
         message = f"the compression type {header.compression_type} is not known"
         return UnsupportedFormat(message, where=where, offset=layout.V3_BYTES)
-    return None
-
-
-def _check_l1(image: _Image) -> None:
-    header, where = image.header, image.file.name
     if header.l1_size * 8 > layout.L1_BYTES:
-        raise LimitExceeded(f"an L1 table of {header.l1_size} entries is too large", where=where, offset=36)
+        return LimitExceeded(f"an L1 table of {header.l1_size} entries is too large", where=where, offset=36)
     if header.l1_table_offset % (1 << header.cluster_bits):
         message = f"the L1 table at {header.l1_table_offset} is not aligned to a cluster"
-        raise CorruptStructure(message, where=where, offset=40)
-    if header.l1_size and not header.l1_table_offset < image.file.size:
+        return CorruptStructure(message, where=where, offset=40)
+    if header.l1_size and header.l1_table_offset >= image.file.size:
         message = f"the L1 table at {header.l1_table_offset} lies beyond the end of the file ({image.file.size} bytes)"
-        raise TruncatedRead(message, where=where, offset=header.l1_table_offset)
+        return TruncatedRead(message, where=where, offset=header.l1_table_offset)
+    return None
 
 
 def cluster_in_use_beyond_end(file: FileDevice, header: layout.Header) -> int | None:

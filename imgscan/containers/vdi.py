@@ -95,7 +95,10 @@ def open_image(file: FileDevice, _context: OpenContext) -> OpenedImage:
 
     :raises ImageError: the header makes no image
     """
-    header = layout.parse_header(file.read_at(0, min(file.size, layout.HEADER_BYTES)))
+    head = file.read_at(0, min(file.size, layout.HEADER_BYTES))
+    if not layout.MAGIC.startswith(head[layout.MAGIC_AT : layout.MAGIC_AT + len(layout.MAGIC)]):
+        raise UnsupportedFormat("the file does not begin as a VDI does", where=file.name, offset=layout.MAGIC_AT)
+    header = layout.parse_header(head)
     if header is None:
         raise TruncatedRead(f"the file ends inside the VDI header ({file.size} bytes)", where=file.name)
     _check(file, header)
@@ -130,7 +133,8 @@ def open_image(file: FileDevice, _context: OpenContext) -> OpenedImage:
         device_mapping=known(None),
         delta=known(delta, *_at(file, 0x4C, 4, "type")),
     )
-    return OpenedImage(VdiDisk(file, header, missing), facts)
+    map_is_there = not header.blocks or header.offset_blocks < file.size
+    return OpenedImage(VdiDisk(file, header, missing) if map_is_there else None, facts)
 
 
 def _at(file: FileDevice, offset: int, length: int, field: str) -> tuple[AtOffset]:
@@ -154,12 +158,6 @@ def _check(file: FileDevice, header: layout.Header) -> None:
         raise LimitExceeded(
             f"a virtual size of {header.disk_size} bytes is taken for damage", where=where, offset=0x170
         )
-    if header.blocks and header.offset_blocks >= file.size:
-        raise TruncatedRead(
-            f"the block map at {header.offset_blocks} lies beyond the end of the file ({file.size} bytes)",
-            where=where,
-            offset=header.offset_blocks,
-        )
 
 
 def _problems(file: FileDevice, header: layout.Header) -> list[Problem]:
@@ -177,6 +175,9 @@ def _problems(file: FileDevice, header: layout.Header) -> list[Problem]:
     if header.disk_size % 512:
         detail = f"the virtual size of {header.disk_size} bytes is not a whole number of sectors"
         problems.append(Problem("size-not-of-whole-sectors", "note", detail, _at(file, 0x170, 8, "disk size")))
+    if header.blocks and header.offset_blocks >= file.size:
+        detail = f"the block map at {header.offset_blocks} lies beyond the end of the file ({file.size} bytes)"
+        problems.insert(0, Problem("block-map-beyond-end", "truncated", detail, _at(file, 0x154, 4, "block map")))
     end = header.offset_data + header.blocks_allocated * (header.block_size + header.block_extra)
     if header.blocks_allocated <= header.blocks and file.size < end:
         detail = f"the file is cut short: it has {file.size} bytes, and its blocks need {end}"
