@@ -29,14 +29,16 @@ def check(machine: MachineFacts, _params: NoParams) -> Result:
     evidence = machine.boot.disk.evidence
     if not disks:
         looked = evidence or tuple(AtOffset(disk.name, 0, 512, "boot sector") for disk in machine.disks)
+        disk_names = [disk.name for disk in machine.disks]
         found = "; ".join(
             f"{code.where}: {'no' if code.what == 'none' else code.what} boot code"
             f"{f' ({code.detail})' if code.detail else ''}"
             for code in machine.boot.code
+            if code.what != "none" or code.where in disk_names
         )
-        names = ", ".join(disk.name for disk in machine.disks) or "the machine"
-        missing = "no disk has both boot code and a partition that it starts, and none an EFI loader"
-        return failed(f"nothing boots from {names}: {missing}{f': {found}' if found else ''}", *looked)
+        reason = found or "no disk has boot code"
+        loaders = "there are EFI loaders that start nothing" if machine.boot.loaders else "there is no EFI loader"
+        return failed(f"nothing boots from {', '.join(disk_names) or 'the machine'}: {reason}; {loaders}", *looked)
     firmware = machine.boot.firmware.get()
     evidence = (*evidence, *machine.boot.firmware.evidence) or (AtOffset(disks[0], 0, 512, "boot sector"),)
     if firmware == "neither":
@@ -58,7 +60,7 @@ RULE = Rule(
     name="no-bootable-partition",
     title=title(__doc__),
     scope="machine",
-    reads=("boot.disk", "boot.code", "boot.firmware", "systems", "systems_searched"),
+    reads=("boot.disk", "boot.code", "boot.loaders", "boot.firmware", "systems", "systems_searched"),
     remedy=how_to_fix(__doc__),
     check=check,
 )

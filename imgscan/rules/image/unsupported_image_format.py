@@ -44,7 +44,7 @@ def check(machine: MachineFacts, params: Params) -> Result:
             return failed(
                 f"{disk.name} is not one of {wanted}: {detail}", *(said.evidence if said else ()), image_of(disk)
             )
-        shape = f"{image} ({disk.variant})" if disk.variant else image
+        shape = f"{image} ({disk.variant})" if disk.variant not in {None, image} else image
         if image not in params.formats:
             return failed(f"{disk.name} is a {shape} image, not one of {wanted}", image_of(disk))
         return passed(f"{disk.name} is a {shape} image", image_of(disk))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from facts_builder import (
     a_linux_machine,
+    a_loader,
     an_efi_linux_machine,
     answer,
     boot_code,
@@ -23,10 +24,20 @@ def test_a_machine_that_boots_passes() -> None:
 
 
 def test_no_boot_disk_fails_and_says_what_boot_code_there_is() -> None:
-    code = (boot_code("disk0", "grub2", detail="GRUB searches for a volume that none is"), boot_code("disk1", "none"))
+    code = (
+        boot_code("disk0", "grub2", detail="GRUB searches for a volume that none is"),
+        boot_code("disk0/p1", "none"),
+    )
     result = answer(RULE, with_boot(a_linux_machine(), disk=(), firmware="neither", code=code))
     assert result.outcome == "fail"
-    assert "disk0: grub2 boot code (GRUB searches for a volume that none is); disk1: no boot code" in result.summary
+    assert "disk0: grub2 boot code (GRUB searches for a volume that none is); there is no EFI loader" in result.summary
+
+
+def test_a_disk_without_boot_code_is_said() -> None:
+    machine = with_boot(a_linux_machine(), disk=(), firmware="neither", code=(boot_code("disk0", "none"),))
+    assert "disk0: no boot code" in answer(RULE, machine).summary
+    machine = with_boot(a_linux_machine(), disk=(), firmware="neither", code=(), loaders=(a_loader("mok-manager"),))
+    assert "there are EFI loaders that start nothing" in answer(RULE, machine).summary
 
 
 def test_it_fails_even_when_the_firmware_is_unread() -> None:
