@@ -1,65 +1,78 @@
-"""Files in memory behind the `FileSystem` protocol, compared without case as Windows does."""
+"""A filesystem in memory for tests of what reads guests: paths to content."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
 from imgscan.devices.filesystem import Entry
-from imgscan.errors import CorruptStructure
+from imgscan.errors import ImageError
 from imgscan.model.volume import Free
 
 
-class MemoryFileSystem:
-    """`files` by path; reading one of `unreadable` (a file, or a directory's names) raises `CorruptStructure`."""
+class Link(str):
+    """A symbolic link's target, as the content of a path."""
 
-    case_sensitive = False
-    root = 0
+    __slots__ = ()
+
+
+class MemoryFileSystem:
+    """`files` maps absolute paths to content: text, bytes, a `Link`, None for a directory, or an error to raise.
+
+    Parents come by themselves. `lookups` counts what was asked.
+    """
 
     def __init__(
         self,
-        files: Mapping[str, bytes],
+        files: Mapping[str, str | bytes | Link | ImageError | None],
         volume: str = "disk0/p1",
-        type_: str = "ntfs",
-        unreadable: tuple[str, ...] = (),
+        type_: str = "ext4",
     ) -> None:
         self.volume = volume
         self.type = type_
-        self._data: list[bytes | None] = [None]
-        self._names: list[dict[str, int]] = [{}]
-        self._unreadable: set[int] = set()
-        for path, data in files.items():
-            node = 0
-            parts = path.strip("/").split("/")
-            for depth, part in enumerate(parts, 1):
-                found = next((n for name, n in self._names[node].items() if name.lower() == part.lower()), None)
-                if found is None:
-                    found = len(self._data)
-                    self._data.append(data if depth == len(parts) else None)
-                    self._names.append({})
-                    self._names[node][part] = found
-                node = found
-                if "/" + "/".join(parts[:depth]) in unreadable:
-                    self._unreadable.add(node)
+        self.case_sensitive = type_.startswith("ext")
+        self.root = 0
+        self.lookups = 0
+        self._nodes: list[str | bytes | Link | ImageError | None] = [None]
+        self._children: dict[int, dict[str, int]] = {0: {}}
+        for path, content in files.items():
+            self.add(path, content)
+
+    def add(self, path: str, content: str | bytes | Link | ImageError | None) -> None:
+        """Put a file into it."""
+        node = 0
+        *folders, name = path.strip("/").split("/")
+        for folder in folders:
+            node = self._child(node, folder, None)
+        self._child(node, name, content)
+
+    def _child(self, parent: int, name: str, content: str | bytes | Link | ImageError | None) -> int:
+        children = self._children[parent]
+        if name not in children:
+            self._nodes.append(content)
+            children[name] = len(self._nodes) - 1
+            if content is None:
+                self._children[children[name]] = {}
+        return children[name]
 
     def stat(self, node: int) -> Entry:
-        data = self._data[node]
-        return Entry(node, "", "directory" if data is None else "file", len(data or b""))
+        return self._entry(node, "")
 
     def lookup(self, directory: int, name: str) -> Entry | None:
-        self._check(directory)
-        return next((entry for entry in self.list(directory) if entry.name.lower() == name.lower()), None)
+        self.lookups += 1
+        for found, node in self._children.get(directory, {}).items():
+            if found == name or (not self.case_sensitive and found.casefold() == name.casefold()):
+                return self._entry(node, found)
+        return None
 
     def list(self, directory: int) -> Iterator[Entry]:
-        self._check(directory)
-        for name, node in self._names[directory].items():
-            yield self.stat(node)._replace(name=name)
+        for name, node in self._children[directory].items():
+            yield self._entry(node, name)
 
     def read(self, node: int, offset: int, length: int) -> bytes:
-        self._check(node)
-        return (self._data[node] or b"")[offset : offset + length]
+        return self._content(node)[offset : offset + length]
 
     def readlink(self, node: int) -> str:
-        raise CorruptStructure(f"{node} is no link", where=self.volume)
+        return str(self._nodes[node])
 
     def free(self) -> Free:
         return Free(0, 0, None)
@@ -70,6 +83,16 @@ class MemoryFileSystem:
     def condition(self) -> str | None:
         return None
 
-    def _check(self, node: int) -> None:
-        if node in self._unreadable:
-            raise CorruptStructure(f"node {node} is damaged", where=self.volume, offset=0)
+    def _content(self, node: int) -> bytes:
+        content = self._nodes[node]
+        if isinstance(content, ImageError):
+            raise content
+        return content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content or b""
+
+    def _entry(self, node: int, name: str) -> Entry:
+        content = self._nodes[node]
+        if content is None:
+            return Entry(node, name, "directory", 0)
+        if isinstance(content, Link):
+            return Entry(node, name, "symlink", len(content))
+        return Entry(node, name, "file", 0 if isinstance(content, ImageError) else len(self._content(node)))
