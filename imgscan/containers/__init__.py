@@ -20,7 +20,7 @@ from typing import Protocol
 
 import msgspec
 
-from imgscan.containers import qcow2, raw, refused, vdi, vhd, vhdx
+from imgscan.containers import qcow2, raw, refused, vdi, vhd, vhdx, vmdk
 from imgscan.containers.container import OpenContext, OpenedImage, References
 from imgscan.containers.problems import problem_of
 from imgscan.containers.sidecars import sidecar_disks
@@ -57,7 +57,7 @@ class Reader(Protocol):
         ...
 
 
-FORMATS: tuple[Reader, ...] = (vhdx, qcow2, vdi, vhd, raw)
+FORMATS: tuple[Reader, ...] = (vmdk, vhdx, qcow2, vdi, vhd, raw)
 """The readers, in the order in which they are asked; raw, which has no magic, is last."""
 
 

@@ -1,0 +1,284 @@
+"""Sparse VMDK extents: grains behind a grain directory and grain tables.
+
+Source: VMware Virtual Disk Format 1.1, "Hosted Sparse Extents", "Stream-Optimized Compressed Sparse Extents". Tables
+are read one at a time when they are first needed, and the ones read last are kept.
+"""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from array import array
+from collections.abc import Callable
+from threading import Lock
+
+from imgscan.containers.table_pages import TablePages
+from imgscan.devices.device import BlockDevice, check_range
+from imgscan.devices.limits import TABLE_CACHE_BYTES
+from imgscan.errors import CorruptStructure, ImageError, TruncatedRead
+from imgscan.layouts.vmdk import GRAIN_MARKER_BYTES, SECTOR
+
+UNALLOCATED, ZERO = 0, 1
+"""Entries that stand for no grain: the parent's, and zeros. Every other entry is a sector of the file."""
+BAD = (1 << 64) - 1
+"""An entry that means nothing."""
+INFLATED_BYTES = 16 << 20
+"""Inflated grains kept for one extent."""
+TABLE_READ_BYTES = 64 << 10
+"""How much a check of many tables reads at once."""
+
+_HOST, _ZEROS, _BELOW = 0, 1, 2
+
+
+class GrainTables:
+    """Which sector of the file each grain stands in.
+
+    `locate` returns the byte offset of a grain table, or None when it is not allocated; `decode` turns its bytes
+    into entries (`UNALLOCATED`, `ZERO`, sectors). `entries` is the number in one table, a power of two.
+    """
+
+    def __init__(
+        self,
+        file: BlockDevice,
+        entries: int,
+        entry_bytes: int,
+        locate: Callable[[int], int | None],
+        decode: Callable[[bytes], array[int]],
+        fallback: Callable[[int], int | None] | None = None,
+    ) -> None:
+        self.entries = entries
+        self._file = file
+        self._bytes = entries * entry_bytes
+        self._locate = locate
+        self._decode = decode
+        self._fallback = fallback
+        self._none = array("I", bytes(4 * entries))
+        self._most = max(16, TABLE_CACHE_BYTES // self._bytes)
+        self._tables: dict[int, array[int]] = {}
+        self._lock = Lock()
+        self.get = self._tables.get
+
+    def load(self, number: int) -> array[int]:
+        """Read a table, from the redundant copy when the first cannot be read."""
+        try:
+            table = self._read(self._locate(number))
+        except ImageError:
+            if self._fallback is None:
+                raise
+            table = self._read(self._fallback(number))
+        with self._lock:
+            while len(self._tables) >= self._most:
+                del self._tables[next(iter(self._tables))]
+            self._tables[number] = table
+        return table
+
+    def fix(self, tables: dict[int, array[int]]) -> None:
+        """Set tables that were found in another way; they are kept."""
+        self._most += len(tables)
+        self._tables.update(tables)
+
+    def _read(self, offset: int | None) -> array[int]:
+        if offset is None:
+            return self._none
+        return self._decode(self._file.read_at(offset, self._bytes))
+
+    def highest_sector(self, numbers: range) -> int:
+        """Return the highest sector that these tables name, 0 when they name none.
+
+        :raises ImageError: a table cannot be read
+        """
+        highest = 0
+        batch = max(1, TABLE_READ_BYTES // self._bytes)
+        at = list(numbers)
+        while at:
+            first = self._locate(at[0])
+            count = 1
+            while first is not None and count < min(batch, len(at)):
+                if self._locate(at[count]) != first + count * self._bytes:
+                    break
+                count += 1
+            if first is not None:
+                entries = self._decode(self._file.read_at(first, count * self._bytes))
+                highest = max(highest, max((entry for entry in entries if entry != BAD), default=0))
+            at = at[count:]
+        return 0 if highest <= ZERO else highest
+
+
+def decode_sectors(data: bytes) -> array[int]:
+    """Return 32-bit entries as they are stored: a 1 is a sector."""
+    table = array("I")
+    table.frombytes(data)
+    if sys.byteorder == "big":
+        table.byteswap()
+    return table
+
+
+class SparseExtent:
+    """A sparse extent as a device; `below` (from `below_offset` on) is read where no grain is allocated.
+
+    With `zero_grains` an entry 1 is a grain of zeros; `below` None means zeros too.
+    """
+
+    sector_size = SECTOR
+
+    def __init__(
+        self,
+        file: BlockDevice,
+        size: int,
+        grain_bytes: int,
+        tables: GrainTables,
+        *,
+        zero_grains: bool,
+        compressed: bool = False,
+        below: BlockDevice | None = None,
+        below_offset: int = 0,
+    ) -> None:
+        self.name = file.name
+        self.size = size
+        self.tables = tables
+        self.grain_bytes = grain_bytes
+        self._file = file
+        self._shift = grain_bytes.bit_length() - 1
+        self._mask = grain_bytes - 1
+        self._table_shift = tables.entries.bit_length() - 1
+        self._table_mask = tables.entries - 1
+        self._zero_grains = zero_grains
+        self._compressed = compressed
+        self._below = below
+        self._below_offset = below_offset
+        self._inflated: dict[int, bytes] = {}
+        self._most_inflated = max(2, INFLATED_BYTES // grain_bytes)
+        self._lock = Lock()
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return exactly `length` bytes."""
+        if offset < 0 or length <= 0 or offset + length > self.size:
+            check_range(self, offset, length)
+            return b""
+        shift, mask, grain_bytes = self._shift, self._mask, self.grain_bytes
+        table_shift, table_mask, get = self._table_shift, self._table_mask, self.tables.get
+        parts: list[bytes] = []
+        kind, start, run = _ZEROS, 0, 0  # pieces that go on where the last one ended are read at once
+        while length:
+            grain, within = offset >> shift, offset & mask
+            take = grain_bytes - within
+            if take > length:  # noqa: PLR1730 - twice as fast as min(), and this loop is what reading costs
+                take = length
+            number = grain >> table_shift
+            table = get(number)
+            if table is None:
+                table = self.tables.load(number)
+            entry = table[grain & table_mask]
+            if entry == UNALLOCATED or (entry == ZERO and self._zero_grains):
+                if entry == UNALLOCATED and self._below is not None:
+                    where, position = _BELOW, offset
+                else:
+                    where, position = _ZEROS, offset
+            elif self._compressed:
+                if run:
+                    parts.append(self._piece(kind, start, run))
+                    run = 0
+                parts.append(self._inflate(grain, entry, table)[within : within + take])
+                offset += take
+                length -= take
+                continue
+            elif entry == BAD:
+                raise CorruptStructure(f"the entry of grain {grain} means nothing", where=self.name)
+            else:
+                where, position = _HOST, entry * SECTOR + within
+            if run and where == kind and position == start + run:
+                run += take
+            else:
+                if run:
+                    parts.append(self._piece(kind, start, run))
+                kind, start, run = where, position, take
+            offset += take
+            length -= take
+        if run:
+            parts.append(self._piece(kind, start, run))
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _piece(self, kind: int, start: int, length: int) -> bytes:
+        if kind == _HOST:
+            return self._file.read_at(start, length)
+        if kind == _BELOW and self._below is not None:
+            return self._below.read_at(self._below_offset + start, length)
+        return bytes(length)
+
+    def _inflate(self, grain: int, sector: int, table: array[int]) -> bytes:
+        """Return a compressed grain, as long as the part of the disk that it holds."""
+        data = self._inflated.get(grain)
+        if data is not None:
+            return data
+        packed = self._packed(grain, sector, table)
+        wanted = min(self.grain_bytes, self.size - (grain << self._shift))
+        try:
+            # never more than one byte beyond a grain: a hostile stream can inflate without end
+            data = zlib.decompressobj().decompress(packed, self.grain_bytes + 1)
+        except zlib.error as error:
+            raise CorruptStructure(
+                f"grain {grain} cannot be inflated: {error}", where=self.name, offset=sector * SECTOR
+            ) from error
+        if not wanted <= len(data) <= self.grain_bytes:
+            what = "more" if len(data) > self.grain_bytes else f"{len(data)} bytes, which is less"
+            raise CorruptStructure(
+                f"grain {grain} inflates to {what} than a grain", where=self.name, offset=sector * SECTOR
+            )
+        with self._lock:
+            while len(self._inflated) >= self._most_inflated:
+                del self._inflated[next(iter(self._inflated))]
+            self._inflated[grain] = data
+        return data
+
+    def _packed(self, grain: int, sector: int, table: array[int]) -> bytes:
+        """Return a grain's packed bytes, in one read where the next grain's place tells how long they can be."""
+        at = sector * SECTOR
+        index = grain & self._table_mask
+        following = table[index + 1] if index < self._table_mask else 0
+        guess = (following - sector) * SECTOR if following > sector else SECTOR
+        guess = max(GRAIN_MARKER_BYTES, min(guess, self.grain_bytes + SECTOR, self._file.size - at))
+        data = self._file.read_at(at, guess)
+        first = int.from_bytes(data[:8], "little")
+        size = int.from_bytes(data[8:GRAIN_MARKER_BYTES], "little")
+        if first != grain << self._shift >> 9:
+            raise CorruptStructure(f"the marker of grain {grain} is that of sector {first}", where=self.name, offset=at)
+        if not 0 < size <= 2 * self.grain_bytes + (64 << 10):
+            raise CorruptStructure(f"grain {grain} is {size} bytes packed", where=self.name, offset=at)
+        end = GRAIN_MARKER_BYTES + size
+        if end > len(data):
+            data += self._file.read_at(at + len(data), end - len(data))
+        return data[GRAIN_MARKER_BYTES:end]
+
+
+class DirectoryReader:
+    """A grain directory, read page by page: where each grain table stands.
+
+    `at` is its byte offset, `count` its number of entries of `entry_bytes`; `place` turns an entry into the byte offset of
+    a table, None when it is not allocated, and raises when it means nothing.
+    """
+
+    def __init__(
+        self, file: BlockDevice, at: int, count: int, entry_bytes: int, place: Callable[[int], int | None]
+    ) -> None:
+        self._file = file
+        self._at = at
+        self._count = count
+        self._place = place
+        page_bytes = max(SECTOR, min(64 << 10, count * entry_bytes))
+        self._page_bytes = page_bytes
+        self._per_page = page_bytes // entry_bytes
+        self._width = entry_bytes
+        self._pages = TablePages(file, "grain directory", 4 if entry_bytes == 4 else 8, "little", page_bytes)
+
+    def __call__(self, number: int) -> int | None:
+        """Return the byte offset of a grain table, None when it is not allocated."""
+        if number >= self._count:
+            raise CorruptStructure(
+                f"the grain directory has {self._count} entries, and entry {number} is asked for", where=self._file.name
+            )
+        page = self._pages.page(self._at + number // self._per_page * self._page_bytes)
+        try:
+            entry = page[number % self._per_page]
+        except IndexError:
+            raise TruncatedRead("the grain directory runs beyond the end", where=self._file.name) from None
+        return self._place(entry)
