@@ -79,7 +79,7 @@ def _start(machine: Machine, disk: Disk, where: str, codes: dict[str, BootCode])
         answer = _grub2(machine, disk, where)
     elif code.what == "grub-legacy":
         answer = _grub_legacy(machine, disk, where)
-    elif code.what in {"lilo", "extlinux", "isolinux"}:
+    elif code.what in {"lilo", "isolinux"}:
         answer = Answer("yes", code.detail)
     elif where != disk.name or (disk.partition_table is not None and disk.partition_table.scheme == "none"):
         answer = _volume_boot_sector(machine, where, code)
@@ -120,11 +120,11 @@ def _active_partition(machine: Machine, disk: Disk, codes: dict[str, BootCode]) 
 
 def _volume_boot_sector(machine: Machine, where: str, code: BootCode) -> Answer:
     """Follow a boot sector that loads a file of its own volume."""
-    wanted = {"windows-nt6": "/bootmgr", "windows-nt5": "/ntldr", "syslinux": "/ldlinux.sys"}.get(code.what)
+    wanted = {"windows-nt6": "/bootmgr", "windows-nt5": "/ntldr"}.get(code.what)
+    if code.what in {"syslinux", "extlinux"}:  # ldlinux.sys may lie in any folder, and is found by its sectors
+        return on_volume(machine, where, ())
     if wanted is None:
         return Answer("yes", f"the boot code of {where} is taken to boot", None, where)
-    if code.what == "syslinux":  # it may lie in another folder, and is found by its sectors
-        return Answer("yes", code.detail, None, where)
     return on_volume(machine, where, (wanted,))
 
 
@@ -144,10 +144,19 @@ def prefix_of(machine: Machine, disk: Disk, core: GrubCore) -> Answer:
     """Return whether what a GRUB 2 core image loads is there."""
     if core.needs_key:
         return Answer("unsure", f"GRUB opens an encrypted volume to read {core.path}", "encrypted")
-    paths = () if core.has_normal else (f"{core.path}/i386-pc/normal.mod", f"{core.path}/normal.mod")
-    if core.search is not None:
-        return search(machine, core.search, paths)
-    return _device(machine, disk, core.device, paths, f"({core.device}){core.path}")
+    # without its configuration GRUB stops at a prompt, without the module `normal` at a smaller one
+    needed: tuple[tuple[str, ...], ...] = ((f"{core.path}/grub.cfg",),)
+    if not core.has_normal:
+        needed = ((f"{core.path}/i386-pc/normal.mod", f"{core.path}/normal.mod"), *needed)
+    answer = Answer("yes", "")
+    for paths in needed:
+        if core.search is not None:
+            answer = search(machine, core.search, paths)
+        else:
+            answer = _device(machine, disk, core.device, paths, f"({core.device}){core.path}")
+        if answer.answer != "yes":
+            break
+    return answer
 
 
 def search(machine: Machine, wanted: tuple[str, str], paths: Sequence[str]) -> Answer:

@@ -54,7 +54,8 @@ def _classify(sector: bytes, second: bytes) -> tuple[BootCodeName, str | None, s
     found = _syslinux(sector) or _windows(sector, second)
     if found is not None:
         return found
-    if not any(sector[0x5A:CODE_BYTES]) and sector[0] in {0xEB, 0xE9}:
+    code = 0x78 if sector[3:11] == b"EXFAT   " else 0x5A  # behind the parameters
+    if sector[0] in {0xEB, 0xE9} and len(set(sector[code:CODE_BYTES])) == 1:  # zeros, or F4 (halt) as exFAT has it
         return "none", None, "a jump and parameters, and no code behind them"
     return "unknown", None, _unknown(sector)
 
