@@ -159,7 +159,10 @@ def _esp(machine: Machine, name: str, filesystem: FileSystem, loaders: Sequence[
     for loader in starting:
         answer = Answer("yes", f"{name} has {loader.path}", None, name)
         if loader.what in {"grub2", "shim"}:
-            answer = _grub_config(machine, filesystem, loader) or answer
+            try:
+                answer = _grub_config(machine, filesystem, loader) or answer
+            except ImageError as error:
+                answer = Answer("unsure", str(error), error.why)
         answers.append(answer)
     for wanted in ("yes", "unsure"):
         for answer in answers:

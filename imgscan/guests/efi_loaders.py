@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from imgscan.devices.filesystem import Entry, FileSystem
 from imgscan.devices.limits import EFI_DEPTH, EFI_ENTRIES, EFI_LOADERS, KIB
 from imgscan.errors import ImageError
-from imgscan.layouts.pe import HEAD_BYTES, PeHeaders, Section, parse_pe
+from imgscan.layouts.pe import HEAD_BYTES, PeHeaders, parse_pe, version_resource
 from imgscan.model.boot import Loader
 from imgscan.model.text import shown
 
@@ -38,10 +38,10 @@ _WORDS: tuple[tuple[str, str], ...] = (
     ("Limine", "limine"),
     ("Memtest86", "memtest"),
     ("LoaderInfo: systemd-boot", "systemd-boot"),
-    ("Windows Boot Manager", "windows-boot-manager"),
-    ("bootmgfw", "windows-boot-manager"),
 )
 """Words of programs that bear no other mark, most telling first."""
+_WINDOWS = ("bootmgr.exe", "bootmgfw", "Boot Manager")
+"""What the version resource of Windows' bootmgfw.efi says of its name."""
 
 
 def find_loaders(filesystem: FileSystem) -> list[Loader]:
@@ -99,6 +99,8 @@ def _loader(filesystem: FileSystem, path: str, entry: Entry) -> Loader:
         what = "unknown" if pe is None else _what(filesystem, entry, pe, name)
     except ImageError:
         pe, what = None, "unknown"
+    if pe is not None and what == "unknown" and (folder, name) == ("/efi/microsoft/boot", "bootmgfw.efi"):
+        what = "windows-boot-manager"
     machine = None if pe is None else pe.machine
     fallback = folder == "/efi/boot" and machine is not None and _FALLBACKS.get(name) == machine
     return Loader(volume=filesystem.volume, path=shown(path), machine=machine, what=what, fallback=fallback)
@@ -154,16 +156,15 @@ def _shim(filesystem: FileSystem, entry: Entry, pe: PeHeaders, name: str) -> str
 
 
 def _by_words(filesystem: FileSystem, entry: Entry, pe: PeHeaders) -> str:
-    """Look for telling words at the start of the data, and in the version resource."""
+    """Look for Windows' names in the version resource, and for telling words at the start of the data."""
+    version = version_resource(pe, lambda offset, length: filesystem.read(entry.node, offset, length))
+    if any(word.encode("utf-16-le") in version for word in _WINDOWS):
+        return "windows-boot-manager"
     for section in pe.sections:
-        if section.name not in {".data", ".rdata", ".rodata"} and not _holds(section, pe.resources):
+        if section.name not in {".data", ".rdata", ".rodata"}:
             continue
         data = filesystem.read(entry.node, section.offset, min(section.size, _DATA_BYTES))
         for word, what in _WORDS:
             if word.encode("utf-16-le") in data or word.encode() in data:
                 return what
     return "unknown"
-
-
-def _holds(section: Section, address: int) -> bool:
-    return bool(address) and section.address <= address < section.address + max(section.size, 1)

@@ -6,6 +6,7 @@ Microsoft PE format: "MS-DOS stub", "COFF file header", "Optional header", "Sect
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import NamedTuple
 
 HEAD_BYTES = 4096
@@ -74,3 +75,39 @@ def parse_pe(head: bytes) -> PeHeaders | None:
         symbols + 18 * symbol_count if symbols else 0,
         resources,
     )
+
+
+_VERSION = 16
+_VERSION_BYTES = 4096
+
+
+def version_resource(pe: PeHeaders, read: Callable[[int, int], bytes]) -> bytes:
+    """Return the first bytes of the version resource (UTF-16 names and values), none without one.
+
+    `read` returns ``(offset, length)`` of the file, less at its end. Resources are a tree of three levels: type, name,
+    language ("The .rsrc Section").
+    """
+    section = next((s for s in pe.sections if s.address <= pe.resources < s.address + s.size), None)
+    if section is None or not pe.resources:
+        return b""
+    base = section.offset + pe.resources - section.address
+    place = 0
+    for level in range(3):
+        head = read(base + place, 16)
+        if len(head) < 16:
+            return b""
+        named, numbered = struct.unpack_from("<HH", head, 12)
+        count = min(named + numbered, 256)
+        table = read(base + place + 16, 8 * count)
+        entries = [struct.unpack_from("<II", table, at) for at in range(0, len(table) - 7, 8)]
+        below = next((where for name, where in entries if level or name == _VERSION), None)
+        if below is None or (level < 2) != bool(below & 0x80000000):
+            return b""
+        place = below & 0x7FFFFFFF
+    leaf = read(base + place, 8)
+    if len(leaf) < 8:
+        return b""
+    address, size = struct.unpack("<II", leaf)
+    if not section.address <= address < section.address + section.size:
+        return b""
+    return read(section.offset + address - section.address, min(size, _VERSION_BYTES))

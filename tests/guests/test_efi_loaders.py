@@ -85,13 +85,40 @@ def test_real_loaders_where_they_are_installed(path: Path) -> None:
         ({".osrel": b"ID=debian", ".cmdline": b"ro", ".linux": b"MZ", ".initrd": b""}, "unified-kernel-image"),
         ({".sbat": SBAT + b"memtest86+,1,Memtest86+,6.0,https://github.com/memtest86plus\n"}, "memtest"),
         ({".data": "rEFInd - About".encode("utf-16-le")}, "refind"),
-        ({".rdata": "Windows Boot Manager".encode("utf-16-le")}, "windows-boot-manager"),
         ({".data": b"nothing told"}, "unknown"),
         ({}, "unknown"),
     ],
 )
 def test_marks(sections: dict[str, bytes], what: str) -> None:
     assert _loader(pe(sections)).what == what
+
+
+def _version_resource(text: str) -> bytes:
+    """Return a resource section at 0x1000: a manifest, and a version resource in one language."""
+    content = text.encode("utf-16-le")
+    levels = struct.pack("<12xHHIIII", 0, 2, 24, 0x80000020, 16, 0x80000020)
+    levels += struct.pack("<12xHHII", 0, 1, 1, 0x80000038) + struct.pack("<12xHHII", 0, 1, 0x409, 0x50)
+    return levels + struct.pack("<IIII", 0x1000 + 0x60, len(content), 0, 0) + content
+
+
+def test_windows_by_its_version_resource_or_else_its_path() -> None:
+    for text, path, what in (
+        ("OriginalFilename\0bootmgr.exe", "/EFI/Boot/bootx64.efi", "windows-boot-manager"),
+        ("OriginalFilename\0other.exe", "/EFI/Boot/bootx64.efi", "unknown"),
+        ("OriginalFilename\0other.exe", "/EFI/Microsoft/Boot/bootmgfw.efi", "windows-boot-manager"),
+    ):
+        content = bytearray(pe({".rsrc": _version_resource(text)}))
+        struct.pack_into("<I", content, 0x80 + 24 + 112 + 16, 0x1000)
+        assert _loader(bytes(content), path).what == what
+
+
+@pytest.mark.parametrize("at", range(0x60))
+def test_damaged_resources_end_in_an_answer(at: int) -> None:
+    resources = bytearray(_version_resource("bootmgr.exe"))
+    resources[at] = 0xFF
+    content = bytearray(pe({".rsrc": bytes(resources)}))
+    struct.pack_into("<I", content, 0x80 + 24 + 112 + 16, 0x1000)
+    assert _loader(bytes(content)).what in {"unknown", "windows-boot-manager"}
 
 
 def test_a_long_section_name_tells_shim() -> None:
