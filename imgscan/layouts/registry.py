@@ -10,8 +10,9 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from construct import Bytes, Const, Int32ul, Int64ul, Struct
+from construct import Bytes, Int32ul, Int64ul, Struct
 
+SIGNATURE = b"regf"
 BASE_BLOCK_SIZE = 4096
 """Bytes of the base block; the hive bins follow."""
 PAGE_SIZE = 4096
@@ -28,7 +29,7 @@ NAME_IS_LATIN1 = {"key": 0x20, "value": 0x01}
 """Flag of key nodes and of values: the name holds one byte for each character (KEY_COMP_NAME, VALUE_COMP_NAME)."""
 
 BASE_BLOCK = Struct(
-    "signature" / Const(b"regf"),
+    "signature" / Bytes(4),
     "primary_sequence" / Int32ul,
     "secondary_sequence" / Int32ul,
     "last_written" / Int64ul,

@@ -19,6 +19,8 @@ _KINDS: dict[Why, ProblemKind] = {
     "unsupported": "unsupported",
     "encrypted": "encrypted",
     "changed": "changed",
+    "io-error": "io-error",
+    "limit": "unsupported",
 }
 
 

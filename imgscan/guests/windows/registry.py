@@ -12,8 +12,6 @@ import struct
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 
-from construct import ConstructError
-
 from imgscan.devices.device import BlockDevice, check_range
 from imgscan.devices.limits import (
     REGISTRY_CACHE_PAGES,
@@ -50,10 +48,9 @@ class Hive:
         if device.size < layout.BASE_BLOCK_SIZE:
             raise TruncatedRead(f"a hive has {layout.BASE_BLOCK_SIZE} bytes or more", where=self.name, offset=0)
         block = self._pages.read_at(0, layout.BASE_BLOCK.sizeof())
-        try:
-            base = layout.BASE_BLOCK.parse(block)
-        except ConstructError as error:
-            raise CorruptStructure("it is not a registry hive: it does not begin with regf", where=self.name) from error
+        base = layout.BASE_BLOCK.parse(block)
+        if base.signature != layout.SIGNATURE:
+            raise CorruptStructure("it is not a registry hive: it does not begin with regf", where=self.name)
         if base.major_version != 1 or not 2 <= base.minor_version <= 6:
             raise UnsupportedFormat(
                 f"registry hives of version {base.major_version}.{base.minor_version} are not read", where=self.name
