@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 import subprocess
@@ -15,6 +16,8 @@ from imgscan.containers.container import OpenedImage
 from imgscan.devices.counters import IoCounter
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.host_files import open_given
+
+importlib.import_module("construct")  # readers load it when they need it: not while opens are watched
 
 _watched: list[list[str]] = []
 

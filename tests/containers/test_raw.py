@@ -1,0 +1,77 @@
+"""raw: the file is the disk; what makes a file one."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from image_opening import assert_holds, device_in, opened_image, problem_codes, problem_kinds, scattered_bytes
+from tools import requires_tool
+
+MBR = bytearray(scattered_bytes(1 << 20))
+MBR[510:512] = b"\x55\xaa"
+
+
+def test_boot_signature(tmp_path: Path) -> None:
+    path = tmp_path / "disk.vmdk"  # the name says nothing
+    path.write_bytes(MBR)
+    with opened_image(path) as image:
+        assert_holds(device_in(image), bytes(MBR))
+        facts = image.facts
+        assert (facts.format, facts.variant, facts.virtual_size) == ("raw", "raw", 1 << 20)
+        assert (facts.unclean.get(), facts.encryption.get(), facts.delta.get()) == (False, None, None)
+        assert facts.device_mapping.get() is None
+        assert facts.problems == ()
+
+
+@pytest.mark.parametrize(("at", "sector_size"), [(512, 512), (4096, 4096)])
+def test_gpt_says_the_sector_size(tmp_path: Path, at: int, sector_size: int) -> None:
+    disk = bytearray(1 << 20)
+    disk[at : at + 8] = b"EFI PART"
+    path = tmp_path / "disk"
+    path.write_bytes(disk)
+    with opened_image(path) as image:
+        assert image.facts.logical_sector_size == sector_size
+        assert device_in(image).sector_size == sector_size
+
+
+@requires_tool("mke2fs")
+def test_whole_disk_filesystem(tmp_path: Path) -> None:
+    path = tmp_path / "disk"
+    path.write_bytes(bytes(1 << 20))
+    subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext2", str(path)], check=True)
+    with opened_image(path) as image:
+        assert image.facts.format == "raw"
+
+
+def test_odd_size_is_noted(tmp_path: Path) -> None:
+    path = tmp_path / "disk"
+    path.write_bytes(MBR + b"tail")
+    with opened_image(path) as image:
+        assert problem_codes(image) == ["size-not-of-whole-sectors"]
+        assert problem_kinds(image) == ["note"]
+        assert device_in(image).read_at(1 << 20, 4) == b"tail"
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "words"),
+    [
+        (b"", "truncated", "empty"),
+        (bytes(1 << 20), "unsupported", "begins with zeros"),
+        (b"\x01" * 100_000, "unsupported", "--input-format raw"),
+        (b"x", "unsupported", "--input-format raw"),
+    ],
+)
+def test_what_is_not_told_to_be_raw(tmp_path: Path, content: bytes, kind: str, words: str) -> None:
+    path = tmp_path / "disk"
+    path.write_bytes(content)
+    with opened_image(path) as image:
+        assert image.device is None
+        assert problem_kinds(image) == [kind]
+        assert words in image.facts.problems[0].detail
+        assert not image.facts.unclean.is_known
+        assert not image.facts.encryption.is_known
+    if content:
+        with opened_image(path, "raw") as image:
+            assert_holds(device_in(image), content)
