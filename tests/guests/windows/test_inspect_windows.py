@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from memory_filesystem import MemoryFileSystem
+from memory_windows import MemoryFileSystem
 from tools import requires_tool, shared_data
 from windows_builder import (
     MIB,

@@ -4,7 +4,7 @@ import lzma
 from dataclasses import replace
 
 import pytest
-from memory_filesystem import MemoryFileSystem
+from memory_windows import MemoryFileSystem
 from tools import FIXTURES, requires_tool, shared_data
 from windows_builder import MIB, WINDOWS_2003, WINDOWS_2019, Entry, Place, bcd_store, windows_files
 
