@@ -15,6 +15,9 @@ class Link(str):
     __slots__ = ()
 
 
+Content = str | bytes | ImageError | None
+
+
 class MemoryFileSystem:
     """`files` maps absolute paths to content: text, bytes, a `Link`, None for a directory, or an error to raise.
 
@@ -23,7 +26,10 @@ class MemoryFileSystem:
 
     def __init__(
         self,
-        files: Mapping[str, str | bytes | Link | ImageError | None],
+        files: Mapping[str, str | Link]
+        | Mapping[str, str | bytes]
+        | Mapping[str, str | ImageError]
+        | Mapping[str, Content],
         volume: str = "disk0/p1",
         type_: str = "ext4",
     ) -> None:
@@ -32,12 +38,12 @@ class MemoryFileSystem:
         self.case_sensitive = type_.startswith("ext")
         self.root = 0
         self.lookups = 0
-        self._nodes: list[str | bytes | Link | ImageError | None] = [None]
+        self._nodes: list[Content] = [None]
         self._children: dict[int, dict[str, int]] = {0: {}}
         for path, content in files.items():
             self.add(path, content)
 
-    def add(self, path: str, content: str | bytes | Link | ImageError | None) -> None:
+    def add(self, path: str, content: Content) -> None:
         """Put a file into it."""
         node = 0
         *folders, name = path.strip("/").split("/")
@@ -45,7 +51,7 @@ class MemoryFileSystem:
             node = self._child(node, folder, None)
         self._child(node, name, content)
 
-    def _child(self, parent: int, name: str, content: str | bytes | Link | ImageError | None) -> int:
+    def _child(self, parent: int, name: str, content: Content) -> int:
         children = self._children[parent]
         if name not in children:
             self._nodes.append(content)

@@ -17,6 +17,8 @@ from imgscan.model.evidence import AtPath, at_path
 from imgscan.model.text import shown
 
 _LOOKUPS_KEPT: Final = 4096
+_MADE_FOR_MOUNTS: Final = -1
+"""The node of a directory that is on no filesystem: systemd makes it so that something can be mounted below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,8 @@ class GuestTree:
         place = self.resolve(path)
         if place.entry.kind != "directory":
             raise MissingPart(f"{shown(path)} is a {place.entry.kind}, not a directory", where=place.filesystem.volume)
+        if place.entry.node == _MADE_FOR_MOUNTS:
+            return
         for entry in place.filesystem.list(place.entry.node):
             if "/" in entry.name or "\0" in entry.name:
                 name = entry.name.replace("/", "\\x2f").replace("\0", "\\x00")
@@ -165,7 +169,9 @@ class GuestTree:
         if path in self.mounts:
             return self._mounted(path)
         key = (id(here.filesystem), here.entry.node, name)
-        if key in self._lookups:
+        if here.entry.node == _MADE_FOR_MOUNTS:
+            entry = None
+        elif key in self._lookups:
             self._lookups.move_to_end(key)
             entry = self._lookups[key]
         else:
@@ -173,7 +179,10 @@ class GuestTree:
             if len(self._lookups) > _LOOKUPS_KEPT:
                 self._lookups.popitem(last=False)
         if entry is None:
-            return None
+            is_above_mount = any(point.startswith(f"{path}/") for point in self.mounts)
+            made = Entry(_MADE_FOR_MOUNTS, name, "directory", 0)
+            below = f"{here.path_in_volume.rstrip('/')}/{name}"
+            return Location(here.filesystem, made, path, below) if is_above_mount else None
         path = f"{here.path.rstrip('/')}/{entry.name}"
         if path in self.mounts:  # the name differed in case only
             return self._mounted(path)

@@ -84,11 +84,16 @@ def _is_on_a_volume(entry: FstabEntry) -> bool:
 
 def _real_path(tree: GuestTree, point: str) -> str:
     """Return where a mount point really is, links followed; as it is written where that cannot be told."""
+    point = "/" + point.strip("/")
+    parent, _, name = point.rpartition("/")
     try:
         place = tree.find(point)
+        above = tree.find(parent) if place is None else None
     except ImageError:
         return point
-    return point if place is None else place.path
+    if place is not None:
+        return place.path
+    return point if above is None else f"{above.path.rstrip('/')}/{name}"
 
 
 def _below(

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+
+import pytest
+from memory_filesystem import Link, MemoryFileSystem
+
+from imgscan.devices.guest_tree import GuestTree
+from imgscan.errors import CorruptStructure, ImageError
+from imgscan.guests.linux.architecture import architecture, read_architecture
+from imgscan.guests.linux.hostname import read_hostname
+from imgscan.guests.linux.release import read_release
+from imgscan.model.evidence import AtPath
+
+DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nNAME="Debian GNU/Linux"\nVERSION_ID="12"\nID=debian\n'
+
+# The files as the distributions ship them; the expected names are those of today's os-release.
+RELEASES: list[tuple[dict[str, str | Link], str | None, str | None, str | None]] = [
+    ({"etc/os-release": DEBIAN, "etc/debian_version": "12.11\n"}, "debian", "12.11", "Debian GNU/Linux 12 (bookworm)"),
+    ({"etc/os-release": DEBIAN, "etc/debian_version": "trixie/sid\n"}, "debian", "12", None),
+    ({"usr/lib/os-release": DEBIAN, "etc/os-release": Link("../usr/lib/os-release")}, "debian", "12", None),
+    ({"etc/debian_version": "6.0.10\n"}, "debian", "6.0.10", "Debian GNU/Linux 6.0.10"),
+    ({"etc/debian_version": "lenny/sid\n"}, "debian", None, "Debian GNU/Linux lenny/sid"),
+    (
+        {
+            "etc/lsb-release": 'DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE=10.04\nDISTRIB_DESCRIPTION="Ubuntu 10.04.4 LTS"\n',
+            "etc/debian_version": "squeeze/sid\n",
+        },
+        "ubuntu",
+        "10.04",
+        "Ubuntu 10.04.4 LTS",
+    ),
+    (
+        {"etc/redhat-release": "Red Hat Enterprise Linux Server release 5.11 (Tikanga)\n"},
+        "rhel",
+        "5.11",
+        "Red Hat Enterprise Linux Server release 5.11 (Tikanga)",
+    ),
+    ({"etc/redhat-release": "Red Hat Enterprise Linux Server release 6.0 (Santiago)\n"}, "rhel", "6.0", None),
+    ({"etc/redhat-release": "Red Hat Enterprise Linux ES release 4 (Nahant Update 9)\n"}, "rhel", "4.9", None),
+    ({"etc/redhat-release": "CentOS release 5.11 (Final)\n"}, "centos", "5.11", None),
+    (
+        {
+            "etc/os-release": 'NAME="CentOS Linux"\nVERSION="7 (Core)"\nID="centos"\nVERSION_ID="7"\n',
+            "etc/centos-release": "CentOS Linux release 7.9.2009 (Core)\n",
+        },
+        "centos",
+        "7.9.2009",
+        "CentOS Linux",
+    ),
+    (
+        {
+            "etc/oracle-release": "Oracle Linux Server release 6.10\n",
+            "etc/redhat-release": "Red Hat Enterprise Linux Server release 6.10 (Santiago)\n",
+        },
+        "ol",
+        "6.10",
+        "Oracle Linux Server release 6.10",
+    ),
+    (
+        {
+            "etc/enterprise-release": "Enterprise Linux Enterprise Linux Server release 5.11 (Carthage)\n",
+            "etc/redhat-release": "Red Hat Enterprise Linux Server release 5.11 (Tikanga)\n",
+        },
+        "ol",
+        "5.11",
+        None,
+    ),
+    ({"etc/fedora-release": "Fedora release 16 (Verne)\n"}, "fedora", "16", None),
+    ({"etc/redhat-release": "Scientific Linux release 6.10 (Carbon)\n"}, "scientific", "6.10", None),
+    ({"etc/system-release": "Amazon Linux AMI release 2011.09\n"}, "amzn", "2011.09", None),
+    (
+        {"etc/SuSE-release": "SUSE Linux Enterprise Server 11 (x86_64)\nVERSION = 11\nPATCHLEVEL = 4\n"},
+        "sles",
+        "11.4",
+        "SUSE Linux Enterprise Server 11 (x86_64)",
+    ),
+    (
+        {"etc/SuSE-release": "SUSE Linux Enterprise Server 10 (i586)\nVERSION = 10\nPATCHLEVEL = 0\n"},
+        "sles",
+        "10",
+        None,
+    ),
+    ({"etc/SuSE-release": "openSUSE 13.1 (x86_64)\nVERSION = 13.1\nCODENAME = Bottle\n"}, "opensuse", "13.1", None),
+    ({"etc/os-release": 'ID="sles"\nVERSION_ID="12.5"\nPRETTY_NAME="SLES 12 SP5"\n'}, "sles", "12.5", "SLES 12 SP5"),
+    ({"etc/gentoo-release": "Gentoo Base System release 2.2\n"}, "gentoo", "2.2", None),
+    ({"etc/arch-release": ""}, "arch", None, "Arch Linux"),
+    ({"etc/alpine-release": "3.18.4\n"}, "alpine", "3.18.4", "Alpine Linux 3.18.4"),
+    ({"etc/photon-release": "VMware Photon Linux 1.0\nPHOTON_BUILD_NUMBER=62c543d\n"}, "photon", "1.0", None),
+    ({"etc/slackware-version": "Slackware 14.2\n"}, "slackware", "14.2", None),
+    ({"etc/os-release": "NAME=Odd\n"}, "linux", None, "Odd"),
+    ({"etc/hosts": ""}, None, None, None),
+]
+
+
+@pytest.mark.parametrize(("files", "name", "version", "product"), RELEASES)
+def test_release(files: Mapping[str, str | Link], name: str | None, version: str | None, product: str | None) -> None:
+    release = read_release(GuestTree({"/": MemoryFileSystem(files)}))
+    assert (release.id.get(), release.version.get()) == (name, version)
+    if product is not None:
+        assert release.product.get() == product
+
+
+def test_evidence_names_the_file_and_the_line() -> None:
+    release = read_release(GuestTree({"/": MemoryFileSystem({"/etc/os-release": DEBIAN})}))
+    assert release.id.evidence == (AtPath("disk0/p1", "/etc/os-release", 4),)
+    assert release.version.evidence == (AtPath("disk0/p1", "/etc/os-release", 3),)
+    assert release.product.evidence == (AtPath("disk0/p1", "/etc/os-release", 1),)
+
+
+def test_a_file_that_cannot_be_read_leaves_the_others() -> None:
+    broken = CorruptStructure("bad block", where="disk0/p1")
+    files: dict[str, str | ImageError] = {
+        "/etc/os-release": broken,
+        "/etc/redhat-release": "CentOS release 6.10 (Final)\n",
+    }
+    assert read_release(GuestTree({"/": MemoryFileSystem(files)})).version.get() == "6.10"
+    alone = read_release(GuestTree({"/": MemoryFileSystem({"/etc/os-release": broken})}))
+    assert alone.id.unread == alone.version.unread == "corrupt"
+
+
+def test_hostile_text_is_shown_safely() -> None:
+    text = 'ID="a\x1b[31mb"\nVERSION_ID="\u202e1"\nPRETTY_NAME="x'
+    release = read_release(GuestTree({"/": MemoryFileSystem({"/etc/os-release": text})}))
+    assert release.id.get() == "a\\x1b[31mb"
+    assert release.version.get() == "\\u202e1"
+    assert release.product.get() == "x"
+
+
+def elf(bits: int, machine: int, order: str = "<") -> bytes:
+    ident = b"\x7fELF" + bytes([bits // 32, 1 if order == "<" else 2, 1]) + bytes(9)
+    return ident + struct.pack(f"{order}HH", 2, machine) + bytes(44)
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        (elf(64, 62), "x86_64"),
+        (elf(32, 3), "x86"),
+        (elf(64, 183), "aarch64"),
+        (elf(64, 21), "ppc64le"),
+        (elf(64, 21, ">"), "ppc64"),
+        (elf(64, 22, ">"), "s390x"),
+        (elf(64, 999), "elf-machine-999"),
+        (b"#!/bin/sh\n" + bytes(64), None),
+        (b"\x7fELF", None),
+        (b"", None),
+    ],
+)
+def test_architecture_of_a_header(header: bytes, name: str | None) -> None:
+    assert architecture(header) == name
+
+
+def test_architecture_of_the_first_program_that_is_one() -> None:
+    files: dict[str, str | bytes] = {"/bin": Link("usr/bin"), "/usr/bin/sh": Link("dash"), "/usr/bin/dash": elf(64, 62)}
+    fact = read_architecture(GuestTree({"/": MemoryFileSystem(files)}))
+    assert fact.get() == "x86_64"
+    assert fact.evidence == (AtPath("disk0/p1", "/usr/bin/dash"),)
+    script = read_architecture(GuestTree({"/": MemoryFileSystem({"/bin/sh": "#!x", "/sbin/init": elf(32, 3)})}))
+    assert script.get() == "x86"
+    assert read_architecture(GuestTree({"/": MemoryFileSystem({"/etc/x": ""})})).get() is None
+
+
+@pytest.mark.parametrize(
+    ("files", "name", "line"),
+    [
+        ({"/etc/hostname": "# mine\n\n web01 \n"}, "web01", 3),
+        ({"/etc/HOSTNAME": "sles11.example.com\n"}, "sles11.example.com", 1),
+        ({"/etc/sysconfig/network": 'NETWORKING=yes\nHOSTNAME="rhel5"\n'}, "rhel5", 2),
+        ({"/etc/conf.d/hostname": "hostname='gentoo'\n"}, "gentoo", 1),
+        ({"/etc/hostname": "\n", "/etc/sysconfig/network": "HOSTNAME=x\n"}, "x", 1),
+    ],
+)
+def test_hostname(files: dict[str, str], name: str, line: int) -> None:
+    fact = read_hostname(GuestTree({"/": MemoryFileSystem(files)}))
+    assert fact.get() == name
+    evidence = fact.evidence[0]
+    assert isinstance(evidence, AtPath)
+    assert evidence.line == line
+
+
+def test_no_hostname() -> None:
+    assert read_hostname(GuestTree({"/": MemoryFileSystem({"/etc/x": ""})})).get() is None
