@@ -11,6 +11,9 @@
      of the guest's is taken for a structure, and no other file is opened: the one harmless reading of the two;
   2. else the header at the front: only fixed VHDs and raw disks leave the front to the guest;
   3. a raw disk has no magic, so it comes last.
+
+  A guest that knows its raw disk's size can still make it look like a fixed VHD (its last sector is then not read), and
+  a qcow2 or VDI by its first bytes: who knows better says so with ``--input-format``.
 """
 
 from __future__ import annotations
@@ -83,10 +86,11 @@ def identify(file: FileDevice) -> Identification:
     try:
         file.read_at(0, min(file.size, 512))  # a file that cannot be read is not a file of an unknown format
         found = _formats_of(file)
+        reason = None if found else refused.reason(file)
     except ImageError as error:
         return Identification(None, reason=error)
-    if not found:
-        return Identification(None, reason=refused.reason(file))
+    if reason is not None:
+        return Identification(None, reason=reason)
     reader, *others = found
     try:
         references = reader.refers_to(file)

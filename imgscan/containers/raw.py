@@ -6,7 +6,10 @@ known filesystem. The format has no place for a state, a key or a parent: those 
 
 from __future__ import annotations
 
+import struct
+
 from imgscan.containers.container import OpenContext, OpenedImage, References
+from imgscan.containers.refused import is_named_as_part
 from imgscan.devices.file import FileDevice
 from imgscan.errors import TruncatedRead
 from imgscan.layouts.magic import known_magic
@@ -62,6 +65,17 @@ def open_image(file: FileDevice, _context: OpenContext) -> OpenedImage:
                 (AtOffset(shown(file.name), file.size // sector_size * sector_size, file.size % sector_size),),
             )
         )
+    end = _end_of_partitions(head, sector_size)
+    if end > file.size and is_named_as_part(file):
+        detail = (
+            f"by its name this is the first part of a split image: its partition table reaches to {end} bytes, and the "
+            f"file has {file.size}; join the parts first: cat"
+        )
+        problems.append(
+            Problem(
+                "part-of-split-image", "truncated", detail, (AtOffset(shown(file.name), 0, 512, "partition table"),)
+            )
+        )
     facts = ImageFacts(
         format=NAME,
         variant="raw",
@@ -75,3 +89,18 @@ def open_image(file: FileDevice, _context: OpenContext) -> OpenedImage:
         delta=known(None),
     )
     return OpenedImage(RawDisk(file, sector_size), facts)
+
+
+def _end_of_partitions(head: bytes, sector_size: int) -> int:
+    """Return the offset at which the partition table says the disk ends at the earliest; 0 without a table.
+
+    Only a size to compare with: reading the table is not this module's business.
+    """
+    gpt = head[sector_size : sector_size + 40]
+    if gpt.startswith(b"EFI PART") and len(gpt) == 40:
+        return (int.from_bytes(gpt[32:40], "little") + 1) * sector_size  # the backup header is the last sector
+    if head[510:512] != b"\x55\xaa":
+        return 0
+    entries = [head[at : at + 16] for at in range(446, 510, 16)]
+    ends = [sum(struct.unpack("<II", entry[8:])) * sector_size for entry in entries if entry[4]]
+    return max(ends, default=0)

@@ -6,6 +6,7 @@ code; or, for what a disk could hold too (ISO 9660, a DMG's trailer), only when 
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from imgscan.containers.sidecars import recognise as recognise_sidecar
@@ -90,6 +91,7 @@ _MAGIC: tuple[_Magic, ...] = (
 _TAR_MAGIC_AT = 257
 _ISO_MAGIC_AT = 32769
 _DMG_TRAILER = 512
+_PART_NAME = re.compile(r"\.[0-9]{3}\Z|\.part[0-9]+\Z|\.split[0-9]+\Z", re.ASCII)
 
 
 def recognise(file: FileDevice) -> Refusal | None:
@@ -127,6 +129,11 @@ def recognise_without_disk(file: FileDevice) -> Refusal | None:
     return None
 
 
+def is_named_as_part(file: FileDevice) -> bool:
+    """Whether the file's name is that of a part of a split image (`disk.001`); no more than a hint for a message."""
+    return _PART_NAME.search(file.name) is not None
+
+
 def _tar(head: bytes) -> Refusal:
     first = head[:100].rstrip(b"\0")
     if first.lower().endswith(b".ovf"):
@@ -147,6 +154,12 @@ def reason(file: FileDevice) -> ImageError:
     if found is not None:
         kind = EncryptedData if found.encrypted else UnsupportedFormat
         return kind(f"this is {found.what}; {found.advice}", where=file.name)
+    if is_named_as_part(file):
+        return UnsupportedFormat(
+            "by its name this is a part of a split image, and it does not begin as a disk does; "
+            "join the parts in their order first: cat",
+            where=file.name,
+        )
     start = file.read_at(0, min(file.size, 65536))
     if not any(start):
         message = (

@@ -75,3 +75,21 @@ def test_what_is_not_told_to_be_raw(tmp_path: Path, content: bytes, kind: str, w
     if content:
         with opened_image(path, "raw") as image:
             assert_holds(device_in(image), content)
+
+
+def test_first_part_of_a_split_image(tmp_path: Path) -> None:
+    disk = bytearray(MBR)
+    disk[446:510] = bytes(64)
+    disk[446:462] = bytes.fromhex("80000000 83000000 00080000 00000100")  # 2048 + 65536 sectors
+    for name, expected in (("disk.001", ["part-of-split-image"]), ("disk.img", [])):
+        (tmp_path / name).write_bytes(disk)
+        with opened_image(tmp_path / name) as image:
+            assert problem_codes(image) == expected
+            assert_holds(device_in(image), bytes(disk))
+
+
+def test_another_part_of_a_split_image(tmp_path: Path) -> None:
+    path = tmp_path / "disk.002"
+    path.write_bytes(b"x" * 4096)
+    with opened_image(path) as image:
+        assert "join the parts" in image.facts.problems[0].detail
