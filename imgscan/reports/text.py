@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from imgscan.model.boot import Boot
-from imgscan.model.disk import Disk
+from imgscan.model.disk import Disk, Partition
 from imgscan.model.evidence import AtOffset, AtPath, AtRegistry, Evidence
 from imgscan.model.fact import Fact
 from imgscan.model.machine import FactsFile, MachineFacts
@@ -98,10 +98,12 @@ def _print_machine(console: Console, machine: MachineFacts, style: Style) -> Non
     console.print(Text(f"Read {size_text(machine.io.bytes)} of the images in {machine.io.reads} reads.", "dim"))
 
 
-def _section(console: Console, title: str, rows: Iterable[RenderableType]) -> None:
+def _section(console: Console, title: str, rows: Iterable[RenderableType], *, spaced: bool = False) -> None:
     console.print()
     console.print(Text(title, "bold underline" if console.is_terminal else "bold"))
-    for row in rows:
+    for number, row in enumerate(rows):
+        if spaced and number:
+            console.print()
         console.print(Padding(row, (0, 0, 0, 2)))
 
 
@@ -186,16 +188,21 @@ def _volumes(machine: MachineFacts, width: int) -> Table:
         table.add_column(
             title, justify="right" if title in {"size", "free"} else "left", overflow="fold", no_wrap=fixed
         )
+    types = {part.name: part.type_name or part.type for disk in machine.disks for part in _partitions(disk)}
     for volume in machine.volumes:
         free = volume.free.value.bytes if volume.free and volume.free.is_known and volume.free.value else None
-        holds = volume.content or (
-            "nothing known" if volume.signature.is_known else f"unread: {volume.signature.unread}"
-        )
+        holds = volume.content or ("nothing" if volume.signature.is_known else f"unread: {volume.signature.unread}")
+        if volume.content is None and volume.name in types:
+            holds += f" ({types[volume.name]})"
         if volume.readable is not None and not volume.readable.is_known:
             holds += f" (unread: {volume.readable.unread})"
         cells = (volume.name, holds, size_text(volume.size), size_text(free), _fact(volume.label), _fact(volume.uuid))
         table.add_row(*(Text(shown(cell)) for cell in cells[: len(titles)]))
     return table
+
+
+def _partitions(disk: Disk) -> tuple[Partition, ...]:
+    return disk.partition_table.partitions if disk.partition_table is not None else ()
 
 
 def _boot(boot: Boot) -> Iterable[RenderableType]:
@@ -252,9 +259,10 @@ def _print_findings(console: Console, verdict: Verdict, machine: MachineFacts, s
         console,
         f"Findings for {verdict.profile}",
         [_finding(f, machine) for f in loud] or [Text("nothing to object to")],
+        spaced=True,
     )
     if by_hand:
-        _section(console, "To be confirmed by hand", [_finding(f, machine) for f in by_hand])
+        _section(console, "To be confirmed by hand", [_finding(f, machine) for f in by_hand], spaced=True)
     if style.verbose:
         _section(console, "Passed, or does not apply", [_quiet(f) for f in quiet])
     elif quiet:
@@ -281,7 +289,7 @@ def _finding(finding: Finding, machine: MachineFacts) -> RenderableType:
         rows.append(_labelled("predicts", finding.predicts))
     if finding.outcome != "unknown":
         rows.append(_labelled("fix", finding.remedy))
-    return Group(rows[0], *(Padding(row, (0, 0, 0, 3)) for row in rows[1:]), Text(""))
+    return Group(rows[0], *(Padding(row, (0, 0, 0, 3)) for row in rows[1:]))
 
 
 def _quiet(finding: Finding) -> Text:
