@@ -389,6 +389,7 @@ KIND_TO_WHY: dict[str, Why] = {
     "refused": "denied",
     "truncated": "truncated",
     "changed": "changed",
+    "io-error": "io-error",
 }
 
 
