@@ -1,4 +1,6 @@
-"""Writes the generated part of docs/: rule pages, indexes, the command line, JSON Schemas. --check only compares.
+"""Writes the generated part of docs/, and the example in the README. --check only compares.
+
+Generated are rule pages, indexes, the command line's reference, and the JSON Schemas.
 
 Everything comes from the code: a rule's docstring, the profiles, the commands' help, the model. With --check nothing
 is written; stale, missing and superfluous files are listed and the exit status is 1.
@@ -7,6 +9,7 @@ is written; stale, missing and superfluous files are listed and the exit status 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +19,9 @@ from cli_reference import cli_page, schema_pages  # beside this script
 from imgscan import profiles, rules
 from imgscan.model.profile import Profile, Use
 from imgscan.model.rule import Rule
+from imgscan.reports.text import render
 from imgscan.rules.explanation import explanation_of
+from imgscan.scan import scan_machine
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -30,6 +35,9 @@ FAMILY_TITLES = {
     "filesystem": "Filesystems",
     "system": "Installed systems",
 }
+DEMO = "tests/fixtures/images/debian12-bios.vmdk"
+EXAMPLE_MARK = "```text\n"
+"""The README's first text block is the example."""
 SCOPES = {"machine": "the machine, once", "system": "each installed system"}
 
 
@@ -40,8 +48,19 @@ def pages() -> dict[str, str]:
     made["rules.md"] = rules_page(loaded)
     made["requirements.md"] = requirements_page(loaded)
     made["cli.md"] = cli_page()
+    made["../README.md"] = readme()
     made.update({f"schemas/{name}": content for name, content in schema_pages().items()})
     return made
+
+
+def readme() -> str:
+    """Return the README with its example as it comes out now."""
+    text = (ROOT / "README.md").read_text()
+    before, mark, rest = text.partition(EXAMPLE_MARK)
+    _, end, after = rest.partition("```\n")
+    with contextlib.chdir(ROOT):
+        report = scan_machine([DEMO], [profiles.load("aws-sms")])
+    return f"{before}{mark}{render(report)}{end}{after}"
 
 
 def rule_page(rule: Rule, loaded: list[Profile]) -> str:

@@ -17,7 +17,8 @@ import tempfile
 from pathlib import Path
 
 from debian_tree import debian_tree, run
-from guest_builder import LAYOUTS, MIB, guest_disks, write_at
+from disk_builder import MIB, write_at
+from guest_builder import LAYOUTS, guest_disks
 from tools import FIXTURES
 
 EXPORT = FIXTURES / "images" / "debian12-bios.vmdk"

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Literal
 
 from debian_tree import CACHE, debian_tree, recipe_key, run
+from disk_builder import CONTAINERS, MIB, convert, write_at
 
-MIB = 1024 * 1024
 
 Content = Literal["root", "boot", "esp", "grub", "swap", "extended"]
 
@@ -208,13 +208,6 @@ def _write_esp(image: Path, esp: Partition, loader: bytes, root_uuid: str) -> No
         write_at(image, esp.start * MIB, fat.read_bytes())
 
 
-def write_at(image: Path, offset: int, data: bytes) -> None:
-    """Overwrite bytes of a raw image."""
-    with image.open("r+b") as file:
-        file.seek(offset)
-        file.write(data)
-
-
 def _recipe(*functions: Callable[..., object]) -> str:
     return "".join(inspect.getsource(f) for f in functions)
 
@@ -242,21 +235,7 @@ def guest_disks(name: str) -> list[Path]:
     return sorted(target.glob("disk*.raw"))
 
 
-CONTAINERS = {
-    "vmdk-sparse": ("vmdk", "subformat=monolithicSparse", "vmdk"),
-    "vmdk-stream": ("vmdk", "subformat=streamOptimized", "vmdk"),
-    "vhd-fixed": ("vpc", "subformat=fixed,force_size=on", "vhd"),
-    "vhd-dynamic": ("vpc", "subformat=dynamic,force_size=on", "vhd"),
-    "vhdx": ("vhdx", "subformat=dynamic", "vhdx"),
-}
-
-
 def in_container(raw: Path, container: str) -> Path:
-    """Return a raw disk of the cache in another container (a name of CONTAINERS), kept beside it."""
-    driver, options, suffix = CONTAINERS[container]
-    target = raw.with_name(f"{raw.stem}-{container}.{suffix}")
-    if not target.exists():
-        partial = target.with_suffix(".partial")
-        run(["qemu-img", "convert", "-f", "raw", "-O", driver, "-o", options, raw, partial])
-        partial.rename(target)
-    return target
+    """Return a raw disk of the cache in another container (a name of disk_builder.CONTAINERS), kept beside it."""
+    target = raw.with_name(f"{raw.stem}-{container}.{CONTAINERS[container][2]}")
+    return target if target.exists() else convert(raw, container, target)

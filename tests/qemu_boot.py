@@ -16,17 +16,21 @@ from typing import Literal
 OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 OVMF_VARIABLES = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 
-Outcome = Literal["login", "no-boot-code", "grub-rescue", "no-loader", "no-root", "silence"]
+Outcome = Literal["login", "no-boot-code", "boot-code-hangs", "grub-rescue", "no-loader", "no-root", "silence"]
 
 # What a console shows when a machine has come as far as it will. Each is a positive sign: no test waits for a timeout
-# to conclude that a machine does not boot, except where nothing at all is said.
+# to conclude that a machine does not boot.
 SIGNS: tuple[tuple[Outcome, str], ...] = (
-    ("login", r" login: "),
-    ("no-boot-code", r"No bootable device|Boot failed: not a bootable disk"),
+    ("login", r"\S+ login: "),
+    ("no-boot-code", r"No bootable device|not a bootable disk"),
     ("grub-rescue", r"grub rescue>|grub>"),
-    ("no-loader", r"UEFI Interactive Shell|BdsDxe: No bootable option|>>Start PXE|Shell>"),
+    ("no-loader", r"UEFI Interactive Shell|BdsDxe: No bootable option|Shell>"),
     ("no-root", r"Kernel panic|\(initramfs\)|Gave up waiting for root"),
 )
+# Boot code that runs into nothing says nothing more: these are the last words, and then QUIET seconds pass. What
+# starts at all says its next word within two.
+LAST_WORDS = re.compile(r"(Booting from Hard Disk\.\.\.|GRUB( loading\.?)?)\s*$")
+QUIET = 20.0
 TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()=>][0-9A-B]?")
 
 
@@ -52,8 +56,19 @@ def boot(
     """
     with tempfile.TemporaryDirectory() as name:
         log = Path(name) / "console"
-        command = ["qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", "max", "-m", "768", "-smp", "2"]
+        command = [
+            "qemu-system-x86_64",
+            "-machine",
+            "q35,accel=tcg,graphics=off",
+            "-cpu",
+            "max",
+            "-m",
+            "768",
+            "-smp",
+            "2",
+        ]
         command += ["-display", "none", "-vga", "none", "-net", "none", "-no-reboot", "-monitor", "none"]
+        # graphics=off: SeaBIOS shows on the serial line what it and the boot code would print on a screen.
         command += ["-serial", f"file:{log}"]
         for n, disk in enumerate(disks):
             command += ["-drive", f"file={disk},format={driver},if=none,id=d{n},snapshot=on"]
@@ -63,19 +78,22 @@ def boot(
             shutil.copy(OVMF_VARIABLES, variables)
             command += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF_CODE}"]
             command += ["-drive", f"if=pflash,format=raw,unit=1,file={variables}"]
-        else:
-            # SeaBIOS shows what boot code prints on the serial line too.
-            command += ["-fw_cfg", "name=etc/sercon-port,string=0x3f8"]
         started = time.monotonic()
         outcome: Outcome | None = None
         console = ""
+        spoke = started
         machine = subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, "TMPDIR": name})
         try:
             while outcome is None and time.monotonic() - started < timeout and machine.poll() is None:
                 time.sleep(0.5)
+                before = console
                 if log.exists():
                     console = TERMINAL_CODES.sub("", log.read_bytes().decode("utf-8", "replace"))
-                    outcome = _outcome(console)
+                if console != before:
+                    spoke = time.monotonic()
+                outcome = _outcome(console)
+                if outcome is None and LAST_WORDS.search(console) and time.monotonic() - spoke > QUIET:
+                    outcome = "boot-code-hangs"
         finally:
             machine.kill()
             _, errors = machine.communicate()

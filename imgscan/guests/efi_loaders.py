@@ -145,7 +145,7 @@ def _shim(filesystem: FileSystem, entry: Entry, pe: PeHeaders, name: str) -> str
     names = {section.name for section in pe.sections}
     if pe.strings:
         table = filesystem.read(entry.node, pe.strings, _SECTION_BYTES)
-        numbers = (int(name[1:]) for name in names if name[:1] == "/" and name[1:].isdigit())
+        numbers = (int(name[1:]) for name in names if name[:1] == "/" and name.isascii() and name[1:].isdigit())
         names |= {table[at : at + 32].split(b"\0", 1)[0].decode("latin-1") for at in numbers}
     if ".vendor_cert" in names:
         return "shim"

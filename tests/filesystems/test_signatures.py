@@ -42,7 +42,6 @@ MADE = {
     "minix": (4, "mkfs.minix"),
     "minix 3": (4, "mkfs.minix -3"),
     "cramfs": (0, "mkfs.cramfs -n small /etc/apt"),
-    "squashfs": (0, "mksquashfs /etc/apt"),
     "swap": (4, "mkswap -q -L swapspace"),
     "swap, 8 KiB pages": (4, "mkswap -q -f -p 8192"),
     "luks1": (8, "cryptsetup luksFormat -q --type luks1 --pbkdf-force-iterations 1000"),
@@ -74,8 +73,6 @@ def test_made_volumes_are_what_blkid_says(tmp_path: Path, name: str) -> None:
             file.truncate(size * MIB)
     tool = [require_tool(program), *arguments]
     order = [*tool[:1], *arguments, str(path)]
-    if program == "mksquashfs":
-        order = [tool[0], arguments[0], str(path), "-quiet", "-no-progress"]
     secret = b"secret\n" if program == "cryptsetup" else b""
     if program == "cryptsetup":
         order = [*order[:2], *order[2:], "-"]
@@ -153,6 +150,8 @@ PUT_TOGETHER = {
     "hibernated": _put(2 * MIB, (0xFF6, b"S1SUSPEND"), (1024, struct.pack("<III16s", 1, 9, 0, bytes(range(1, 17))))),
     "DM_snapshot_cow": _put(2 * MIB, (0, b"SnAp\1\0\0\0\1\0\0\0\x20\0\0\0")),
     "ceph_bluestore": _put(2 * MIB, (0, b"bluestore block device\n")),
+    "squashfs": _put(2 * MIB, (0, b"hsqs"), (28, b"\4\0")),
+    "squashfs3": _put(2 * MIB, (0, b"sqsh"), (28, b"\0\3")),
     "apfs": _put(2 * MIB, (24, b"\1\0\0\x80"), (32, b"NXSB\0\x10\0\0"), (72, bytes(range(1, 17)))),
     "ufs": _put(2 * MIB, (0x10000 + 1372, struct.pack("<I", 0x19540119)), (0x10000 + 144, b"\1\2\3\4\5\6\7\x08")),
     "gfs2": _put(

@@ -41,9 +41,10 @@ def pe(sections: dict[str, bytes], machine: int = 0x8664, subsystem: int = 10, s
     struct.pack_into("<H", head, start + 24 + 68, subsystem)
     body = b""
     for index, (name, content) in enumerate(sections.items()):
+        raw = name.encode("latin-1")
         at = start + 24 + optional + 40 * index
         size = len(content)
-        struct.pack_into("<8sIIII", head, at, name.encode(), size, 0x1000 * (index + 1), size, 4096 + len(body))
+        struct.pack_into("<8sIIII", head, at, raw, size, 0x1000 * (index + 1), size, 4096 + len(body))
         body += content
     if strings:
         struct.pack_into("<I", head, start + 12, 4096 + len(body))
@@ -122,7 +123,7 @@ def test_damaged_resources_end_in_an_answer(at: int) -> None:
 
 
 def test_a_long_section_name_tells_shim() -> None:
-    content = pe({**SHIM, "/4": b"certificate"}, strings=struct.pack("<I", 17) + b".vendor_cert\0")
+    content = pe({**SHIM, "/4": b"certificate", "/\xb3": b""}, strings=struct.pack("<I", 17) + b".vendor_cert\0")
     assert _loader(content, "/EFI/x/fbx64.efi").what == "shim"
 
 

@@ -52,7 +52,7 @@ class _Reader:
     def read(self, text: str, path: str) -> None:
         """Add what a script puts into the menu."""
         blocks: list[BootEntry | None] = []  # None: a block that is no entry (a function)
-        for command in commands(text, self._variables):
+        for command in commands(text, self._variables, path):
             while command.name in _KEYWORDS and len(command.words) > 1:
                 command = Command(command.words[1:], command.line)  # noqa: PLW2901 - the same command, unwrapped
             if command.name == "}":

@@ -9,10 +9,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from imgscan.devices.limits import KIB, MIB
+from imgscan.errors import LimitExceeded
 from imgscan.guests.linux.boot_entry import Command
 
-WORD_LENGTH: Final = 64 * 1024
-"""A word with its variables put in; longer ones keep the variable's name (values may double without end)."""
+SCRIPT_LENGTH: Final = 16 * MIB
+"""All words of a script with their variables put in: values may double without end."""
+WORD_LENGTH: Final = 64 * KIB
+"""A word with its variables put in; longer ones keep the variable's name."""
 
 _TOKEN: Final = re.compile(
     r"""
@@ -24,18 +28,27 @@ _TOKEN: Final = re.compile(
 _VARIABLE: Final = re.compile(r"\$\{([^}\n]*)\}|\$(\w+)")
 
 
-def commands(text: str, variables: Mapping[str, str]) -> Iterator[Command]:
+def commands(text: str, variables: Mapping[str, str], path: str = "") -> Iterator[Command]:
     """Yield the commands of a script; an opening brace ends the command before it as its last word.
 
-    A closing brace is a command of its own. `variables` may change while the commands are consumed.
+    A closing brace is a command of its own. `variables` may change while the commands are consumed; `path` is for
+    messages.
+
+    :raises LimitExceeded: the words are longer than any real ones, with their variables put in
     """
-    line, position = 1, 0
+    line, position, size = 1, 0, 0
     started = line
     words: list[str] = []
-    word: str | None = None
+    pieces: list[str] = []  # of the word that is being read
+
+    def end_word() -> None:
+        word = "".join(pieces)
+        if pieces and word != _NOTHING:
+            words.append(word.replace(_NOTHING, ""))
+        pieces.clear()
 
     while position < len(text):
-        if word is None and text[position] == "#":  # only at the start of a word
+        if not pieces and text[position] == "#":  # only at the start of a word
             position = text.find("\n", position)
             if position < 0:
                 break
@@ -45,41 +58,30 @@ def commands(text: str, variables: Mapping[str, str]) -> Iterator[Command]:
         kind, piece = match.lastgroup, match[0]
         position = match.end()
         if kind in {"single", "double", "plain", "escape", "variable"}:
-            if word is None and not words:
+            if not pieces and not words:
                 started = line
-            word = _joined(word, _value(str(kind), piece, variables))
-        elif word is not None and not (kind == "continued" or (kind == "brace" and word)):
-            if word != _NOTHING:
-                words.append(word.replace(_NOTHING, ""))
-            word = None
+            pieces.append(_value(str(kind), piece, variables))
+            size += len(pieces[-1])
+            if size > SCRIPT_LENGTH:
+                raise LimitExceeded(f"the script is longer than {SCRIPT_LENGTH} with its variables", where=path)
+        elif kind != "continued":
+            end_word()
         line += piece.count("\n")
-        if kind == "brace":
-            if word:  # inside of a word a brace is a letter
-                word += piece
-            elif piece == "{":
-                if words:
-                    yield Command((*words, "{"), started)
-                words = []
-            else:
-                if words:
-                    yield Command(tuple(words), started)
-                words = []
-                yield Command(("}",), line)
-        elif kind == "end" and words:
-            yield Command(tuple(words), started)
+        if kind == "brace" or (kind == "end" and words):
+            if piece == "{":
+                words.append(piece)
+            if words and words != ["{"]:
+                yield Command(tuple(words), started)
             words = []
-    if word is not None and word != _NOTHING:
-        words.append(word.replace(_NOTHING, ""))
+            if piece == "}":
+                yield Command(("}",), line)
+    end_word()
     if words:
         yield Command(tuple(words), started)
 
 
 _NOTHING: Final = "\0"
 """Stands for a variable that is empty: a word of nothing else vanishes, a quoted one does not."""
-
-
-def _joined(word: str | None, more: str) -> str:
-    return (word or "") + more
 
 
 def _value(kind: str, token: str, variables: Mapping[str, str]) -> str:
