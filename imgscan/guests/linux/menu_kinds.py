@@ -106,8 +106,8 @@ def _linux_kind(
     boot_volume = boot.resolution.volume if boot else None
     is_recovery = bool(_RECOVERY_WORDS & set(words) or _RECOVERY_TITLE.search(entry.title)) or "0-rescue" in entry.id
     own: MenuEntryKind = "recovery" if is_recovery else "own"
-    if root_volume == about.root:
-        return own, root_volume
+    if root is not None and about.root in root.resolution.candidates:  # of clones with one UUID this may be either
+        return own, about.root
     if root_volume is not None and root is not None and not root.resolution.is_guess:
         return "other-system", root_volume
     if is_probed:
