@@ -329,7 +329,11 @@ def _inspect_systems(scan: _Scan) -> tuple[list[System], list[GuestTree]]:
     inspect = {"linux": linux.inspect_linux, "windows": windows.inspect_windows}
     found: list[System] = []
     trees: list[GuestTree] = []
-    for place in systems.find_systems(scan.filesystems, scan.unsearched)[:SYSTEMS]:
+    places = systems.find_systems(scan.filesystems, scan.unsearched)
+    scan.unsearched += [
+        UnreadPlace(p.volume, "limit", f"a system beyond the first {SYSTEMS}") for p in places[SYSTEMS:]
+    ]
+    for place in places[:SYSTEMS]:
         ask = inspect.get(place.family, systems.inspect_other)
         inspected = ask(place, scan.filesystems, scan.volumes, scan.disks)
         found.append(inspected.system)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import resource
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -96,6 +97,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def main() -> NoReturn:
     """Run as a program."""
+    # a disk split into pieces of 2 GiB has more of them than the usual limit of 1024 open files
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     status = run()
     try:
         sys.stdout.flush()
