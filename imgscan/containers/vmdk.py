@@ -113,12 +113,14 @@ def open_image(file: FileDevice, context: OpenContext) -> OpenedImage:
             f"VMware encrypted this disk ({descriptor.encryption}); decrypt the machine in vSphere and export it again"
         )
         problems.append(problem_of(EncryptedData(message, where=file.name, offset=source.at), "encrypted"))
+        unclean = unread("encrypted", message, at)
     elif descriptor.raw_device is not None:
         message = (
             f"it maps a device of the host ({shown(descriptor.raw_device)}), which is never opened; "
             "convert it to a virtual disk and export it again"
         )
         problems.append(problem_of(UnsupportedFormat(message, where=file.name, offset=source.at), "raw-device-mapping"))
+        unclean = unread("unsupported", message, at)
     else:
         if _is_delta(descriptor):
             parent = _find_parent(file, descriptor, size, context)

@@ -1,7 +1,7 @@
 """Opening the sparse extents of a VMDK: hosted (with streams), ESX copy-on-write, space-efficient.
 
-What is checked when an extent is opened: the header's fields, the grain directory's place, and for `CHECKED_TABLES`
-grain tables that every grain they name lies inside the file. Further tables are checked when they are used.
+What is checked when an extent is opened: the header's fields, the grain directory's place, and for its first grain
+tables (`SURVEY_BYTES`) that every grain they name lies inside the file. Further tables are checked when they are used.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from imgscan.containers.problems import problem_of
 from imgscan.containers.vmdk_grains import BAD, ZERO, DirectoryReader, GrainTables, SparseExtent, decode_sectors
+from imgscan.containers.vmdk_stream import follow_markers, read_footer
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.file import FileDevice
 from imgscan.devices.limits import GRAIN_BYTES, VIRTUAL_SIZE
@@ -24,16 +25,12 @@ SECTOR = layout.SECTOR
 DIRECTORY_ENTRIES = 32 << 20
 GRAIN_SECTORS = 0x200000
 TABLE_ENTRIES = 1 << 16
-CHECKED_TABLES = 256
-"""Grain tables looked at when an extent is opened: 8 GiB of disk at the usual sizes, 512 KiB read."""
-STREAM_MARKERS = 1 << 18
-"""Markers followed in a stream whose footer is lost: 16 GiB of data at the usual grain."""
 
 
 class OpenedExtent(NamedTuple):
-    """A sparse extent; `header` is where its facts stand, `unclean` whether it was not closed."""
+    """A sparse extent, or why its grains cannot be read; `size` in bytes, `unclean` whether it was not closed."""
 
-    device: SparseExtent
+    device: SparseExtent | ImageError
     size: int
     unclean: bool
     compressed: bool
@@ -54,16 +51,8 @@ def open_hosted(file: FileDevice, below: BlockDevice | None, below_offset: int) 
     compressed = bool(header.flags & layout.FLAG_COMPRESSED)
     size = header.capacity * SECTOR
     grain = header.grain_size
-    tables: GrainTables | None = None
-    if header.directory == layout.GD_AT_END:
-        footer, problem = _footer(file, header)
-        if footer is None:
-            problems.append(problem)
-            tables = _tables_from_markers(file, header, problems)
-        else:
-            header = header._replace(directory=footer.directory)
-    if tables is None:
-        tables = _hosted_tables(file, header, problems)
+    is_stream = header.directory == layout.GD_AT_END
+    tables = _stream_tables(file, header, problems) if is_stream else _hosted_tables(file, header)
     device = SparseExtent(
         file,
         size,
@@ -71,11 +60,14 @@ def open_hosted(file: FileDevice, below: BlockDevice | None, below_offset: int) 
         tables,
         zero_grains=bool(header.flags & layout.FLAG_ZERO_GRAINS),
         compressed=compressed,
+        markers=bool(header.flags & layout.FLAG_MARKERS),
         below=below,
         below_offset=below_offset,
     )
-    if not problems and not compressed:
+    if not is_stream:  # a stream's tables stand between its grains; its footer says that it is whole
         _check_grains(file, device, problems)
+    elif problems:
+        device.bad_entry = "it is lost with the end of the stream"
     return OpenedExtent(device, size, bool(header.unclean), compressed, tuple(problems))
 
 
@@ -88,15 +80,26 @@ def check_hosted(file: BlockDevice, header: layout.SparseHeader) -> None:
     where = file.name
     if header.version not in {1, 2, 3}:
         raise UnsupportedFormat(f"a sparse extent of version {header.version} is not known", where=where, offset=4)
+    unknown = header.flags & layout.INCOMPATIBLE_FLAGS & ~(layout.FLAG_COMPRESSED | layout.FLAG_MARKERS)
+    if unknown:
+        raise UnsupportedFormat(f"it needs features that are not known here: flags {unknown:#x}", where=where, offset=8)
     if header.flags & layout.FLAG_COMPRESSED and header.compression != 1:
         message = f"its grains are compressed with unknown algorithm {header.compression}"
         raise UnsupportedFormat(message, where=where, offset=77)
+    if header.compression and not header.flags & layout.FLAG_COMPRESSED:
+        message = f"its flags say that grains are not compressed, and its algorithm is {header.compression}"
+        raise CorruptStructure(message, where=where, offset=77)
+    if header.flags & layout.FLAG_COMPRESSED and header.grain_size * SECTOR > GRAIN_BYTES:
+        message = f"compressed grains of {header.grain_size} sectors are larger than any producer makes"
+        raise LimitExceeded(message, where=where, offset=20)
     check_sizes(file, header.capacity, header.grain_size, header.grain_table_entries)
 
 
 def check_sizes(file: BlockDevice, capacity: int, grain: int, entries: int) -> None:
     """Check the figures that every size of an extent follows from; `capacity` and `grain` in sectors."""
     where = file.name
+    if not capacity:
+        raise CorruptStructure("a capacity of no sectors makes no disk", where=where, offset=12)
     if capacity * SECTOR > VIRTUAL_SIZE:
         raise LimitExceeded(f"a capacity of {capacity} sectors cannot be", where=where, offset=12)
     if not 0 < grain <= GRAIN_SECTORS or grain & (grain - 1):
@@ -111,28 +114,25 @@ def check_sizes(file: BlockDevice, capacity: int, grain: int, entries: int) -> N
         raise LimitExceeded("the grain directory is larger than any disk needs", where=where, offset=12)
 
 
-def _footer(file: FileDevice, header: layout.SparseHeader) -> tuple[layout.SparseHeader | None, Problem]:
-    """Return a stream's footer, or the problem that it is not there."""
-    detail = "the stream ends without its footer, as when the file was cut short"
-    problem = _problem(file, "stream-footer-missing", "truncated", detail, max(0, file.size - 1024), 1024)
-    at = file.size - 2 * SECTOR
-    if at < SECTOR:
-        return None, problem
-    data = file.read_at(at, SECTOR)
-    if data[:4] != layout.SPARSE_MAGIC:
-        return None, problem
-    footer = layout.parse_sparse_header(data)
-    if (footer.capacity, footer.grain_size, footer.grain_table_entries) != (
-        header.capacity,
-        header.grain_size,
-        header.grain_table_entries,
-    ) or footer.directory == layout.GD_AT_END:
-        detail = "the stream's footer contradicts its header"
-        return None, _problem(file, "stream-footer-damaged", "damage", detail, at, SECTOR)
-    return footer, problem
+def _stream_tables(file: FileDevice, header: layout.SparseHeader, problems: list[Problem]) -> GrainTables:
+    """Return the grain tables that a stream's footer leads to, or those that its markers do."""
+    footer = read_footer(file, header)
+    if footer.header is not None:
+        if footer.complaint:
+            problems.append(_problem(file, "stream-end-damaged", "damage", footer.complaint, footer.at, SECTOR))
+        return _hosted_tables(file, footer.header)
+    missing = footer.at >= file.size
+    found = follow_markers(file, header)
+    detail = f"{footer.complaint}; grains up to byte {found.at} of the file were found by their markers"
+    code, kind = ("stream-footer-missing", "truncated") if missing else ("stream-footer-damaged", "damage")
+    problems.append(_problem(file, code, kind, detail, footer.at, SECTOR))
+    if found.limited:
+        detail = "there are too many grains to follow them all: those behind are not read"
+        problems.append(_problem(file, "stream-too-long", "unsupported", detail, found.at, SECTOR))
+    return found.tables
 
 
-def _hosted_tables(file: FileDevice, header: layout.SparseHeader, problems: list[Problem]) -> GrainTables:
+def _hosted_tables(file: FileDevice, header: layout.SparseHeader) -> GrainTables:
     """Return the grain tables behind the grain directory, with the redundant one behind them where there is one."""
     entries = header.grain_table_entries
     count = -(-header.capacity // (header.grain_size * entries))
@@ -140,17 +140,7 @@ def _hosted_tables(file: FileDevice, header: layout.SparseHeader, problems: list
     second = None
     if header.flags & layout.FLAG_REDUNDANT and header.redundant_directory:
         second = _directory(file, header.redundant_directory, count, entries)
-    tables = GrainTables(file, entries, 4, first, decode_sectors, second)
-    if count:
-        try:
-            first(0)
-            first(min(count, CHECKED_TABLES) - 1)
-        except ImageError as error:
-            used = "; the redundant one is read instead" if second is not None else ""
-            problem = problem_of(error, "grain-directory")
-            detail = f"the grain directory cannot be read: {error.message}{used}"
-            problems.append(Problem("grain-directory", problem.kind, shown(detail), problem.evidence))
-    return tables
+    return GrainTables(file, entries, 4, first, decode_sectors, second)
 
 
 def _directory(file: BlockDevice, sector: int, count: int, entries: int) -> DirectoryReader:
@@ -166,59 +156,36 @@ def _directory(file: BlockDevice, sector: int, count: int, entries: int) -> Dire
     return DirectoryReader(file, sector * SECTOR, count, 4, place)
 
 
-def _tables_from_markers(file: FileDevice, header: layout.SparseHeader, problems: list[Problem]) -> GrainTables:
-    """Find the grains of a stream without footer by following its markers from the front."""
-    places: dict[int, int] = {}
-    at = header.overhead * SECTOR
-    for _ in range(STREAM_MARKERS):
-        if at + SECTOR > file.size:
-            break
-        data = file.read_at(at, 16)
-        value, size = int.from_bytes(data[:8], "little"), int.from_bytes(data[8:12], "little")
-        if size:
-            if value % header.grain_size or value >= header.capacity:
-                break
-            if at + layout.GRAIN_MARKER_BYTES + size <= file.size:
-                places[value // header.grain_size] = at // SECTOR
-            at += -(-(layout.GRAIN_MARKER_BYTES + size) // SECTOR) * SECTOR
-            continue
-        kind = int.from_bytes(data[12:16], "little")
-        if kind == layout.MARKER_END or kind > layout.MARKER_FOOTER:
-            break
-        at += (1 + value) * SECTOR
-    else:
-        detail = f"only the first {STREAM_MARKERS} markers of the stream were followed"
-        problems.append(_problem(file, "stream-too-long", "unsupported", detail, at, SECTOR))
-    lost_after = at
-    entries = header.grain_table_entries
-
-    def load(number: int) -> int | None:
-        raise TruncatedRead(
-            f"grain table {number} is lost with the end of the stream", where=file.name, offset=lost_after
-        )
-
-    tables = GrainTables(file, entries, 4, load, decode_sectors)
-    by_table: dict[int, array[int]] = {}
-    for grain, sector in places.items():
-        table = by_table.setdefault(grain // entries, array("Q", [BAD]) * entries)
-        table[grain % entries] = sector
-    tables.fix(by_table)
-    return tables
-
-
 def _check_grains(file: FileDevice, device: SparseExtent, problems: list[Problem]) -> None:
-    """Report grains that lie beyond the end of the file: it was cut short."""
+    """Report tables that cannot be read, and grains that lie beyond the end of the file: it was cut short."""
     tables = device.tables
-    count = -(-device.size // (device.grain_bytes * tables.entries))
-    try:
-        highest = tables.highest_sector(range(min(count, CHECKED_TABLES)))
-    except ImageError as error:
-        problems.append(problem_of(error, "grain-table"))
-        return
-    # a last grain that the disk does not fill may be stored short
-    if highest and highest * SECTOR + min(SECTOR, device.grain_bytes) > file.size:
-        detail = f"data at sector {highest} lies beyond the end of the file ({file.size} bytes): it was cut short"
-        problems.append(_problem(file, "data-beyond-end", "truncated", detail, highest * SECTOR, SECTOR))
+    found = tables.survey(-(-device.size // (device.grain_bytes * tables.entries)))
+    if found.error is not None:
+        problem = problem_of(found.error, "grain-table")
+        detail = f"a grain table cannot be read: {found.error.message}"
+        problems.append(Problem("grain-table", problem.kind, f"{shown(file.name)}: {shown(detail)}", problem.evidence))
+    if found.redundant is not None:
+        detail = f"the grain directory or table {found.redundant} is damaged; the redundant one is read instead"
+        problems.append(_problem(file, "grain-directory-damaged", "damage", detail, 0, layout.HEADER_BYTES))
+    if found.bad is not None:
+        problems.append(_problem(file, "grain-entry", "damage", f"the entry of grain {found.bad} means nothing", 0, 0))
+    end = found.sector * SECTOR
+    if end:
+        end += _stored_bytes(file, device, found.grain, end)
+    if end > file.size:
+        detail = f"data up to byte {end} is in use, and the file ends at {file.size}: it was cut short"
+        problems.append(_problem(file, "data-beyond-end", "truncated", detail, file.size, 0))
+
+
+def _stored_bytes(file: FileDevice, device: SparseExtent, grain: int, at: int) -> int:
+    """Return how many bytes of the file a grain takes."""
+    if not device.is_compressed:
+        # the last grain may be stored as far as the disk fills it
+        return min(device.grain_bytes, device.size - grain * device.grain_bytes)
+    if at + layout.GRAIN_MARKER_BYTES > file.size:
+        return layout.GRAIN_MARKER_BYTES
+    size = int.from_bytes(file.read_at(at, layout.GRAIN_MARKER_BYTES)[8:], "little")
+    return layout.GRAIN_MARKER_BYTES + size if device.has_markers else 1
 
 
 def open_cowd(file: FileDevice, below: BlockDevice | None, below_offset: int) -> OpenedExtent:
@@ -237,6 +204,9 @@ def open_cowd(file: FileDevice, below: BlockDevice | None, below_offset: int) ->
         detail = f"the grain directory has {header.directory_entries} entries, and the disk needs {count}"
         problems.append(_problem(file, "grain-directory", "damage", detail, 24, 4))
     directory = _directory(file, header.directory, min(count, header.directory_entries), entries)
+    if header.free_sector * SECTOR > file.size:
+        detail = f"its header says {header.free_sector * SECTOR} bytes are in use, and the file ends at {file.size}"
+        problems.append(_problem(file, "extent-truncated", "truncated", f"{detail}: it was cut short", 28, 4))
     tables = GrainTables(file, entries, 4, directory, decode_sectors)
     device = SparseExtent(
         file,
@@ -249,13 +219,16 @@ def open_cowd(file: FileDevice, below: BlockDevice | None, below_offset: int) ->
     )
     if not problems:
         _check_grains(file, device, problems)
-    return OpenedExtent(device, device.size, bool(header.unclean), compressed=False, problems=tuple(problems))
+    unclean = bool(header.unclean or header.flags & layout.COWD_INCONSISTENT)
+    return OpenedExtent(device, device.size, unclean, compressed=False, problems=tuple(problems))
 
 
 def open_sesparse(file: FileDevice, below: BlockDevice | None, below_offset: int) -> OpenedExtent:
     """Open a space-efficient sparse extent.
 
-    :raises UnsupportedFormat: another version, or a journal that has to be replayed first
+    A journal that has to be replayed first makes its grains unreadable: where the tables stand is not certain.
+
+    :raises UnsupportedFormat: another version
     :raises ImageError: nothing of it can be read
     """
     header = layout.parse_sesparse_header(file.read_at(0, layout.HEADER_BYTES))
@@ -268,12 +241,14 @@ def open_sesparse(file: FileDevice, below: BlockDevice | None, below_offset: int
             "the volatile header is not there", where=file.name, offset=header.volatile_header * SECTOR
         )
     if replay:
-        raise UnsupportedFormat(
+        error = UnsupportedFormat(
             "its journal was not written back (the host stopped while the disk was in use); "
             "let ESXi open and close the disk, and export it again",
             where=file.name,
             offset=header.volatile_header * SECTOR,
         )
+        problem = problem_of(error, "journal-not-replayed")
+        return OpenedExtent(error, header.capacity * SECTOR, unclean=True, compressed=False, problems=(problem,))
     entries = header.grain_table_size * SECTOR // 8
     check_sizes(file, header.capacity, header.grain_size, entries)
     if header.grain_size * SECTOR > GRAIN_BYTES:

@@ -11,6 +11,7 @@ import zlib
 from array import array
 from collections.abc import Callable
 from threading import Lock
+from typing import NamedTuple
 
 from imgscan.containers.table_pages import TablePages
 from imgscan.devices.device import BlockDevice, check_range
@@ -25,9 +26,27 @@ BAD = (1 << 64) - 1
 INFLATED_BYTES = 16 << 20
 """Inflated grains kept for one extent."""
 TABLE_READ_BYTES = 64 << 10
-"""How much a check of many tables reads at once."""
+"""How much a survey of many tables reads at once."""
+SURVEY_BYTES = 512 << 10
+"""Tables looked at when an extent is opened: 8 GiB of disk at the usual sizes; further ones when they are used."""
+SURVEY_READS = 16
+"""Tables that do not stand in a row take a read each."""
 
 _HOST, _ZEROS, _BELOW = 0, 1, 2
+
+
+class Survey(NamedTuple):
+    """What tables say when they are looked at: the highest sector named, and by which grain (0 when none is).
+
+    `redundant` is the first table that is read from its redundant copy, `bad` the first grain whose entry means nothing,
+    `error` why a table could not be read; each is None when there is none.
+    """
+
+    sector: int
+    grain: int
+    redundant: int | None
+    bad: int | None
+    error: ImageError | None
 
 
 class GrainTables:
@@ -59,13 +78,8 @@ class GrainTables:
         self.get = self._tables.get
 
     def load(self, number: int) -> array[int]:
-        """Read a table, from the redundant copy when the first cannot be read."""
-        try:
-            table = self._read(self._locate(number))
-        except ImageError:
-            if self._fallback is None:
-                raise
-            table = self._read(self._fallback(number))
+        """Read a table, from the redundant copy when the first is damaged."""
+        table, _ = self._better(number)
         with self._lock:
             while len(self._tables) >= self._most:
                 del self._tables[next(iter(self._tables))]
@@ -82,26 +96,74 @@ class GrainTables:
             return self._none
         return self._decode(self._file.read_at(offset, self._bytes))
 
-    def highest_sector(self, numbers: range) -> int:
-        """Return the highest sector that these tables name, 0 when they name none.
+    def _better(self, number: int) -> tuple[array[int], bool]:
+        """Return a table, and whether it is the redundant one, which is read only when the first is damaged."""
+        try:
+            offset = self._locate(number)
+            first = self._read(offset)
+        except ImageError:
+            if self._fallback is None:
+                raise
+            return self._read(self._fallback(number)), True
+        if self._fallback is None or (offset is not None and self.is_inside(first)):
+            return first, False
+        try:
+            offset = self._fallback(number)
+            second = self._read(offset)
+        except ImageError:
+            return first, False
+        return (second, True) if offset is not None and self.is_inside(second) else (first, False)
 
-        :raises ImageError: a table cannot be read
-        """
-        highest = 0
+    def is_inside(self, table: array[int]) -> bool:
+        """Whether every grain that a table names begins inside the file."""
+        return max(table) * SECTOR < self._file.size
+
+    def survey(self, count: int) -> Survey:
+        """Look at the first `count` tables, at most `SURVEY_BYTES` of them in at most `SURVEY_READS` reads."""
+        count = min(count, max(1, SURVEY_BYTES // self._bytes))
         batch = max(1, TABLE_READ_BYTES // self._bytes)
-        at = list(numbers)
-        while at:
-            first = self._locate(at[0])
-            count = 1
-            while first is not None and count < min(batch, len(at)):
-                if self._locate(at[count]) != first + count * self._bytes:
-                    break
+        found = Survey(0, 0, None, None, None)
+        number = 0
+        for _ in range(SURVEY_READS):
+            if number >= count:
+                break
+            try:
+                run, entries = self._adjacent(number, min(batch, count - number))
+            except ImageError:
+                run, entries = 1, None
+            if entries is None or (self._fallback is not None and not (entries and self.is_inside(entries))):
+                run = 1
+                try:
+                    entries, is_second = self._better(number)
+                except ImageError as error:
+                    found = found._replace(error=found.error or error)
+                    entries, is_second = array("I"), False
+                if is_second and found.redundant is None:
+                    found = found._replace(redundant=number)
+            highest = max(entries, default=0)
+            if highest == BAD:
+                if found.bad is None:
+                    found = found._replace(bad=number * self.entries + entries.index(BAD))
+                highest = max((entry for entry in entries if entry != BAD), default=0)
+            if highest > max(found.sector, ZERO):
+                found = found._replace(sector=highest, grain=number * self.entries + entries.index(highest))
+            number += run
+        return found
+
+    def _adjacent(self, number: int, most: int) -> tuple[int, array[int]]:
+        """Return how many tables from `number` on are read at once, and their entries; unallocated ones have none."""
+        first = self._locate(number)
+        count = 1
+        if first is None:
+            while count < most and self._locate(number + count) is None:
                 count += 1
-            if first is not None:
-                entries = self._decode(self._file.read_at(first, count * self._bytes))
-                highest = max(highest, max((entry for entry in entries if entry != BAD), default=0))
-            at = at[count:]
-        return 0 if highest <= ZERO else highest
+            return (1 if self._fallback is not None else count), array("I")
+        try:
+            while count < most and self._locate(number + count) == first + count * self._bytes:
+                count += 1
+        except ImageError:
+            pass  # the next batch begins with it
+        return count, self._decode(self._file.read_at(first, count * self._bytes))
 
 
 def decode_sectors(data: bytes) -> array[int]:
@@ -130,6 +192,7 @@ class SparseExtent:
         *,
         zero_grains: bool,
         compressed: bool = False,
+        markers: bool = True,
         below: BlockDevice | None = None,
         below_offset: int = 0,
     ) -> None:
@@ -143,9 +206,11 @@ class SparseExtent:
         self._table_shift = tables.entries.bit_length() - 1
         self._table_mask = tables.entries - 1
         self._zero_grains = zero_grains
-        self._compressed = compressed
+        self.is_compressed = compressed
+        self.has_markers = markers
         self._below = below
         self._below_offset = below_offset
+        self.bad_entry = "its entry means nothing"
         self._inflated: dict[int, bytes] = {}
         self._most_inflated = max(2, INFLATED_BYTES // grain_bytes)
         self._lock = Lock()
@@ -174,7 +239,9 @@ class SparseExtent:
                     where, position = _BELOW, offset
                 else:
                     where, position = _ZEROS, offset
-            elif self._compressed:
+            elif entry == BAD:
+                raise CorruptStructure(f"grain {grain} cannot be found: {self.bad_entry}", where=self.name)
+            elif self.is_compressed:
                 if run:
                     parts.append(self._piece(kind, start, run))
                     run = 0
@@ -182,8 +249,6 @@ class SparseExtent:
                 offset += take
                 length -= take
                 continue
-            elif entry == BAD:
-                raise CorruptStructure(f"the entry of grain {grain} means nothing", where=self.name)
             else:
                 where, position = _HOST, entry * SECTOR + within
             if run and where == kind and position == start + run:
@@ -214,16 +279,15 @@ class SparseExtent:
         wanted = min(self.grain_bytes, self.size - (grain << self._shift))
         try:
             # never more than one byte beyond a grain: a hostile stream can inflate without end
-            data = zlib.decompressobj().decompress(packed, self.grain_bytes + 1)
+            stream = zlib.decompressobj()
+            data = stream.decompress(packed, self.grain_bytes + 1)
         except zlib.error as error:
             raise CorruptStructure(
                 f"grain {grain} cannot be inflated: {error}", where=self.name, offset=sector * SECTOR
             ) from error
-        if not wanted <= len(data) <= self.grain_bytes:
-            what = "more" if len(data) > self.grain_bytes else f"{len(data)} bytes, which is less"
-            raise CorruptStructure(
-                f"grain {grain} inflates to {what} than a grain", where=self.name, offset=sector * SECTOR
-            )
+        if not wanted <= len(data) <= self.grain_bytes or not stream.eof:  # not at its end: cut, and without checksum
+            what = "more than a grain" if len(data) > self.grain_bytes else f"{len(data)} bytes, and is cut short"
+            raise CorruptStructure(f"grain {grain} inflates to {what}", where=self.name, offset=sector * SECTOR)
         with self._lock:
             while len(self._inflated) >= self._most_inflated:
                 del self._inflated[next(iter(self._inflated))]
@@ -233,6 +297,8 @@ class SparseExtent:
     def _packed(self, grain: int, sector: int, table: array[int]) -> bytes:
         """Return a grain's packed bytes, in one read where the next grain's place tells how long they can be."""
         at = sector * SECTOR
+        if not self.has_markers:  # the stream ends itself; nothing says how long it is
+            return self._file.read_at(at, max(1, min(2 * self.grain_bytes, self._file.size - at)))
         index = grain & self._table_mask
         following = table[index + 1] if index < self._table_mask else 0
         guess = (following - sector) * SECTOR if following > sector else SECTOR
