@@ -4,7 +4,7 @@ What it checks
 --------------
 The filesystem type of every volume but the systems' own roots, against the profile's list for the system's family.
 Swap, members of volume groups and arrays, encrypted volumes (which have a rule of their own), EFI system partitions
-and empty volumes hold no data filesystem.
+and empty volumes hold no data filesystem. A disk that could not be read may hold any.
 
 Why it matters
 --------------
@@ -18,8 +18,11 @@ leave its disk out of the export. Otherwise nothing has to be done.
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
+from imgscan.model.disk import Disk
 from imgscan.model.evidence import AtOffset
 from imgscan.model.machine import MachineFacts
 from imgscan.model.rule import Result, Rule, failed, not_applicable, over, passed
@@ -71,16 +74,21 @@ def check(machine: MachineFacts, _system: System, params: Params) -> Result:
             return passed(f"{volume.name} is {content}", *evidence)
         return failed(f"{volume.name} is {content}, not one of {', '.join(params.filesystems)}", *evidence)
 
-    return over(
-        (volume for volume in machine.volumes if volume.name not in roots), ask, none="there are no data volumes"
-    )
+    def ask_unread(disk: Disk) -> Result:
+        if disk.partitioning.unread != "encrypted":
+            disk.partitioning.get()
+        return not_applicable(f"{disk.name} is encrypted")
+
+    questions = [partial(ask, volume) for volume in machine.volumes if volume.name not in roots]
+    questions += [partial(ask_unread, disk) for disk in machine.disks if not disk.partitioning.is_known]
+    return over(questions, lambda question: question(), none="there are no data volumes")
 
 
 RULE = Rule(
     name="unsupported-data-filesystem",
     title=title(__doc__),
     scope="system",
-    reads=("systems.root", "volumes.signature", "disks.partition_table"),
+    reads=("systems.root", "volumes.signature", "disks.partitioning", "disks.partition_table"),
     remedy=how_to_fix(__doc__),
     check=check,
     params=Params,

@@ -78,3 +78,10 @@ def test_what_is_encrypted_is_another_rules_business() -> None:
     sealed = a_volume("disk1/p1/luks", None, kind="encrypted", signature=unread("encrypted", "no key"))
     assert outcome(RULE, and_volumes(_with_data(a_linux_machine(), "ext4"), sealed)) == "pass"
     assert outcome(RULE, and_volumes(a_linux_machine(), replace(sealed, signature=known(None)))) == "not-applicable"
+
+
+def test_a_disk_that_could_not_be_read_may_hold_any_filesystem() -> None:
+    unread_disk = a_disk("disk1", partitioning=lost(), partition_table=None)
+    assert outcome(RULE, and_disks(a_linux_machine(), unread_disk)) == "unknown"
+    sealed = a_disk("disk1", partitioning=unread("encrypted", "no key"), partition_table=None)
+    assert outcome(RULE, and_disks(a_linux_machine(), sealed)) == "not-applicable"
