@@ -20,7 +20,6 @@ from typing import Literal
 from debian_tree import CACHE, debian_tree, recipe_key, run
 from disk_builder import CONTAINERS, MIB, convert, write_at
 
-
 Content = Literal["root", "boot", "esp", "grub", "swap", "extended"]
 
 # The type of a partition in an MBR and in a GPT.
