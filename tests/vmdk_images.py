@@ -1,332 +1,238 @@
-"""VMDKs built field by field, for what qemu-img does not write. Sizes in sectors, contents by grain number."""
+"""VMDK files built from VMware's Virtual Disk Format 1.1 with `struct` alone: nothing of imgscan is used.
+
+COWD follows libyal's description, seSparse the fields that QEMU's driver names. Offsets and sizes are in sectors.
+"""
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 SECTOR = 512
-NEWLINES, REDUNDANT, ZERO_GRAINS, COMPRESSED, MARKERS = 1, 2, 4, 1 << 16, 1 << 17
-GD_AT_END = (1 << 64) - 1
-HOSTED_FIELDS = {
-    "version": (4, 4),
-    "flags": (8, 4),
-    "capacity": (12, 8),
-    "grain_size": (20, 8),
-    "descriptor_offset": (28, 8),
-    "descriptor_size": (36, 8),
-    "grain_table_entries": (44, 4),
-    "redundant_directory": (48, 8),
-    "directory": (56, 8),
-    "overhead": (64, 8),
-    "unclean": (72, 1),
-    "newlines": (73, 4),
-    "compression": (77, 2),
-}
-"""Offset and size of every field of a hosted sparse extent's header."""
-COWD_FIELDS = {
-    "version": (4, 4),
-    "flags": (8, 4),
-    "capacity": (12, 4),
-    "grain_size": (16, 4),
-    "directory": (20, 4),
-    "directory_entries": (24, 4),
-    "free_sector": (28, 4),
-    "unclean": (1648, 4),
-}
-SESPARSE_FIELDS = {
-    name: (8 * (number + 1), 8)
-    for number, name in enumerate(
-        (
-            *("version", "capacity", "grain_size", "grain_table_size", "flags"),
-            *("reserved1", "reserved2", "reserved3", "reserved4"),
-            *("volatile_header", "volatile_header_size", "journal_header", "journal_header_size"),
-            *("journal", "journal_size", "directory", "directory_size", "grain_tables", "grain_tables_size"),
-            *("free_bitmap", "free_bitmap_size", "backmap", "backmap_size", "grains", "grains_size"),
-        )
-    )
-}
+AT_END = 0xFFFF_FFFF_FFFF_FFFF
+NEWLINES = b"\n \r\n"
+RGD, ZERO_GRAINS, COMPRESSED, MARKERS = 1 << 1, 1 << 2, 1 << 16, 1 << 17
+END, GRAIN_TABLE, GRAIN_DIRECTORY, FOOTER = range(4)
+ZERO = b""
+"""As a grain: zeros said to be so, where an absent one is the parent's."""
 
 
 def descriptor(
+    extents: str,
     create_type: str = "monolithicSparse",
-    extents: Sequence[str] = (),
-    cid: str = "11111111",
+    cid: str = "11223344",
     parent_cid: str = "ffffffff",
-    hint: str = "",
-    *more: str,
-) -> str:
-    """Return a descriptor as VMware words it; `more` are further lines."""
-    lines = [
-        "# Disk DescriptorFile",
-        "version=1",
-        f"CID={cid}",
-        f"parentCID={parent_cid}",
-        f'createType="{create_type}"',
-        *([f'parentFileNameHint="{hint}"'] if hint else []),
-        "# Extent description",
-        *extents,
-        "# The Disk Data Base",
-        "#DDB",
-        'ddb.adapterType = "lsilogic"',
-        'ddb.virtualHWVersion = "4"',
-        *more,
-    ]
-    return "\n".join(lines) + "\n"
+    more: str = "",
+    hint: str | None = None,
+) -> bytes:
+    """Return a descriptor; `extents` are its extent lines, `more` further lines."""
+    lines = ["# Disk DescriptorFile", "version=1", f"CID={cid}", f"parentCID={parent_cid}"]
+    lines.append(f'createType="{create_type}"')
+    if hint is not None:
+        lines.append(f'parentFileNameHint="{hint}"')
+    lines += ["", "# Extent description", extents, "", "# The Disk Data Base", "#DDB", ""]
+    lines += ['ddb.adapterType = "lsilogic"', 'ddb.virtualHWVersion = "10"', more, ""]
+    return "\n".join(lines).encode()
 
 
-def put(image: bytearray, fields: Mapping[str, tuple[int, int]], values: Mapping[str, int], at: int = 0) -> None:
-    """Overwrite header fields by name."""
-    for name, value in values.items():
-        offset, size = fields[name]
-        image[at + offset : at + offset + size] = value.to_bytes(size, "little")
+def _sectors(data: bytes) -> bytes:
+    return data + bytes(-len(data) % SECTOR)
 
 
-def padded(data: bytes, sectors: int = 1) -> bytes:
-    return data.ljust(-(-len(data) // (sectors * SECTOR)) * sectors * SECTOR, b"\0")
-
-
-def expected(capacity: int, grain_size: int, grains: Mapping[int, bytes], below: bytes = b"") -> bytes:
-    """Return the disk that grains (over `below`) make."""
-    disk = bytearray(below[: capacity * SECTOR].ljust(capacity * SECTOR, b"\0"))
-    for number, content in grains.items():
-        at = number * grain_size * SECTOR
-        whole = content.ljust(grain_size * SECTOR, b"\0")[: len(disk) - at]
-        disk[at : at + len(whole)] = whole
-    return bytes(disk)
+def _marker(value: int, kind: int) -> bytes:
+    return struct.pack("<QII", value, 0, kind).ljust(SECTOR, b"\0")
 
 
 @dataclass
-class Hosted:
-    """A hosted sparse extent: header, descriptor, redundant and primary directory, each with its tables, grains.
+class Sparse:
+    """A hosted sparse extent. `grains` by number; a grain `ZERO` uses the zeroed-grain entry."""
 
-    `raw_entries` are grain table entries as they are; `extra` are header fields as they are. `text` None leaves the
-    descriptor out, as in an extent of a split disk. `packed` grains are stored as given, with their marker.
-    """
-
-    capacity: int = 4096
+    capacity: int
     grains: Mapping[int, bytes] = field(default_factory=dict)
-    grain_size: int = 16
+    grain: int = 128
     entries: int = 512
-    text: str | bytes | None = ""
-    flags: int = NEWLINES | REDUNDANT
+    text: bytes = b""
     version: int = 1
-    raw_entries: Mapping[int, int] = field(default_factory=dict)
-    packed: Mapping[int, bytes] = field(default_factory=dict)
-    extra: Mapping[str, int] = field(default_factory=dict)
-
-    descriptor_sectors = 20
+    flags: int = 1 | RGD
+    unclean: int = 0
+    newlines: bytes = NEWLINES
+    compression: int = 0
 
     @property
     def tables(self) -> int:
-        return -(-self.capacity // (self.grain_size * self.entries))
+        return -(-self.capacity // (self.grain * self.entries))
 
-    @property
-    def directory_sectors(self) -> int:
-        return -(-4 * self.tables // SECTOR)
+    def header(self, directory: int, redundant: int, overhead: int, text_sectors: int) -> bytes:
+        flags = self.flags | (ZERO_GRAINS if any(data == ZERO for data in self.grains.values()) else 0)
+        return struct.pack(
+            "<4sIIQQQQIQQQB4sH",
+            b"KDMV",
+            self.version,
+            flags,
+            self.capacity,
+            self.grain,
+            1 if text_sectors else 0,
+            text_sectors,
+            self.entries,
+            redundant,
+            directory,
+            overhead,
+            self.unclean,
+            self.newlines,
+            self.compression,
+        ).ljust(SECTOR, b"\0")
 
-    @property
-    def table_sectors(self) -> int:
-        return -(-4 * self.entries // SECTOR)
-
-    @property
-    def redundant_at(self) -> int:
-        return 1 + self.descriptor_sectors
-
-    @property
-    def directory_at(self) -> int:
-        return self.redundant_at + self.directory_sectors + self.tables * self.table_sectors
-
-    @property
-    def overhead(self) -> int:
-        end = self.directory_at + self.directory_sectors + self.tables * self.table_sectors
-        return -(-end // self.grain_size) * self.grain_size
-
-    def table_at(self, number: int, *, redundant: bool = False) -> int:
-        """Return the sector of a grain table."""
-        start = self.redundant_at if redundant else self.directory_at
-        return start + self.directory_sectors + number * self.table_sectors
-
-    def build(self) -> bytes:
-        places = dict(self.raw_entries)
-        data = b""
-        for number, content in self.grains.items():
-            places[number] = self.overhead + len(data) // SECTOR
-            data += padded(content, self.grain_size)
-        for number, content in self.packed.items():
-            places[number] = self.overhead + len(data) // SECTOR
-            data += padded(grain_marker(number * self.grain_size, content))
-        tables = bytearray(self.tables * self.table_sectors * SECTOR)
-        for number, sector in places.items():
-            at = number // self.entries * self.table_sectors * SECTOR + 4 * (number % self.entries)
-            struct.pack_into("<I", tables, at, sector)
-        copies = b"".join(
-            padded(b"".join(struct.pack("<I", self.table_at(n, redundant=redundant)) for n in range(self.tables)))
-            + tables
-            for redundant in (True, False)
+    def build(self) -> bytearray:
+        """Return a file as hosted products write it: descriptor, redundant and primary tables, grains."""
+        text = self.text.ljust(20 * SECTOR, b"\0") if self.text else b""
+        table_sectors = -(-4 * self.entries // SECTOR)
+        directory_sectors = -(-4 * self.tables // SECTOR)
+        redundant = 1 + len(text) // SECTOR
+        primary = redundant + directory_sectors + self.tables * table_sectors
+        overhead = primary + directory_sectors + self.tables * table_sectors
+        overhead = -(-overhead // self.grain) * self.grain
+        entries, data = [0] * (self.tables * self.entries), bytearray()
+        for number, grain in self.grains.items():
+            entries[number] = 1 if grain == ZERO else overhead + len(data) // SECTOR
+            data += grain.ljust(self.grain * SECTOR, b"\0") if grain else b""
+        tables = b"".join(
+            _sectors(struct.pack(f"<{self.entries}I", *entries[at : at + self.entries]))
+            for at in range(0, len(entries), self.entries)
         )
-        text = self.text
-        if text == "":
-            text = descriptor(extents=[f'RW {self.capacity} SPARSE "disk.vmdk"'])
-        stored = text.encode() if isinstance(text, str) else (text or b"")
-        image = bytearray(
-            self.header() + padded(stored, self.descriptor_sectors).ljust(self.descriptor_sectors * SECTOR, b"\0")
-        )
-        if text is None:
-            put(image, HOSTED_FIELDS, {"descriptor_offset": 0, "descriptor_size": 0})
-        put(image, HOSTED_FIELDS, self.extra)
-        return bytes(image + copies).ljust(self.overhead * SECTOR, b"\0") + data
+        image = bytearray(self.header(primary, redundant, overhead, len(text) // SECTOR) + text)
+        for start in (redundant, primary):
+            first = start + directory_sectors
+            places = [first + n * table_sectors for n in range(self.tables)]
+            image += _sectors(struct.pack(f"<{self.tables}I", *places)) + tables
+        return image + bytes(overhead * SECTOR - len(image)) + data
 
-    def header(self, **values: int) -> bytes:
-        """Return the header's sector."""
-        head = bytearray(SECTOR)
-        head[:4] = b"KDMV"
-        fields = {
-            "version": self.version,
-            "flags": self.flags,
-            "capacity": self.capacity,
-            "grain_size": self.grain_size,
-            "descriptor_offset": 1,
-            "descriptor_size": self.descriptor_sectors,
-            "grain_table_entries": self.entries,
-            "redundant_directory": self.redundant_at if self.flags & REDUNDANT else 0,
-            "directory": self.directory_at,
-            "overhead": self.overhead,
-            "newlines": int.from_bytes(b"\n \r\n", "little"),
-            "compression": 1 if self.flags & COMPRESSED else 0,
-        }
-        put(head, HOSTED_FIELDS, {**fields, **values})
-        return bytes(head)
+    def stream(self, *, footer: bool = True, packed: Mapping[int, bytes] | None = None) -> bytearray:
+        """Return a stream: compressed grains behind markers, tables after their grains, a footer at the end.
 
-
-def grain_marker(sector: int, packed: bytes) -> bytes:
-    return struct.pack("<QI", sector, len(packed)) + packed
-
-
-def marker(sectors: int, kind: int) -> bytes:
-    """Return the sector of a metadata marker."""
-    return padded(struct.pack("<QII", sectors, 0, kind))
-
-
-@dataclass
-class Stream:
-    """A stream: header without directory, descriptor, packed grains, tables behind the grains that they name,
-    directory, footer, end. `text` as in `Hosted`.
-    """
-
-    capacity: int = 4096
-    grains: Mapping[int, bytes] = field(default_factory=dict)
-    grain_size: int = 16
-    entries: int = 512
-    text: str = ""
-    packed: Mapping[int, bytes] = field(default_factory=dict)
-    footer: Mapping[str, int] = field(default_factory=dict)
-    end: bytes = bytes(SECTOR)
-
-    def build(self) -> bytes:
-        flags = NEWLINES | COMPRESSED | MARKERS
-        hosted = Hosted(self.capacity, {}, self.grain_size, self.entries, flags=flags, version=3)
-        text = self.text or descriptor("streamOptimized", [f'RW {self.capacity} SPARSE "call-me-stream.vmdk"'])
-        overhead = -(-(1 + hosted.descriptor_sectors) // self.grain_size) * self.grain_size
-        head = hosted.header(directory=GD_AT_END, overhead=overhead)
-        image = (head + padded(text.encode(), hosted.descriptor_sectors)).ljust(overhead * SECTOR, b"\0")
-        stored = {n: zlib.compress(c.ljust(self.grain_size * SECTOR, b"\0")) for n, c in self.grains.items()}
-        stored.update(self.packed)
-        directory = [0] * hosted.tables
-        for table in range(hosted.tables):
+        `packed` replaces what a grain is packed to.
+        """
+        self.flags, self.compression, self.version = 1 | COMPRESSED | MARKERS, 1, 3
+        text = self.text.ljust(20 * SECTOR, b"\0")
+        image = bytearray(self.header(AT_END, 0, 128, len(text) // SECTOR) + text)
+        image += bytes(128 * SECTOR - len(image))
+        directory = []
+        for table in range(self.tables):
             entries = [0] * self.entries
-            for number in sorted(n for n in stored if n // self.entries == table):
+            for number in range(table * self.entries, (table + 1) * self.entries):
+                if number not in self.grains:
+                    continue
+                if self.grains[number] == ZERO:
+                    entries[number % self.entries] = 1
+                    continue
                 entries[number % self.entries] = len(image) // SECTOR
-                image += padded(grain_marker(number * self.grain_size, stored[number]))
+                body = (packed or {}).get(number) or zlib.compress(self.grains[number])
+                image += _sectors(struct.pack("<QI", number * self.grain, len(body)) + body)
             if any(entries):
-                image += marker(hosted.table_sectors, 1)
-                directory[table] = len(image) // SECTOR
-                image += padded(struct.pack(f"<{self.entries}I", *entries))
-        image += marker(hosted.directory_sectors, 2)
-        directory_at = len(image) // SECTOR
-        image += padded(struct.pack(f"<{hosted.tables}I", *directory))
-        footer = bytearray(hosted.header(directory=directory_at, overhead=overhead))
-        put(footer, HOSTED_FIELDS, self.footer)
-        return image + marker(1, 3) + bytes(footer) + self.end
+                content = _sectors(struct.pack(f"<{self.entries}I", *entries))
+                image += _marker(len(content) // SECTOR, GRAIN_TABLE)
+                directory.append(len(image) // SECTOR)
+                image += content
+            else:
+                directory.append(0)
+        content = _sectors(struct.pack(f"<{self.tables}I", *directory))
+        image += _marker(len(content) // SECTOR, GRAIN_DIRECTORY)
+        at = len(image) // SECTOR
+        image += content
+        if footer:
+            image += _marker(1, FOOTER) + self.header(at, 0, 128, len(text) // SECTOR) + _marker(0, END)
+        return image
+
+    def content(self, below: bytes = b"") -> bytes:
+        """Return the disk's bytes."""
+        size = self.capacity * SECTOR
+        disk = bytearray(below[:size].ljust(size, b"\0"))
+        for number, data in self.grains.items():
+            at = number * self.grain * SECTOR
+            disk[at : at + self.grain * SECTOR] = data.ljust(self.grain * SECTOR, b"\0")
+        return bytes(disk[:size])
 
 
-@dataclass
-class Cowd:
-    """An ESX copy-on-write extent: 4 sectors of header, directory, tables of 4096 entries, grains."""
-
-    capacity: int = 16384
-    grains: Mapping[int, bytes] = field(default_factory=dict)
-    grain_size: int = 1
-    raw_entries: Mapping[int, int] = field(default_factory=dict)
-    extra: Mapping[str, int] = field(default_factory=dict)
-
-    def build(self) -> bytes:
-        per_table = 4096
-        count = -(-self.capacity // (self.grain_size * per_table))
-        directory_sectors = -(-4 * count // SECTOR)
-        used = sorted({number // per_table for number in (*self.grains, *self.raw_entries)})
-        first = 4 + directory_sectors + 32 * len(used)
-        places, data = dict(self.raw_entries), b""
-        for number, content in self.grains.items():
-            places[number] = first + len(data) // SECTOR
-            data += padded(content, self.grain_size)
-        directory, tables = bytearray(directory_sectors * SECTOR), bytearray(32 * len(used) * SECTOR)
-        for slot, table in enumerate(used):
-            struct.pack_into("<I", directory, 4 * table, 4 + directory_sectors + 32 * slot)
-        for number, sector in places.items():
-            at = used.index(number // per_table) * 32 * SECTOR + 4 * (number % per_table)
-            struct.pack_into("<I", tables, at, sector)
-        head = bytearray(4 * SECTOR)
-        free = first + len(data) // SECTOR
-        struct.pack_into("<4s7I", head, 0, b"COWD", 1, 3, self.capacity, self.grain_size, 4, count, free)
-        put(head, COWD_FIELDS, self.extra)
-        return bytes(head + directory + tables) + data
+def cowd(capacity: int, grains: Mapping[int, bytes], grain: int = 1, unclean: int = 0) -> bytearray:
+    """Return an ESX copy-on-write extent; its grain tables have 4096 entries."""
+    count = -(-capacity // (grain * 4096))
+    free = 4 + -(-4 * count // SECTOR)
+    directory, tables, data = [0] * count, bytearray(), bytearray()
+    used = sorted({number // 4096 for number in grains})
+    first = free + 32 * len(used)
+    for index, table in enumerate(used):
+        directory[table] = free + 32 * index
+        entries = [0] * 4096
+        for number in sorted(n for n in grains if n // 4096 == table):
+            entries[number % 4096] = first + len(data) // SECTOR
+            data += grains[number].ljust(grain * SECTOR, b"\0")
+        tables += struct.pack("<4096I", *entries)
+    header = struct.pack("<4sIIIIIII", b"COWD", 1, 3, capacity, grain, 4, count, first + len(data) // SECTOR)
+    image = bytearray(header.ljust(2048, b"\0"))
+    struct.pack_into("<I", image, 1648, unclean)
+    return image + _sectors(struct.pack(f"<{count}I", *directory)) + tables + data
 
 
-@dataclass
-class SeSparse:
-    """A space-efficient sparse extent: grains of 4 KiB, tables of 64 sectors."""
+SESPARSE_GRAIN = 8
+SESPARSE_ENTRIES = 4096
 
-    capacity: int = 65536
-    grains: Mapping[int, bytes] = field(default_factory=dict)
-    raw_entries: Mapping[int, int] = field(default_factory=dict)
-    extra: Mapping[str, int] = field(default_factory=dict)
-    volatile_magic: int = 0xCAFECAFE
-    replay_journal: int = 0
 
-    volatile_at, journal_header_at, journal_at = 1, 2, 4
+def sesparse(
+    capacity: int, grains: Mapping[int, bytes], *, unmapped: tuple[int, ...] = (), replay: int = 0, spread: int = 0
+) -> bytearray:
+    """Return a space-efficient sparse extent; grain n is put in the slot `spread` further for each grain before it."""
+    count = -(-capacity // (SESPARSE_GRAIN * SESPARSE_ENTRIES))
+    directory_sectors = -(-8 * count // SECTOR)
+    numbers = [*grains, *unmapped]
+    used = sorted({number // SESPARSE_ENTRIES for number in numbers}, reverse=True)  # tables stand in any order
+    directory = [0] * count
+    tables = bytearray()
+    slots: dict[int, int] = {number: index * (1 + spread) for index, number in enumerate(grains)}
+    for index, table in enumerate(used):
+        directory[table] = 0x1000_0000_0000_0000 | index
+        entries = [0] * SESPARSE_ENTRIES
+        for number in numbers:
+            if number // SESPARSE_ENTRIES != table:
+                continue
+            if number in unmapped:
+                entry = 0x1000_0000_0000_0000
+            elif grains[number] == ZERO:
+                entry = 0x2000_0000_0000_0000
+            else:
+                slot = slots[number]
+                entry = 0x3000_0000_0000_0000 | (slot & 0xFFF) << 48 | slot >> 12
+            entries[number % SESPARSE_ENTRIES] = entry
+        tables += struct.pack(f"<{SESPARSE_ENTRIES}Q", *entries)
+    volatile, at_directory = 1, 2
+    at_tables = at_directory + directory_sectors
+    at_grains = at_tables + len(tables) // SECTOR
+    header = struct.pack(
+        "<26Q",
+        *(0xCAFEBABE, 0x2_0000_0001, capacity, SESPARSE_GRAIN, 64, 0, 0, 0, 0, 0),
+        *(volatile, 1, 0, 0, 0, 0, at_directory, directory_sectors, at_tables, len(tables) // SECTOR),
+        *(0, 0, 0, 0, at_grains, 8 * (max(slots.values(), default=0) + 1)),
+    )
+    image = bytearray(header.ljust(SECTOR, b"\0"))
+    image += struct.pack("<QQQQ", 0xCAFECAFE, len(used), 0, replay).ljust(SECTOR, b"\0")
+    image += _sectors(struct.pack(f"<{count}Q", *directory)) + tables
+    data = bytearray(8 * SECTOR * (max(slots.values(), default=-1) + 1))
+    for number, slot in slots.items():
+        data[slot * 4096 : (slot + 1) * 4096] = grains[number].ljust(4096, b"\0")
+    return image + data
 
-    def build(self) -> bytes:
-        grain_size, table_sectors, per_table = 8, 64, 4096
-        count = -(-self.capacity // (grain_size * per_table))
-        directory_at = 16
-        directory_sectors = -(-8 * count // SECTOR)
-        used = sorted({number // per_table for number in (*self.grains, *self.raw_entries)})
-        tables_at = directory_at + directory_sectors
-        bitmap_at = tables_at + table_sectors * max(1, len(used))
-        backmap_at = bitmap_at + 1
-        grains_at = -(-(backmap_at + 1) // grain_size) * grain_size
-        entries, data = dict(self.raw_entries), b""
-        for slot, (number, content) in enumerate(self.grains.items()):
-            entries[number] = 3 << 60 | (slot & 0xFFF) << 48 | slot >> 12
-            data += padded(content, grain_size)
-        directory = bytearray(directory_sectors * SECTOR)
-        tables = bytearray(table_sectors * max(1, len(used)) * SECTOR)
-        for slot, table in enumerate(used):
-            struct.pack_into("<Q", directory, 8 * table, 1 << 60 | slot)
-        for number, entry in entries.items():
-            at = used.index(number // per_table) * table_sectors * SECTOR + 8 * (number % per_table)
-            struct.pack_into("<Q", tables, at, entry)
-        values = (
-            *(0x2_0000_0001, self.capacity, grain_size, table_sectors, 0, 0, 0, 0, 0),
-            *(self.volatile_at, 1, self.journal_header_at, 2, self.journal_at, 8),
-            *(directory_at, directory_sectors, tables_at, table_sectors * max(1, len(used))),
-            *(bitmap_at, 1, backmap_at, 1, grains_at, max(grain_size, len(data) // SECTOR)),
-        )
-        head = bytearray(padded(struct.pack("<26Q", 0xCAFEBABE, *values)))
-        put(head, SESPARSE_FIELDS, self.extra)
-        head += padded(struct.pack("<4Q", self.volatile_magic, 0, 0, self.replay_journal))
-        image = bytes(head).ljust(directory_at * SECTOR, b"\0") + directory + tables
-        return image.ljust(grains_at * SECTOR, b"\0") + data
+
+def overlay(size: int, grains: Mapping[int, bytes], grain_bytes: int, below: bytes = b"") -> bytes:
+    """Return the bytes of a disk whose grains lie over `below`."""
+    disk = bytearray(below[:size].ljust(size, b"\0"))
+    for number, data in grains.items():
+        disk[number * grain_bytes : (number + 1) * grain_bytes] = data.ljust(grain_bytes, b"\0")
+    return bytes(disk[:size])
+
+
+def write(folder: Path, files: Mapping[str, bytes | bytearray]) -> Path:
+    """Write files into a folder, and return the path of the first."""
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder / next(iter(files))
