@@ -13,13 +13,16 @@ Variants that were never seen made by their own producer here are listed in docs
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from imgscan.containers.container import OpenContext, OpenedImage, References
 from imgscan.containers.problems import problem_of
 from imgscan.containers.vhd_parent import FoundParent, find_parent
-from imgscan.containers.vmdk_descriptor import FLAT_TYPES, SPARSE_TYPES, Descriptor, Extent, parse_descriptor
+from imgscan.containers.vmdk_descriptor import FLAT_TYPES, SPARSE_TYPES, Descriptor, Extent, is_bare, parse_descriptor
 from imgscan.containers.vmdk_extents import OpenedExtent, open_cowd, open_hosted, open_sesparse
+from imgscan.containers.vmdk_grains import SparseExtent
 from imgscan.devices.concat import ConcatDevice, Part
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.file import FileDevice
@@ -37,7 +40,7 @@ from imgscan.errors import (
 from imgscan.layouts import vmdk as layout
 from imgscan.model.disk import ImageFacts, ImageFile, Problem
 from imgscan.model.evidence import AtOffset
-from imgscan.model.fact import Fact, known, unread
+from imgscan.model.fact import Fact, known, unread, unread_because
 from imgscan.model.text import shown
 
 NAME = "vmdk"
@@ -75,9 +78,7 @@ def probe(file: FileDevice) -> bool:
         head = file.read_at(0, min(file.size, 512))
     except ImageError:
         return False
-    if head.startswith((layout.SPARSE_MAGIC, layout.COWD_MAGIC)):
-        return len(head) >= 8 and int.from_bytes(head[4:8], "little") <= 0xFF
-    return head.startswith(layout.SESPARSE_MAGIC) or _is_text(head)
+    return head.startswith((layout.SPARSE_MAGIC, layout.COWD_MAGIC, layout.SESPARSE_MAGIC)) or _is_text(head)
 
 
 def refers_to(file: FileDevice) -> References:
@@ -107,6 +108,7 @@ def open_image(file: FileDevice, context: OpenContext) -> OpenedImage:
     files: list[ImageFile] = []
     unclean: Fact[bool] = unread("not-collected", "the disk was not opened")
     parent: FoundParent | None = None
+    variant = shown(descriptor.create_type)
     at = AtOffset(shown(file.name), source.at, source.length, "VMDK descriptor")
     if descriptor.encryption is not None:
         message = (
@@ -125,16 +127,23 @@ def open_image(file: FileDevice, context: OpenContext) -> OpenedImage:
         if _is_delta(descriptor):
             parent = _find_parent(file, descriptor, size, context)
             problems += parent.problems
-        device, closed = _open_extents(file, source, context, parent, files, problems)
-        unclean = known(not closed or _is_unclean(parent), at)
+        opened = _open_extents(file, source, context, parent)
+        device, files, problems = opened.device, opened.files, problems + opened.problems
+        variant = variant or opened.variant
+        if opened.unclean or _is_unclean(parent) or opened.unopened is None:
+            unclean = known(opened.unclean or _is_unclean(parent), at)
+        else:
+            unclean = unread_because(opened.unopened, at)
     role = "image" if source.embedded else "descriptor"
     files.insert(0, ImageFile(shown(file.name), "image" if role == "image" else "descriptor", file.size))
     delta = None
     if _is_delta(descriptor):
         delta = f"VMDK delta of parentCID {descriptor.parent_cid or 'unknown'}"
+    elif descriptor.snapshot_format is not None:
+        delta = f"VMDK in the snapshot format {shown(descriptor.snapshot_format)}, without a parent"
     facts = ImageFacts(
         format=NAME,
-        variant=shown(descriptor.create_type) or None,
+        variant=variant or None,
         virtual_size=size,
         files=tuple(dict.fromkeys(files)),
         parents=() if parent is None else parent.parents,
@@ -175,7 +184,12 @@ def _source(file: FileDevice) -> _Source | None:
         data = file.read_at(at, min(length, 2048))
         if b"\0" not in data and length > len(data):
             data += file.read_at(at + len(data), length - len(data))
-        return _Source(parse_descriptor(data, file.name), embedded=True, at=at, length=len(data.split(b"\0", 1)[0]))
+        text = data.split(b"\0", 1)[0]
+        if not text.strip():  # the place is kept in the extents of a split disk too
+            return None
+        descriptor = parse_descriptor(data, file.name)
+        # a sparse file without capacity holds the descriptor of other extents, and no disk
+        return _Source(descriptor, embedded=header.capacity != 0 or not descriptor.extents, at=at, length=len(text))
     if head.startswith((layout.COWD_MAGIC, layout.SESPARSE_MAGIC)):
         return None
     if file.size > DESCRIPTOR_BYTES:
@@ -188,12 +202,14 @@ def _source(file: FileDevice) -> _Source | None:
 
 def _extent_alone(file: FileDevice) -> OpenedImage:
     """Return what is known of a sparse extent that was given without its descriptor."""
-    head = file.read_at(0, 8)
+    head = file.read_at(0, min(file.size, 8))
     kinds = {layout.SPARSE_MAGIC: "a sparse extent", layout.COWD_MAGIC: "an ESX copy-on-write extent"}
     kind = kinds.get(head[:4], "an ESX space-efficient sparse extent")
+    name = re.sub(r"-(?:s\d{3,}|delta|sesparse)(?=\.vmdk$)", "", file.name, flags=re.IGNORECASE)
+    likely = f"{shown(name)!r}, " if name != file.name else ""
     error = MissingPart(
         f"this is {kind} without the descriptor that says which disk it belongs to; give the descriptor "
-        "(the small .vmdk text file beside it)",
+        f"({likely}the small .vmdk text file beside it)",
         where=file.name,
         offset=0,
     )
@@ -205,6 +221,10 @@ def _extent_alone(file: FileDevice) -> OpenedImage:
             virtual_size=None,
             files=(ImageFile(shown(file.name), "extent", file.size),),
             problems=(problem_of(error, "extent-without-descriptor"),),
+            unclean=unread_because(error),
+            encryption=unread_because(error),
+            device_mapping=unread_because(error),
+            delta=unread_because(error),
         ),
     )
 
@@ -251,104 +271,140 @@ def _is_unclean(parent: FoundParent | None) -> bool:
     return parent is not None and parent.facts is not None and parent.facts.unclean.value is True
 
 
-def _open_extents(
-    file: FileDevice,
-    source: _Source,
-    context: OpenContext,
-    parent: FoundParent | None,
-    files: list[ImageFile],
-    problems: list[Problem],
-) -> tuple[BlockDevice | None, bool]:
-    """Open all extents; what one cannot give is a problem, and the others are still read.
+@dataclass(slots=True)
+class _Opened:
+    """What opening the extents gave. `device` is None when no extent can be read; `unopened` says why one cannot."""
 
-    Returns the disk, None when no extent can be read, and whether all were closed cleanly.
-    """
+    device: BlockDevice | None = None
+    variant: str = ""
+    files: list[ImageFile] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    unclean: bool = False
+    unopened: ImageError | None = None
+    by_name: dict[str, FileDevice] = field(default_factory=dict)
+
+    def add(self, extent: OpenedExtent) -> SparseExtent | ImageError:
+        """Take over what a sparse extent says of itself, and return its device."""
+        self.problems += extent.problems
+        self.unclean = self.unclean or extent.unclean
+        if isinstance(extent.device, ImageError):
+            self.unopened = extent.device
+        return extent.device
+
+    def fail(self, error: ImageError, code: str | None = None) -> None:
+        """Record an extent that cannot be read."""
+        self.problems.append(problem_of(error, code))
+        self.unopened = error
+
+
+def _open_extents(file: FileDevice, source: _Source, context: OpenContext, parent: FoundParent | None) -> _Opened:
+    """Open all extents; what one cannot give is a problem, and the others are still read."""
     below = None if parent is None else parent.device
+    done = _Opened()
     if source.embedded:
         try:
             opened = open_hosted(file, below, 0)
         except ImageError as error:
-            problems.append(problem_of(error))
-            return None, True
-        problems += opened.problems
-        problems += _contradictions(file, source, opened)
-        return opened.device, not opened.unclean
+            done.fail(error)
+            return done
+        device = done.add(opened)
+        done.device = None if isinstance(device, ImageError) else device
+        done.variant = "streamOptimized" if opened.compressed else "monolithicSparse"
+        done.problems += _contradictions(file, source, opened)
+        return done
     parts: list[tuple[int, Part]] = []
-    closed, start, readable = True, 0, False
+    start, readable = 0, False
     for extent in source.descriptor.extents:
         size = extent.sectors * SECTOR
         part: Part = None
-        if extent.type != "ZERO" and extent.access != "NOACCESS":
-            try:
-                part, extent_closed = _open_extent(extent, context, below, start, files, problems)
-                closed = closed and extent_closed
-                readable = True
-            except ImageError as error:
-                problems.append(problem_of(error, _extent_code(error)))
-                part = error
-        elif extent.access == "NOACCESS":
+        if extent.access == "NOACCESS":
             part = UnsupportedFormat("the descriptor allows no access to this extent", where=file.name)
+            done.fail(part, "extent-no-access")
+        elif extent.type != "ZERO":
+            try:
+                part = _open_extent(file, extent, context, below, start, done)
+            except ImageError as error:
+                done.fail(error, _extent_code(error, extent))
+                part = error
+        readable = readable or not isinstance(part, ImageError)
         parts.append((size, part))
         start += size
-    if not readable and any(part is not None for _, part in parts):
-        return None, closed
     if len(parts) == 1 and parts[0][1] is not None and not isinstance(parts[0][1], ImageError):
-        return parts[0][1], closed
-    return ConcatDevice(file.name, parts), closed
+        done.device = parts[0][1]
+    elif readable:
+        done.device = ConcatDevice(file.name, parts)
+    return done
 
 
-def _extent_code(error: ImageError) -> str:
-    return {"denied": "extent-refused", "missing": "extent-missing", "truncated": "extent-truncated"}.get(
-        error.why, f"extent-{error.why}"
-    )
+def _extent_code(error: ImageError, extent: Extent) -> str:
+    if error.why == "denied":
+        return "extent-refused" if is_bare(extent.name) else "extent-outside-folder"
+    return {"missing": "extent-missing", "truncated": "extent-truncated"}.get(error.why, f"extent-{error.why}")
 
 
-def _open_extent(
-    extent: Extent,
-    context: OpenContext,
-    below: BlockDevice | None,
-    start: int,
-    files: list[ImageFile],
-    problems: list[Problem],
-) -> tuple[BlockDevice, bool]:
-    size = extent.sectors * SECTOR
-    if extent.type not in SPARSE_TYPES and extent.type not in FLAT_TYPES:
-        raise UnsupportedFormat(f"extents of type {shown(extent.type)} are not known", where=shown(extent.name))
+def _extent_file(file: FileDevice, extent: Extent, context: OpenContext, done: _Opened) -> FileDevice:
+    """Open an extent's file, once however many extents lie in it."""
+    known_file = done.by_name.get(extent.name)
+    if known_file is not None:
+        return known_file
     try:
-        opened_file = context.host.extent(extent.name)
+        opened = context.host.extent(extent.name)
     except MissingPart:
         if not extent.other_name:
             raise
-        opened_file = context.host.extent(extent.other_name)
-    files.append(ImageFile(shown(opened_file.name), "extent", opened_file.size))
+        opened = context.host.extent(extent.other_name)
+    if opened.identity == file.identity:
+        raise CorruptStructure("the descriptor names itself as an extent", where=file.name)
+    done.by_name[extent.name] = opened
+    done.files.append(ImageFile(shown(opened.name), "extent", opened.size))
+    return opened
+
+
+def _open_extent(
+    file: FileDevice, extent: Extent, context: OpenContext, below: BlockDevice | None, start: int, done: _Opened
+) -> Part:
+    """Return an extent's device; `start` is its place on the disk in bytes.
+
+    :raises ImageError: it cannot be read
+    """
+    size = extent.sectors * SECTOR
+    if extent.type not in SPARSE_TYPES and extent.type not in FLAT_TYPES:
+        raise UnsupportedFormat(f"extents of type {shown(extent.type)} are not known", where=shown(extent.name))
+    if "://" in extent.name:
+        raise UnsupportedFormat(
+            f"the extent {shown(extent.name)!r} is an object of a vSAN or vVol datastore; export the disk as a file",
+            where=file.name,
+        )
+    opened_file = _extent_file(file, extent, context, done)
     if extent.type in FLAT_TYPES:
+        done.variant = done.variant or "monolithicFlat"
         begin = extent.offset * SECTOR
         if begin + size > opened_file.size:
             message = (
                 f"the extent is {size} bytes from {begin}, and the file ends at {opened_file.size}: it was cut short"
             )
-            problems.append(problem_of(TruncatedRead(message, where=opened_file.name), "extent-truncated"))
-        return SliceDevice(opened_file, begin, size, opened_file.name), True
+            done.problems.append(problem_of(TruncatedRead(message, where=opened_file.name), "extent-truncated"))
+        return SliceDevice(opened_file, begin, size, opened_file.name)
     head = opened_file.read_at(0, min(opened_file.size, 8))
     if head.startswith(layout.SPARSE_MAGIC):
-        opened = open_hosted(opened_file, below, start)
+        done.variant, opened = "twoGbMaxExtentSparse", open_hosted(opened_file, below, start)
     elif head.startswith(layout.COWD_MAGIC):
-        opened = open_cowd(opened_file, below, start)
+        done.variant, opened = "vmfsSparse", open_cowd(opened_file, below, start)
     elif head == layout.SESPARSE_MAGIC:
-        opened = open_sesparse(opened_file, below, start)
+        done.variant, opened = "seSparse", open_sesparse(opened_file, below, start)
     else:
         raise CorruptStructure(
             "it should be a sparse extent, and does not begin like one", where=opened_file.name, offset=0
         )
-    problems += opened.problems
-    if opened.size < size:
-        message = f"the extent holds {opened.size} bytes, and the descriptor says {size}"
-        problems.append(problem_of(CorruptStructure(message, where=opened_file.name), "extent-size"))
-        lost = TruncatedRead("the extent ends before", where=opened_file.name, offset=opened.size)
-        return ConcatDevice(
-            opened_file.name, [(opened.size, opened.device), (size - opened.size, lost)]
-        ), not opened.unclean
-    return opened.device, not opened.unclean
+    device = done.add(opened)
+    if opened.size == size or isinstance(device, ImageError):
+        return device
+    message = f"the extent holds {opened.size} bytes, and the descriptor says {size}"
+    done.problems.append(problem_of(CorruptStructure(message, where=opened_file.name, offset=12), "extent-size"))
+    if opened.size > size:
+        return SliceDevice(device, 0, size, opened_file.name)
+    lost = TruncatedRead("the extent ends before", where=opened_file.name, offset=opened.size)
+    return ConcatDevice(opened_file.name, [(opened.size, device), (size - opened.size, lost)])
 
 
 def _contradictions(file: FileDevice, source: _Source, opened: OpenedExtent) -> list[Problem]:

@@ -28,9 +28,20 @@ RAW_DISKS = frozenset(
     }
 )
 """Values of createType, in lower case, of disks whose data lies on a device of the host."""
-_ENCODING = re.compile(rb'^\s*encoding\s*=\s*"?([A-Za-z0-9_\-]{1,40})"?\s*$', re.IGNORECASE | re.MULTILINE)
-_EXTENT = re.compile(r'^(RW|RDONLY|NOACCESS)\s+(\d{1,20})\s+([A-Za-z0-9]+)(?:\s+"([^"]*)"(?:\s+(\d{1,20}))?)?')
-_SETTING = re.compile(r'^([A-Za-z0-9_.:\-]+)\s*=\s*(?:"(.*)"|(.*?))\s*$')
+SNAPSHOT_TYPES = frozenset({"vmfssparse", "sesparse"})
+# No pattern here may take more than linear time: a descriptor can be a megabyte of anything.
+_ENCODING = re.compile(
+    rb'(?:^|[\r\n])[ \t]{0,64}encoding[ \t]{0,64}=[ \t]{0,64}"?([A-Za-z0-9_\-]{1,40})', re.IGNORECASE
+)
+_ACCESS = re.compile(r"(RW|RDONLY|NOACCESS)\s", re.IGNORECASE)
+_EXTENT = re.compile(
+    r'(RW|RDONLY|NOACCESS)\s+(\d{1,20})\s+([A-Za-z0-9]+)(?:\s+"([^"]*)"(?:\s+(\d{1,20}))?)?',
+    re.IGNORECASE | re.ASCII,
+)
+_LINE = re.compile(rb"[\r\n]")
+_KEY = re.compile(r"[A-Za-z0-9_.:\-]+", re.ASCII)
+_LETTERS = bytes(range(0x20, 0x5C)) + bytes(range(0x5D, 0x7E))
+"""Characters that a descriptor's encoding must leave as they are; Shift_JIS is free to differ in backslash and tilde."""
 _TEXT_CODECS = re.compile(r"utf|ascii|latin|iso8859|cp\d|gb|big5|shift|euc|koi8|mac", re.IGNORECASE)
 
 
@@ -75,7 +86,20 @@ class Descriptor:
     @property
     def encryption(self) -> str | None:
         """The key of the line that says the disk is encrypted, None when none does."""
-        return next((key for key in self.settings if key.startswith("encryption.") or key == "keysafe"), None)
+        for key, value in self.settings.items():
+            bare = key.removeprefix("ddb.")
+            if bare.startswith(("encryption", "keysafe")) and value.lower() not in {"", "none", "no", "false"}:
+                return key
+            if value.startswith("vmware:key/") or ("filters" in bare and "vmcrypt" in value.lower()):
+                return key
+        return None
+
+    @property
+    def snapshot_format(self) -> str | None:
+        """The sparse format of ESX that it is in, which only snapshots and linked clones use; None when in another."""
+        if self.create_type.lower() in SNAPSHOT_TYPES:
+            return self.create_type
+        return next((extent.type for extent in self.extents if extent.type in {"VMFSSPARSE", "SESPARSE"}), None)
 
     @property
     def raw_device(self) -> str | None:
@@ -93,55 +117,63 @@ def parse_descriptor(data: bytes, where: str) -> Descriptor:
     :raises CorruptStructure: an extent line cannot be understood
     :raises LimitExceeded: more extents than `EXTENTS`
     """
-    data = data.split(b"\0", 1)[0]
-    text = _decode(data)
-    plain = data.decode("utf-8", "surrogateescape").splitlines()
+    codec = _codec(data := data.split(b"\0", 1)[0].removeprefix(codecs.BOM_UTF8))
     settings: dict[str, str] = {}
     extents: list[Extent] = []
-    lines = text.splitlines()
-    for number, line in enumerate(map(str.strip, lines)):
+    for number, raw in enumerate(_LINE.split(data.replace(b"\r\n", b"\n"))):
+        line = _decode(raw, codec).strip()
         if not line or line.startswith("#"):
             continue
-        if re.match(r"(RW|RDONLY|NOACCESS)\s", line):
+        if _ACCESS.match(line):
             found = _EXTENT.match(line)
             if found is None:
                 raise CorruptStructure(f"line {number + 1} of the descriptor is no extent: {line[:80]!r}", where=where)
             if len(extents) >= EXTENTS:
                 raise LimitExceeded(f"the descriptor has more than {EXTENTS} extents", where=where)
-            access, sectors, kind, name, offset = found.groups()
-            other = _EXTENT.match(plain[number].strip()) if len(plain) == len(lines) else None
-            other_name = (other.group(4) or "") if other is not None else ""
-            extents.append(
-                Extent(
-                    access,
-                    int(sectors),
-                    kind.upper(),
-                    name or "",
-                    int(offset or 0),
-                    other_name if other_name != (name or "") else "",
-                )
-            )
+            extents.append(_extent(found, _EXTENT.match(_decode(raw, None).strip())))
             continue
-        setting = _SETTING.match(line)
-        if setting is not None:
-            key, quoted, bare = setting.groups()
-            settings.setdefault(key.lower(), quoted if quoted is not None else bare)
+        key, equals, value = line.partition("=")
+        key = key.rstrip()
+        if equals and _KEY.fullmatch(key):
+            settings.setdefault(key.lower(), _unquoted(value.strip()))
     return Descriptor(settings, tuple(extents))
 
 
-def _decode(data: bytes) -> str:
-    """Decode by the descriptor's own encoding line; what does not fit it keeps its bytes."""
+def _extent(found: re.Match[str], plain: re.Match[str] | None) -> Extent:
+    access, sectors, kind, name, offset = found.groups(default="")
+    other = plain.group(4) or "" if plain is not None else ""
+    return Extent(
+        access.upper(), int(sectors), kind.upper(), name, int(offset or 0), other_name=other if other != name else ""
+    )
+
+
+def _unquoted(value: str) -> str:
+    return value[1:-1] if len(value) >= 2 and value[0] == value[-1] == '"' else value
+
+
+def _codec(data: bytes) -> codecs.CodecInfo | None:
+    """Return the codec of the descriptor's own encoding line; None for UTF-8, and for what is no text encoding."""
     named = _ENCODING.search(data)
-    if named is not None:
-        name = named.group(1).decode("ascii")
-        name = re.sub(r"^windows-(\d+)$", r"cp\1", name, flags=re.IGNORECASE)
+    if named is None:
+        return None
+    name = re.sub(r"^windows-(\d+)$", r"cp\1", named.group(1).decode("ascii"), flags=re.IGNORECASE)
+    try:
+        codec = codecs.lookup(name)
+        if _TEXT_CODECS.match(codec.name) and codec.decode(_LETTERS)[0] == _LETTERS.decode("ascii"):
+            return codec
+    except (LookupError, UnicodeError):
+        pass
+    return None
+
+
+def _decode(line: bytes, codec: codecs.CodecInfo | None) -> str:
+    """Decode a line; one that does not fit its encoding is read as UTF-8, and keeps its bytes."""
+    if codec is not None:
         try:
-            codec = codecs.lookup(name)
-            if _TEXT_CODECS.match(codec.name):
-                return codec.decode(data)[0]
-        except (LookupError, UnicodeError):
+            return codec.decode(line)[0]
+        except UnicodeError:
             pass
-    return data.decode("utf-8", "surrogateescape")
+    return line.decode("utf-8", "surrogateescape")
 
 
 def _identifier(text: str) -> str:
@@ -151,7 +183,12 @@ def _identifier(text: str) -> str:
         return ""
 
 
+def is_bare(name: str) -> bool:
+    """Whether a name is one of a file in the descriptor's own folder."""
+    return "/" not in name and "\\" not in name and name not in {"", ".", ".."}
+
+
 def _is_device(extent: Extent) -> bool:
     """Whether a flat extent names a device of the host."""
     name = extent.name.replace("\\", "/").lower()
-    return name.startswith(("/dev/", "//./physicaldrive", "//?/physicaldrive", "/vmfs/devices/"))
+    return name.startswith(("/dev/", "//./", "//?/", "/vmfs/devices/"))

@@ -38,8 +38,8 @@ _HOST, _ZEROS, _BELOW = 0, 1, 2
 class Survey(NamedTuple):
     """What tables say when they are looked at: the highest sector named, and by which grain (0 when none is).
 
-    `redundant` is the first table that is read from its redundant copy, `bad` the first grain whose entry means nothing,
-    `error` why a table could not be read; each is None when there is none.
+    `redundant` is the first table that is read from its redundant copy, `bad` the first grain whose entry means
+    nothing, `error` why a table could not be read; each is None when there is none.
     """
 
     sector: int
@@ -319,8 +319,8 @@ class SparseExtent:
 class DirectoryReader:
     """A grain directory, read page by page: where each grain table stands.
 
-    `at` is its byte offset, `count` its number of entries of `entry_bytes`; `place` turns an entry into the byte offset of
-    a table, None when it is not allocated, and raises when it means nothing.
+    `at` is its byte offset, `count` its number of entries of `entry_bytes`; `place` turns an entry into the byte offset
+    of a table, None when it is not allocated, and raises when it means nothing.
     """
 
     def __init__(

@@ -24,6 +24,9 @@ GD_AT_END = 0xFFFF_FFFF_FFFF_FFFF
 COWD_GRAIN_TABLE_ENTRIES = 4096
 FLAG_NEWLINES, FLAG_REDUNDANT, FLAG_ZERO_GRAINS = 1 << 0, 1 << 1, 1 << 2
 FLAG_COMPRESSED, FLAG_MARKERS = 1 << 16, 1 << 17
+INCOMPATIBLE_FLAGS = 0xFFFF_0000
+"""Flags that a reader must know to read the extent; the others can be ignored."""
+COWD_INCONSISTENT = 1 << 2
 MARKER_END, MARKER_GRAIN_TABLE, MARKER_GRAIN_DIRECTORY, MARKER_FOOTER = 0, 1, 2, 3
 GRAIN_MARKER_BYTES = 12
 """In front of a compressed grain: its first sector (u64) and its packed size in bytes (u32)."""
@@ -56,6 +59,7 @@ class CowdHeader(NamedTuple):
     grain_size: int
     directory: int
     directory_entries: int
+    free_sector: int
     unclean: int
 
 
