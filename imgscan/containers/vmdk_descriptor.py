@@ -41,7 +41,7 @@ _EXTENT = re.compile(
 _LINE = re.compile(rb"[\r\n]")
 _KEY = re.compile(r"[A-Za-z0-9_.:\-]+", re.ASCII)
 _LETTERS = bytes(range(0x20, 0x5C)) + bytes(range(0x5D, 0x7E))
-"""Characters that a descriptor's encoding must leave as they are; Shift_JIS is free to differ in backslash and tilde."""
+"""What a descriptor's encoding must leave as it is; Shift_JIS is free to differ in backslash and tilde."""
 _TEXT_CODECS = re.compile(r"utf|ascii|latin|iso8859|cp\d|gb|big5|shift|euc|koi8|mac", re.IGNORECASE)
 
 
