@@ -34,6 +34,7 @@ LINUX_RELEASES: Final = (
     "slackware-version",
 )
 """Files of /etc that only an installed Linux has."""
+_INITS: Final = ("/sbin/init", "/usr/sbin/init", "/usr/lib/systemd/systemd", "/lib/systemd/systemd")
 WINDOWS_FOLDERS: Final = ("Windows", "WINNT")
 _ROOT_FOLDERS: Final = 64
 """Folders of a volume's root that are looked into for a Windows under another name."""
@@ -88,9 +89,10 @@ def find_systems(filesystems: Mapping[str, FileSystem], unread: list[UnreadPlace
     for volume, filesystem in filesystems.items():
         tree = GuestTree({"/": filesystem})
         try:
-            if filesystem.case_sensitive:
-                found.extend([FoundSystem("linux", volume)] * _is_linux_root(tree))
-            else:
+            # Linux also runs from FAT (UMSDOS) and NTFS; Cygwin looks alike there, but has no init
+            if _is_linux_root(tree) and (filesystem.case_sensitive or _has_init(tree)):
+                found.append(FoundSystem("linux", volume))
+            if not filesystem.case_sensitive:
                 found.extend(FoundSystem("windows", volume, folder) for folder in _windows_folders(tree))
             if not any(system.volume == volume for system in found) and _other(tree) is not None:
                 found.append(FoundSystem("other", volume))
@@ -137,6 +139,10 @@ def _is_linux_root(tree: GuestTree) -> bool:
     return bool(tree.find("/etc/fstab", follow=False)) and any(
         tree.find(path, follow=False) for path in ("/bin", "/sbin", "/usr")
     )
+
+
+def _has_init(tree: GuestTree) -> bool:
+    return any(tree.find(path, follow=False) for path in _INITS)
 
 
 def _windows_folders(tree: GuestTree) -> list[str]:

@@ -65,6 +65,14 @@ def test_windows_folders(files: Files, folder: str | None) -> None:
     assert all(system.family == "windows" for system in found)
 
 
+@pytest.mark.parametrize("type_", ["vfat", "ntfs"])
+def test_a_linux_root_on_windows_filesystems_has_an_init(type_: str) -> None:
+    cygwin: Files = {"/etc/fstab": "", "/etc/os-release": "", "/bin/bash.exe": "", "/usr/bin/bash.exe": ""}
+    assert find_systems({"disk0/p1": MemoryFileSystem(cygwin, type_=type_)}) == []
+    linux: Files = {"/etc/slackware-version": "Slackware 7.0", "/bin/sh": "", "/sbin/init": ""}
+    assert find_systems({"disk0/p1": MemoryFileSystem(linux, type_=type_)}) == [FoundSystem("linux", "disk0/p1")]
+
+
 @pytest.mark.parametrize(
     ("files", "type_", "name"),
     [
