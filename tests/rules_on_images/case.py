@@ -1,0 +1,118 @@
+"""A case: a healthy machine and the same machine with one fault, and the outcome of every finding on both.
+
+All expected outcomes stand in the recipes: `linux_outcomes` and `windows_outcomes` say what a healthy machine gives by
+its image format, a case adds what its fault moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from rules_on_images.machines import Make
+
+MACHINE_RULES = (
+    "unsupported-image-format",
+    "damaged-image",
+    "unclean-image",
+    "encrypted-image",
+    "snapshot-present",
+    "differencing-disk",
+    "raw-device-mapping",
+    "mixed-vhd-and-vhdx",
+    "damaged-partition-table",
+    "no-bootable-partition",
+    "boot-disk-too-large",
+    "efi-boot-unsupported",
+    "efi-partition-present",
+    "boot-disk-not-mbr",
+    "boot-disk-converted-to-mbr",
+    "generation-2-on-vhd",
+    "dual-boot",
+)
+LINUX_RULES = (
+    "unsupported-bootloader",
+    "root-not-on-boot-disk",
+    "unsupported-root-filesystem",
+    "unsupported-data-filesystem",
+    "rhel5-on-vhdx",
+)
+WINDOWS_RULES = (
+    "gpt-boot-on-32-bit-windows",
+    "root-not-on-boot-disk",
+    "unsupported-boot-filesystem",
+    "unsupported-data-filesystem",
+)
+OF_OTHER_FORMATS = {
+    "vmdk": ("differencing-disk", "mixed-vhd-and-vhdx", "generation-2-on-vhd"),
+    "vhd": ("snapshot-present",),
+    "vhdx": ("snapshot-present",),
+}
+"""Rules about the other hypervisor's formats."""
+
+Outcomes = dict[str, str]
+"""Outcome by finding: the rule's name, and for one about a system ``rule/0`` with the system's number."""
+
+
+class Moved(NamedTuple):
+    """Another finding that the fault necessarily moves: to which outcome (None: there is none any more), and why."""
+
+    outcome: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """`fault` says in words what is wrong; `expected` are the outcomes of the healthy machine.
+
+    `finding` is the one that fails: the rule's name, or ``rule/0``. `moves` are the others that the fault moves.
+    """
+
+    finding: str
+    fault: str
+    healthy: Make
+    faulty: Make
+    expected: Outcomes
+    readiness: Literal["not-ready", "ready-with-warnings", "ready"] = "not-ready"
+    moves: Mapping[str, Moved] = field(default_factory=dict)
+
+    @property
+    def rule(self) -> str:
+        return self.finding.split("/", maxsplit=1)[0]
+
+    @property
+    def expected_of_faulty(self) -> Outcomes:
+        found: dict[str, str | None] = {**self.expected, self.finding: "fail"}
+        found |= {name: moved.outcome for name, moved in self.moves.items()}
+        return {name: outcome for name, outcome in found.items() if outcome is not None}
+
+
+def linux_outcomes(image_format: str, **others: str) -> Outcomes:
+    """Return what a healthy Linux that boots by BIOS from one MBR disk gives; `others` by name with _ for -."""
+    return _outcomes(image_format, LINUX_RULES, others)
+
+
+def windows_outcomes(image_format: str, **others: str) -> Outcomes:
+    """Return what a healthy Windows that boots by BIOS from one MBR disk gives."""
+    return _outcomes(image_format, WINDOWS_RULES, others)
+
+
+def windows_efi_outcomes(image_format: str, **others: str) -> Outcomes:
+    """Return what a Windows gives that boots by EFI: its EFI system partition is not judged by itself."""
+    by_efi = {"efi_partition_present": "not-applicable", "unsupported_data_filesystem": "not-applicable"}
+    return _outcomes(image_format, WINDOWS_RULES, by_efi | others)
+
+
+def _outcomes(image_format: str, system_rules: tuple[str, ...], others: Mapping[str, str]) -> Outcomes:
+    found = dict.fromkeys(MACHINE_RULES, "pass")
+    found |= dict.fromkeys(OF_OTHER_FORMATS[image_format], "not-applicable")
+    found |= {f"{rule}/0": "pass" for rule in system_rules}
+    for name, outcome in others.items():
+        rule = name.replace("_", "-")
+        found[f"{rule}/0" if rule in system_rules else rule] = outcome
+    return found
+
+
+NO_DATA_VOLUME = {"unsupported_data_filesystem": "not-applicable"}
+"""For machines without a volume beside the root, but for swap."""
