@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from debian_tree import CACHE, debian_tree, recipe_key, run
-from disk_builder import CONTAINERS, MIB, convert, write_at
+from disk_builder import MIB, write_at
 
 Content = Literal["root", "boot", "esp", "grub", "swap", "extended"]
 
@@ -232,9 +232,3 @@ def guest_disks(name: str) -> list[Path]:
         finally:
             shutil.rmtree(building, ignore_errors=True)
     return sorted(target.glob("disk*.raw"))
-
-
-def in_container(raw: Path, container: str) -> Path:
-    """Return a raw disk of the cache in another container (a name of disk_builder.CONTAINERS), kept beside it."""
-    target = raw.with_name(f"{raw.stem}-{container}.{CONTAINERS[container][2]}")
-    return target if target.exists() else convert(raw, container, target)

@@ -28,9 +28,9 @@ def scanned(disks: list[Path], folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["mbr", "gpt-bios", "gpt-esp", "two-disks"])
-def test_an_installed_debian_boots_as_imgscan_says(name: str, tmp_path: Path) -> None:
+def test_an_installed_debian_boots_as_imgscan_says(name: str, scratch: Path) -> None:
     layout, disks = LAYOUTS[name], guest_disks(name)
-    machine = scanned(disks, tmp_path)
+    machine = scanned(disks, scratch)
     assert machine["boot"]["firmware"]["value"] == layout.firmware
     assert machine["boot"]["disk"]["value"] == ["disk0"]
     assert outcomes(machine)["no-bootable-partition"] == "pass"
@@ -113,13 +113,13 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_debian_stops_as_imgscan_says(name: str, tmp_path: Path) -> None:
+def test_a_broken_debian_stops_as_imgscan_says(name: str, scratch: Path) -> None:
     broken = BROKEN[name]
-    disks = [tmp_path / disk.name for disk in guest_disks(broken.layout)]
+    disks = [scratch / disk.name for disk in guest_disks(broken.layout)]
     for source, copy in zip(guest_disks(broken.layout), disks, strict=True):
         run(["cp", "--sparse=always", "--reflink=auto", source, copy])
     broken.change(disks)
-    machine = scanned(disks, tmp_path)
+    machine = scanned(disks, scratch)
     assert machine["boot"]["firmware"]["value"] == broken.firmware
     assert outcomes(machine)["no-bootable-partition"] == "fail"
     assert machine["verdicts"][0]["readiness"] == "not-ready"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from guest_builder import guest_disks, in_container
+from disk_builder import convert
+from guest_builder import guest_disks
 from imgscan_command import scan
 from tools import requires_tool
 
@@ -28,12 +30,14 @@ def facts(machine: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("layout", ["mbr", "gpt-bios", "gpt-esp"])
-def test_the_facts_are_those_of_the_raw_disk(layout: str) -> None:
+def test_the_facts_are_those_of_the_raw_disk(layout: str, scratch: Path) -> None:
     (raw,) = guest_disks(layout)
     expected = facts(scan([raw]))
     assert [s["id"]["value"] for s in expected["systems"]] == ["debian"]
     for container, (format_, variant) in CONTAINERS.items():
-        machine = scan([in_container(raw, container)])
+        export = convert(raw, container, scratch / f"{layout}.{format_}")
+        machine = scan([export])
+        export.unlink()
         assert (machine["disks"][0]["format"], machine["disks"][0]["variant"]) == (format_, variant)
         assert machine["disks"][0]["problems"] == []
         assert facts(machine) == expected, container
