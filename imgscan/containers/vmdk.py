@@ -108,6 +108,7 @@ def open_image(file: FileDevice, context: OpenContext) -> OpenedImage:
     files: list[ImageFile] = []
     unclean: Fact[bool] = unread("not-collected", "the disk was not opened")
     parent: FoundParent | None = None
+    parent_facts: ImageFacts | None = None
     variant = shown(descriptor.create_type)
     at = AtOffset(shown(file.name), source.at, source.length, "VMDK descriptor")
     if descriptor.encryption is not None:
@@ -125,7 +126,7 @@ def open_image(file: FileDevice, context: OpenContext) -> OpenedImage:
         unclean = unread("unsupported", message, at)
     else:
         if _is_delta(descriptor):
-            parent = _find_parent(file, descriptor, size, context)
+            parent, parent_facts = _find_parent(file, descriptor, size, context)
             problems += parent.problems
         opened = _open_extents(file, source, context, parent)
         device, files, problems = opened.device, opened.files, problems + opened.problems
@@ -151,8 +152,14 @@ def open_image(file: FileDevice, context: OpenContext) -> OpenedImage:
         identity=descriptor.cid or None,
         metadata={SETTINGS[key]: shown(value) for key, value in descriptor.settings.items() if key in SETTINGS},
         unclean=unclean,
-        encryption=known(None if descriptor.encryption is None else f"VMware {descriptor.encryption}", at),
-        device_mapping=known(None if descriptor.raw_device is None else shown(descriptor.raw_device), at),
+        encryption=_or_parents(
+            known(None if descriptor.encryption is None else f"VMware {descriptor.encryption}", at),
+            None if parent_facts is None else parent_facts.encryption,
+        ),
+        device_mapping=_or_parents(
+            known(None if descriptor.raw_device is None else shown(descriptor.raw_device), at),
+            None if parent_facts is None else parent_facts.device_mapping,
+        ),
         delta=known(delta, at),
     )
     return OpenedImage(device, facts)
@@ -251,7 +258,19 @@ def _is_delta(descriptor: Descriptor) -> bool:
     return bool(descriptor.parent_cid or _hints(descriptor))
 
 
-def _find_parent(file: FileDevice, descriptor: Descriptor, size: int, context: OpenContext) -> FoundParent:
+def _or_parents(own: Fact[str | None], parents: Fact[str | None] | None) -> Fact[str | None]:
+    """Return the parent's fact where it says more than the delta's own."""
+    if own.value is not None or parents is None or (parents.is_known and parents.value is None):
+        return own
+    return parents
+
+
+def _find_parent(
+    file: FileDevice, descriptor: Descriptor, size: int, context: OpenContext
+) -> tuple[FoundParent, ImageFacts | None]:
+    """Find the parent; its facts are returned also when nothing of its content can be read."""
+    seen: list[ImageFacts] = []
+
     def matches(candidate: FileDevice, below: OpenContext) -> OpenedImage:
         if not probe(candidate):
             raise MissingPart("it is no VMDK, and so not the parent meant", where=candidate.name)
@@ -262,9 +281,11 @@ def _find_parent(file: FileDevice, descriptor: Descriptor, size: int, context: O
                 "written to after the snapshot, or is another disk",
                 where=candidate.name,
             )
+        seen.append(opened.facts)
         return opened
 
-    return find_parent(file, size, _hints(descriptor), descriptor.parent_cid, context, matches)
+    found = find_parent(file, size, _hints(descriptor), descriptor.parent_cid, context, matches)
+    return found, seen[-1] if seen else None
 
 
 def _is_unclean(parent: FoundParent | None) -> bool:
@@ -293,7 +314,8 @@ class _Opened:
 
     def fail(self, error: ImageError, code: str | None = None) -> None:
         """Record an extent that cannot be read."""
-        self.problems.append(problem_of(error, code))
+        problem = problem_of(error, code)
+        self.problems.append(Problem(problem.code, problem.kind, shown(str(error)), problem.evidence))
         self.unopened = error
 
 
@@ -417,6 +439,9 @@ def _contradictions(file: FileDevice, source: _Source, opened: OpenedExtent) -> 
         grains = "compressed" if opened.compressed else "not compressed"
         detail = f"createType is {shown(descriptor.create_type)}, and the grains are {grains}"
         found.append(Problem("create-type-mismatch", "note", detail, (at,)))
+    if not descriptor.create_type and not descriptor.cid:
+        detail = "the descriptor says neither what kind of disk this is nor which; whether it has a parent is not known"
+        found.append(Problem("descriptor-damaged", "damage", detail, (at,)))
     said = sum(extent.sectors for extent in descriptor.extents) * SECTOR
     if descriptor.extents and said != opened.size:
         detail = f"the descriptor says {said} bytes, the header {opened.size}; the header's size is used"

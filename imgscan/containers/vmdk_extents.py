@@ -10,7 +10,15 @@ from array import array
 from typing import NamedTuple
 
 from imgscan.containers.problems import problem_of
-from imgscan.containers.vmdk_grains import BAD, ZERO, DirectoryReader, GrainTables, SparseExtent, decode_sectors
+from imgscan.containers.vmdk_grains import (
+    BAD,
+    SURVEY_BYTES,
+    ZERO,
+    DirectoryReader,
+    GrainTables,
+    SparseExtent,
+    decode_sectors,
+)
 from imgscan.containers.vmdk_stream import follow_markers, read_footer
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.file import FileDevice
@@ -37,8 +45,10 @@ class OpenedExtent(NamedTuple):
     problems: tuple[Problem, ...]
 
 
-def open_hosted(file: FileDevice, below: BlockDevice | None, below_offset: int) -> OpenedExtent:
-    """Open a hosted sparse extent (`KDMV`), compressed or not.
+def open_hosted(
+    file: FileDevice, below: BlockDevice | None, below_offset: int, survey_bytes: int = SURVEY_BYTES
+) -> OpenedExtent:
+    """Open a hosted sparse extent (`KDMV`), compressed or not; `survey_bytes` of its tables are looked at.
 
     :raises ImageError: nothing of it can be read
     """
@@ -65,7 +75,8 @@ def open_hosted(file: FileDevice, below: BlockDevice | None, below_offset: int) 
         below_offset=below_offset,
     )
     if not is_stream:  # a stream's tables stand between its grains; its footer says that it is whole
-        _check_grains(file, device, problems)
+        metadata = 1 if header.descriptor_size == 0 else header.descriptor_offset + header.descriptor_size
+        _check_grains(file, device, problems, metadata, survey_bytes)
     elif problems:
         device.bad_entry = "it is lost with the end of the stream"
     return OpenedExtent(device, size, bool(header.unclean), compressed, tuple(problems))
@@ -156,10 +167,15 @@ def _directory(file: BlockDevice, sector: int, count: int, entries: int) -> Dire
     return DirectoryReader(file, sector * SECTOR, count, 4, place)
 
 
-def _check_grains(file: FileDevice, device: SparseExtent, problems: list[Problem]) -> None:
-    """Report tables that cannot be read, and grains that lie beyond the end of the file: it was cut short."""
+def _check_grains(
+    file: FileDevice, device: SparseExtent, problems: list[Problem], metadata: int, survey_bytes: int
+) -> None:
+    """Report tables that cannot be read, and grains where none can be.
+
+    Grains beyond the end of the file say that it was cut short; none stands in its first `metadata` sectors.
+    """
     tables = device.tables
-    found = tables.survey(-(-device.size // (device.grain_bytes * tables.entries)))
+    found = tables.survey(-(-device.size // (device.grain_bytes * tables.entries)), survey_bytes)
     if found.error is not None:
         problem = problem_of(found.error, "grain-table")
         detail = f"a grain table cannot be read: {found.error.message}"
@@ -169,6 +185,11 @@ def _check_grains(file: FileDevice, device: SparseExtent, problems: list[Problem
         problems.append(_problem(file, "grain-directory-damaged", "damage", detail, 0, layout.HEADER_BYTES))
     if found.bad is not None:
         problems.append(_problem(file, "grain-entry", "damage", f"the entry of grain {found.bad} means nothing", 0, 0))
+    if found.lowest < metadata:
+        detail = f"a grain is said to stand at sector {found.lowest}, where the header or descriptor is"
+        problems.append(_problem(file, "grain-on-metadata", "damage", detail, found.lowest * SECTOR, SECTOR))
+    if found.shared:
+        problems.append(_problem(file, "grains-shared", "damage", "two grains are said to stand in one place", 0, 0))
     end = found.sector * SECTOR
     if end:
         end += _stored_bytes(file, device, found.grain, end)
@@ -188,7 +209,9 @@ def _stored_bytes(file: FileDevice, device: SparseExtent, grain: int, at: int) -
     return layout.GRAIN_MARKER_BYTES + size if device.has_markers else 1
 
 
-def open_cowd(file: FileDevice, below: BlockDevice | None, below_offset: int) -> OpenedExtent:
+def open_cowd(
+    file: FileDevice, below: BlockDevice | None, below_offset: int, survey_bytes: int = SURVEY_BYTES
+) -> OpenedExtent:
     """Open an ESX copy-on-write extent (vmfsSparse).
 
     :raises ImageError: nothing of it can be read
@@ -218,12 +241,14 @@ def open_cowd(file: FileDevice, below: BlockDevice | None, below_offset: int) ->
         below_offset=below_offset,
     )
     if not problems:
-        _check_grains(file, device, problems)
+        _check_grains(file, device, problems, layout.COWD_HEADER_BYTES // SECTOR, survey_bytes)
     unclean = bool(header.unclean or header.flags & layout.COWD_INCONSISTENT)
     return OpenedExtent(device, device.size, unclean, compressed=False, problems=tuple(problems))
 
 
-def open_sesparse(file: FileDevice, below: BlockDevice | None, below_offset: int) -> OpenedExtent:
+def open_sesparse(
+    file: FileDevice, below: BlockDevice | None, below_offset: int, survey_bytes: int = SURVEY_BYTES
+) -> OpenedExtent:
     """Open a space-efficient sparse extent.
 
     A journal that has to be replayed first makes its grains unreadable: where the tables stand is not certain.
@@ -249,6 +274,8 @@ def open_sesparse(file: FileDevice, below: BlockDevice | None, below_offset: int
         )
         problem = problem_of(error, "journal-not-replayed")
         return OpenedExtent(error, header.capacity * SECTOR, unclean=True, compressed=False, problems=(problem,))
+    if header.grains <= ZERO:
+        raise CorruptStructure("its grains are said to stand on its header", where=file.name, offset=192)
     entries = header.grain_table_size * SECTOR // 8
     check_sizes(file, header.capacity, header.grain_size, entries)
     if header.grain_size * SECTOR > GRAIN_BYTES:
@@ -279,7 +306,7 @@ def open_sesparse(file: FileDevice, below: BlockDevice | None, below_offset: int
         below_offset=below_offset,
     )
     problems: list[Problem] = []
-    _check_grains(file, device, problems)
+    _check_grains(file, device, problems, header.grains, survey_bytes)
     return OpenedExtent(device, device.size, unclean=False, compressed=False, problems=tuple(problems))
 
 

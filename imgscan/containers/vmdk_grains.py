@@ -39,7 +39,8 @@ class Survey(NamedTuple):
     """What tables say when they are looked at: the highest sector named, and by which grain (0 when none is).
 
     `redundant` is the first table that is read from its redundant copy, `bad` the first grain whose entry means
-    nothing, `error` why a table could not be read; each is None when there is none.
+    nothing, `error` why a table could not be read; each is None when there is none. `lowest` is the lowest sector
+    named, `shared` whether two entries name the same one.
     """
 
     sector: int
@@ -47,6 +48,8 @@ class Survey(NamedTuple):
     redundant: int | None
     bad: int | None
     error: ImageError | None
+    lowest: int = BAD
+    shared: bool = False
 
 
 class GrainTables:
@@ -105,25 +108,27 @@ class GrainTables:
             if self._fallback is None:
                 raise
             return self._read(self._fallback(number)), True
-        if self._fallback is None or (offset is not None and self.is_inside(first)):
+        if self._fallback is None or (offset is not None and self.is_inside(first) and any(first)):
             return first, False
         try:
             offset = self._fallback(number)
             second = self._read(offset)
         except ImageError:
             return first, False
-        return (second, True) if offset is not None and self.is_inside(second) else (first, False)
+        # a table that is empty, where its copy is not, was lost
+        is_better = offset is not None and self.is_inside(second) and (any(second) or not self.is_inside(first))
+        return (second, True) if is_better else (first, False)
 
     def is_inside(self, table: array[int]) -> bool:
         """Whether every grain that a table names begins inside the file."""
         return max(table) * SECTOR < self._file.size
 
-    def survey(self, count: int) -> Survey:
-        """Look at the first `count` tables, at most `SURVEY_BYTES` of them in at most `SURVEY_READS` reads."""
-        count = min(count, max(1, SURVEY_BYTES // self._bytes))
+    def survey(self, count: int, most_bytes: int = SURVEY_BYTES) -> Survey:
+        """Look at the first `count` tables, at most `most_bytes` of them in at most `SURVEY_READS` batches."""
+        count = min(count, most_bytes // self._bytes)
         batch = max(1, TABLE_READ_BYTES // self._bytes)
         found = Survey(0, 0, None, None, None)
-        number = 0
+        number, named = 0, set[int]()
         for _ in range(SURVEY_READS):
             if number >= count:
                 break
@@ -131,6 +136,8 @@ class GrainTables:
                 run, entries = self._adjacent(number, min(batch, count - number))
             except ImageError:
                 run, entries = 1, None
+            if entries is not None and entries and self._fallback is not None and self.is_inside(entries):
+                run, entries = self._until_lost(number, run, entries)
             if entries is None or (self._fallback is not None and not (entries and self.is_inside(entries))):
                 run = 1
                 try:
@@ -147,8 +154,36 @@ class GrainTables:
                 highest = max((entry for entry in entries if entry != BAD), default=0)
             if highest > max(found.sector, ZERO):
                 found = found._replace(sector=highest, grain=number * self.entries + entries.index(highest))
+            here = set(entries) - {UNALLOCATED, ZERO, BAD}
+            nothing = entries.count(UNALLOCATED) + entries.count(ZERO) + entries.count(BAD)
+            if len(here) != len(entries) - nothing or not named.isdisjoint(here):
+                found = found._replace(shared=True)
+            named |= here
             number += run
-        return found
+        return found._replace(lowest=min(named, default=BAD))
+
+    def _until_lost(self, number: int, run: int, entries: array[int]) -> tuple[int, array[int] | None]:
+        """Return the tables of a run before the first that is empty where its redundant copy is not.
+
+        None for their entries when that is the very first. The copies are read at once, and only if a table is empty.
+        """
+        size = self.entries
+        empty = [n for n in range(run) if not any(entries[n * size : (n + 1) * size])]
+        if not empty or self._fallback is None:
+            return run, entries
+        try:
+            first, last = self._fallback(number + empty[0]), self._fallback(number + empty[-1])
+            count = empty[-1] - empty[0] + 1
+            if first is None or last != first + (count - 1) * self._bytes:
+                return run, entries
+            copies = self._decode(self._file.read_at(first, count * self._bytes))
+        except ImageError:
+            return run, entries
+        for n in empty:
+            at = (n - empty[0]) * size
+            if any(copies[at : at + size]):
+                return (n, entries[: n * size]) if n else (1, None)
+        return run, entries
 
     def _adjacent(self, number: int, most: int) -> tuple[int, array[int]]:
         """Return how many tables from `number` on are read at once, and their entries; unallocated ones have none."""

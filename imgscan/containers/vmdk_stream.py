@@ -37,8 +37,8 @@ def read_footer(file: BlockDevice, header: layout.SparseHeader) -> Footer:
 
     :raises ImageError: the file cannot be read
     """
-    length = min(file.size, PADDING_BYTES) // SECTOR * SECTOR
-    start = file.size - length
+    start = max(0, file.size - PADDING_BYTES) // SECTOR * SECTOR
+    length = (file.size - start) // SECTOR * SECTOR
     exact = file.read_at(max(0, file.size - 3 * SECTOR), min(file.size, 3 * SECTOR))
     if len(exact) == 3 * SECTOR and exact[SECTOR:].startswith(layout.SPARSE_MAGIC):
         return _checked(exact, file.size - 2 * SECTOR, header)
