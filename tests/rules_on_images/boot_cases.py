@@ -7,7 +7,7 @@ import zlib
 from dataclasses import replace
 from pathlib import Path
 
-from disk_builder import KERNEL, UUIDS, write_at
+from disk_builder import DEFAULT_SIZE, KERNEL, UUIDS, write_at
 from rules_on_images.case import (
     NO_DATA_VOLUME,
     Case,
@@ -26,10 +26,11 @@ from rules_on_images.machines import (
     image,
     linux,
     one_disk,
+    put_volume,
     windows_bios,
     windows_efi,
 )
-from windows_builder import WINDOWS_2019, Entry, Place, Windows
+from windows_builder import WINDOWS_2019, Entry, Place, Windows, ntfs_image, windows_files
 
 MIB, TIB = 1 << 20, 1 << 40
 SMALL_VMDK = linux_outcomes("vmdk", **NO_DATA_VOLUME)
@@ -93,8 +94,38 @@ def no_core_image(disk: Path) -> None:
     write_at(disk, 512, bytes(MIB - 512))
 
 
-def no_boot_signature(disk: Path) -> None:
-    write_at(disk, 510, bytes(2))
+def not_active(disk: Path) -> None:
+    write_at(disk, 446, b"\0")
+
+
+def loop_in_extended(disk: Path) -> None:
+    """Let the Debian's extended boot record, behind its swap partition, name itself as the next one."""
+    with disk.open("rb") as file:
+        file.seek(446)
+        entries = file.read(64)
+    (extended,) = (entries[at : at + 16] for at in range(0, 64, 16) if entries[at + 4] == 5)
+    (start,) = struct.unpack_from("<I", extended, 8)
+    write_at(disk, start * 512 + 446 + 16, struct.pack("<B3xB3xII", 0, 5, 0, 2048))
+
+
+def windows_beside_linux(folder: Path) -> list[Path]:
+    """Put a Windows into the data partition of the small Linux; no menu offers it."""
+    (start,) = (s for n, s in enumerate(partition_starts(linux(data="ext4"))) if n == 1)
+    volume = ntfs_image(windows_files(WINDOWS_2019), size=DEFAULT_SIZE * MIB, start=start)
+
+    def change(disk: Path) -> None:
+        write_at(disk, start, bytes(DEFAULT_SIZE * MIB))
+        put_volume(disk, start, volume)
+        write_at(disk, 446 + 16 + 4, b"\7")
+
+    return [image(changed(linux(data="ext4"), folder, change), "vmdk", folder)]
+
+
+def partition_starts(disk: Path) -> list[int]:
+    """Return the byte offsets of an MBR's partitions."""
+    with disk.open("rb") as file:
+        table = file.read(512)[446:510]
+    return [start * 512 for (start,) in struct.iter_unpack("<8xI4x", table) if start]
 
 
 def of_size(size: int) -> Make:
@@ -139,18 +170,23 @@ def linux_disks(**options: bool) -> Make:
     return make
 
 
-ABOUT_BOOT_DISK = {
-    name: Moved("not-applicable", "nothing boots, so there is no boot disk to judge; no-bootable-partition says so")
-    for name in (
+NO_BOOT_DISK = Moved("not-applicable", "nothing boots, so there is no boot disk; no-bootable-partition says so")
+ABOUT_BOOT_DISK = dict.fromkeys(
+    (
         "boot-disk-too-large",
         "efi-boot-unsupported",
         "efi-partition-present",
         "boot-disk-not-mbr",
         "boot-disk-converted-to-mbr",
-        "unsupported-bootloader/0",
         "root-not-on-boot-disk/0",
-    )
-}
+    ),
+    NO_BOOT_DISK,
+)
+ABOUT_LINUX_BOOT_DISK = ABOUT_BOOT_DISK | {"unsupported-bootloader/0": NO_BOOT_DISK}
+ABOUT_WINDOWS_BOOT_DISK = ABOUT_BOOT_DISK | dict.fromkeys(
+    ("generation-2-on-vhd", "gpt-boot-on-32-bit-windows/0"), NO_BOOT_DISK
+)
+OF_SECOND_SYSTEM = "the second system has findings of its own"
 BY_EFI_ALONE = Moved("not-applicable", "a machine that boots by EFI alone is judged by efi-boot-unsupported")
 NOT_CONVERTED = Moved("not-applicable", "the target refuses this GPT disk, so it converts nothing")
 CHAINLOAD = (
@@ -168,10 +204,13 @@ GRUB_MENU = {
         f"\tinitrd\t/boot/initrd.img-{KERNEL}\n}}\n"
     )
 }
-TWO_WINDOWS = replace(
-    WINDOWS_2019,
-    bcd=(Entry("Windows Server", Place()), Entry("Windows Server 2012 R2", Place(start=25 * MIB))),
+TOOLS = (
+    Entry("Windows Server", Place(), recovery="Windows Recovery Environment"),
+    Entry("Windows Recovery Environment", Place(), kind="recovery", hidden=True),
+    Entry("Windows Memory Diagnostic", Place(), kind="memory-test"),
 )
+WITH_TOOLS = replace(WINDOWS_2019, bcd=TOOLS)
+WITH_ANOTHER = replace(WINDOWS_2019, bcd=(*TOOLS, Entry("Windows Server 2012 R2", Place(start=25 * MIB))))
 
 CASES = (
     Case(
@@ -196,12 +235,19 @@ CASES = (
         linux_outcomes("vmdk"),
     ),
     Case(
+        "damaged-partition-table",
+        "MBR whose chain of logical partitions loops",
+        one_disk(debian),
+        debian_changed(loop_in_extended),
+        SMALL_VMDK,
+    ),
+    Case(
         "no-bootable-partition",
         "no boot code",
         one_disk(debian),
         debian_changed(no_boot_code),
         SMALL_VMDK,
-        moves=ABOUT_BOOT_DISK,
+        moves=ABOUT_LINUX_BOOT_DISK,
     ),
     Case(
         "no-bootable-partition",
@@ -209,7 +255,23 @@ CASES = (
         one_disk(debian),
         debian_changed(no_core_image),
         SMALL_VMDK,
-        moves=ABOUT_BOOT_DISK,
+        moves=ABOUT_LINUX_BOOT_DISK,
+    ),
+    Case(
+        "no-bootable-partition",
+        "GRUB's configuration is gone",
+        one_disk(linux),
+        one_disk(lambda: linux(files={"boot/grub/grub.cfg": None})),
+        SMALL_VMDK,
+        moves=ABOUT_LINUX_BOOT_DISK,
+    ),
+    Case(
+        "no-bootable-partition",
+        "Windows' partition is not active",
+        one_disk(lambda: windows_bios(WINDOWS_2019), "vhdx"),
+        lambda folder: [image(changed(windows_bios(WINDOWS_2019), folder, not_active), "vhdx", folder)],
+        windows_outcomes("vhdx"),
+        moves=ABOUT_WINDOWS_BOOT_DISK,
     ),
     Case(
         "boot-disk-too-large",
@@ -232,6 +294,18 @@ CASES = (
         one_disk(lambda: linux(esp=True, bootloader="none", files=GRUB_MENU)),
         SMALL_VMDK,
         moves={"efi-partition-present": BY_EFI_ALONE},
+    ),
+    Case(
+        "efi-boot-unsupported",
+        "Linux that boots by EFI from GPT",
+        one_disk(linux),
+        one_disk(lambda: linux(scheme="gpt", esp=True)),
+        SMALL_VMDK,
+        moves={
+            "efi-partition-present": BY_EFI_ALONE,
+            "boot-disk-not-mbr": Moved("fail", "GPT is taken for Windows only"),
+            "boot-disk-converted-to-mbr": NOT_CONVERTED,
+        },
     ),
     Case(
         "efi-boot-unsupported",
@@ -323,18 +397,32 @@ CASES = (
         linux_outcomes("vmdk"),
         moves={
             "unsupported-data-filesystem/0": Moved("not-applicable", "the other volume is a root and holds no data"),
-            "unsupported-data-filesystem/1": Moved("not-applicable", "the second system has findings of its own"),
-            "unsupported-bootloader/1": Moved("pass", "the same"),
-            "root-not-on-boot-disk/1": Moved("pass", "the same"),
-            "unsupported-root-filesystem/1": Moved("pass", "the same"),
-            "rhel5-on-vhdx/1": Moved("pass", "the same"),
+            "unsupported-data-filesystem/1": Moved("not-applicable", OF_SECOND_SYSTEM),
+            "unsupported-bootloader/1": Moved("pass", OF_SECOND_SYSTEM),
+            "root-not-on-boot-disk/1": Moved("pass", OF_SECOND_SYSTEM),
+            "unsupported-root-filesystem/1": Moved("pass", OF_SECOND_SYSTEM),
+            "rhel5-on-vhdx/1": Moved("pass", OF_SECOND_SYSTEM),
         },
     ),
     Case(
         "dual-boot",
-        "Windows' boot menu with another Windows",
-        one_disk(lambda: windows_bios(WINDOWS_2019), "vhdx"),
-        one_disk(lambda: windows_bios(TWO_WINDOWS), "vhdx"),
+        "a Windows in another partition, against a data volume there",
+        one_disk(lambda: linux(data="ext4")),
+        windows_beside_linux,
+        linux_outcomes("vmdk"),
+        moves={
+            "unsupported-data-filesystem/0": Moved("not-applicable", "the other volume is a root and holds no data"),
+            "unsupported-data-filesystem/1": Moved("not-applicable", OF_SECOND_SYSTEM),
+            "gpt-boot-on-32-bit-windows/1": Moved("pass", OF_SECOND_SYSTEM),
+            "root-not-on-boot-disk/1": Moved("pass", OF_SECOND_SYSTEM),
+            "unsupported-boot-filesystem/1": Moved("pass", OF_SECOND_SYSTEM),
+        },
+    ),
+    Case(
+        "dual-boot",
+        "Windows' boot menu with another Windows, against one with recovery and a memory test",
+        one_disk(lambda: windows_bios(WITH_TOOLS), "vhdx"),
+        one_disk(lambda: windows_bios(WITH_ANOTHER), "vhdx"),
         windows_outcomes("vhdx"),
     ),
 )

@@ -177,6 +177,14 @@ CASES = (
         moves={"snapshot-present": NOT_VMDK},
     ),
     Case(
+        "unsupported-image-format",
+        "raw",
+        one_disk(debian),
+        lambda _: [debian()],
+        DEBIAN_VMDK,
+        moves={"snapshot-present": NOT_VMDK},
+    ),
+    Case(
         "damaged-image",
         "VHD whose footer fails its checksum, its copy is whole",
         one_disk(debian, "vhd"),
