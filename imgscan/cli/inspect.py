@@ -8,18 +8,15 @@ import click
 
 from imgscan import scan
 from imgscan.cli.main import OK, UNDECIDED
-from imgscan.cli.options import image_options, output_options, paths_argument, scan_options
+from imgscan.cli.options import format_option, image_options, output_options, paths_argument, scan_options
 from imgscan.cli.output import check_output, text_style, write_result
 from imgscan.model.machine import FactsFile
-from imgscan.reports import FORMATS
 from imgscan.tool import this_tool
 
 
 @click.command("inspect")
 @paths_argument
-@click.option(
-    "--format", "format_", type=click.Choice(FORMATS), default="text", show_default=True, help="How to print the facts."
-)
+@format_option
 @output_options
 @image_options
 def command(

@@ -8,12 +8,11 @@ import click
 
 from imgscan import profiles, scan
 from imgscan.cli.main import DEFAULT_PROFILE
-from imgscan.cli.options import output_options
+from imgscan.cli.options import format_option, output_options, profile_option, verbose_option
 from imgscan.cli.output import check_output, write_result
 from imgscan.cli.scan import exit_status, render
 from imgscan.devices.file import FileIdentity
 from imgscan.errors import UsageError
-from imgscan.reports import FORMATS
 from imgscan.reports.json import parse_facts
 
 FACTS_BYTES = 256 << 20
@@ -21,22 +20,9 @@ FACTS_BYTES = 256 << 20
 
 @click.command("judge")
 @click.argument("facts", type=click.Path(path_type=Path), metavar="FACTS.json")
-@click.option(
-    "--profile",
-    "profile_names",
-    multiple=True,
-    metavar="NAME|FILE",
-    help="The target; may be repeated. [default: aws-sms]",
-)
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(FORMATS),
-    default="text",
-    show_default=True,
-    help="How to print the report.",
-)
-@click.option("-v", "--verbose", is_flag=True, help="Text: also list what passed or does not apply.")
+@profile_option
+@format_option
+@verbose_option
 @output_options
 def command(
     facts: Path, profile_names: tuple[str, ...], format_: str, verbose: bool, output: Path | None, force: bool

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from imgscan.reports import FORMATS
 from imgscan.scan import ScanOptions
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -46,3 +47,14 @@ def scan_options(input_format: str | None, search_dirs: tuple[Path, ...]) -> Sca
 
 
 paths_argument = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+profile_option = click.option(
+    "--profile",
+    "profile_names",
+    multiple=True,
+    metavar="NAME|FILE",
+    help="The target; may be repeated. [default: aws-sms]",
+)
+format_option = click.option(
+    "--format", "format_", type=click.Choice(FORMATS), default="text", show_default=True, help="How to print it."
+)
+verbose_option = click.option("-v", "--verbose", is_flag=True, help="Text: also list what passed or does not apply.")

@@ -8,10 +8,17 @@ import click
 
 from imgscan import profiles, scan
 from imgscan.cli.main import DEFAULT_PROFILE, NOT_READY, OK, UNDECIDED
-from imgscan.cli.options import image_options, output_options, paths_argument, scan_options
+from imgscan.cli.options import (
+    format_option,
+    image_options,
+    output_options,
+    paths_argument,
+    profile_option,
+    scan_options,
+    verbose_option,
+)
 from imgscan.cli.output import check_output, text_style, write_result
 from imgscan.model.report import Report
-from imgscan.reports import FORMATS
 
 STATUS = {"ready": OK, "ready-with-warnings": OK, "undecided": UNDECIDED, "not-ready": NOT_READY}
 WORST_FIRST = (NOT_READY, UNDECIDED, OK)
@@ -19,22 +26,9 @@ WORST_FIRST = (NOT_READY, UNDECIDED, OK)
 
 @click.command("scan")
 @paths_argument
-@click.option(
-    "--profile",
-    "profile_names",
-    multiple=True,
-    metavar="NAME|FILE",
-    help="The target; may be repeated. [default: aws-sms]",
-)
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(FORMATS),
-    default="text",
-    show_default=True,
-    help="How to print the report.",
-)
-@click.option("-v", "--verbose", is_flag=True, help="Text: also list what passed or does not apply.")
+@profile_option
+@format_option
+@verbose_option
 @output_options
 @image_options
 def command(
