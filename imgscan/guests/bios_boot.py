@@ -206,7 +206,7 @@ def _device(machine: Machine, disk: Disk, device: str, paths: Sequence[str], sho
                 return Answer("no", f"{detail}, and no volume is a {content}")
             why: Why = "encrypted" if content == "crypto_LUKS" else "unsupported"
             return Answer("unsure", f"{detail}, which is not read", why)
-    match = re.fullmatch(r"(?:hd(\d+))?(?:,(?:[a-z]+)?(\d+)(?:,.*)?)?", device)
+    match = re.fullmatch(r"(?:hd(\d{1,9}))?(?:,(?:[a-z]+)?(\d{1,9})(?:,.*)?)?", device)
     if match is None:
         return Answer("unsure", f"GRUB's prefix {shown} names a device that is not understood", "unsupported")
     # BIOS numbers the disk it boots from first; the others follow in their order

@@ -106,9 +106,10 @@ def _unpack(core: bytes, header: CoreHeader | None, where: str, offset: int) -> 
 
 
 _SEARCH = re.compile(
-    r"^\s*search(?:\.(fs_uuid|fs_label|file)|\b(?=.*--(fs-uuid|fs_uuid|u\b|label|fs-label|file)))\s+(.*)$", re.MULTILINE
+    r"^[ \t]*search(?:\.(fs_uuid|fs_label|file)|\b(?=.*--(fs-uuid|fs_uuid|u\b|label|fs-label|file)))[ \t]+(.*)$",
+    re.MULTILINE,
 )
-_SET = re.compile(r"^\s*set\s+(prefix|root)=(.*)$", re.MULTILINE)
+_SET = re.compile(r"^[ \t]*set[ \t]+(prefix|root)=(.*)$", re.MULTILINE)
 
 
 def search_in(config: str) -> tuple[str, str] | None:

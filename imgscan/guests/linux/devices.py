@@ -81,14 +81,14 @@ class Devices:
         name = device.strip("() ")
         if name.startswith("lvm/"):
             return self._by_mapper(name.removeprefix("lvm/"))
-        match = re.fullmatch(r"hd(\d+)(?:,[a-z]*(\d+))*", name)
+        match = re.fullmatch(r"hd(\d{1,9})(?:,[a-z]*(\d{1,9}))*", name)
         if match is None:
             return Resolution(None)
         return self._by_number(_Device("grub", match[1], int(match[1]), int(match[2]) if match[2] else None))
 
     def resolve_grub_legacy(self, device: str) -> Resolution:
         """Return what GRUB legacy's `(hd0,0)` means; it counts partitions from 0."""
-        match = re.fullmatch(r"\(?hd(\d+)(?:,(\d+)(?:,[a-z])?)?\)?", device.strip())
+        match = re.fullmatch(r"\(?hd(\d{1,9})(?:,(\d{1,9})(?:,[a-z])?)?\)?", device.strip())
         if match is None:
             return Resolution(None)
         return self._by_number(_Device("grub", match[1], int(match[1]), int(match[2]) + 1 if match[2] else None))
@@ -151,13 +151,15 @@ class _Device(NamedTuple):
 
 def _parse_device(source: str) -> _Device | None:
     """Parse /dev/sda1, /dev/xvda, /dev/nvme0n1p2, /dev/mmcblk0p1, /dev/cciss/c0d0p1; None for any other name."""
-    match = re.fullmatch(r"/dev/(sd|hd|vd|xvd|ubd)([a-z]{1,3})(\d*)", source)
+    match = re.fullmatch(r"/dev/(sd|hd|vd|xvd|ubd)([a-z]{1,3})(\d{0,9})", source)
     if match:
         index = 0
         for letter in match[2]:
             index = index * 26 + ord(letter) - ord("a") + 1
         return _Device(match[1], match[2], index - 1, int(match[3]) if match[3] else None)
-    match = re.fullmatch(r"/dev/(nvme(\d+)n\d+|mmcblk(\d+)|(?:cciss|ida)/c\d+d(\d+))(?:p(\d+))?", source)
+    match = re.fullmatch(
+        r"/dev/(nvme(\d{1,9})n\d+|mmcblk(\d{1,9})|(?:cciss|ida)/c\d+d(\d{1,9}))(?:p(\d{1,9}))?", source
+    )
     if match:
         number = next(group for group in match.groups()[1:4] if group is not None)
         return _Device(match[1][:4], match[1], int(number), int(match[5]) if match[5] else None)

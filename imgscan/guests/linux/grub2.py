@@ -11,6 +11,9 @@ from imgscan.guests.linux.boot_entry import ENTRIES, BootConfiguration, BootEntr
 from imgscan.guests.linux.grub2_script import commands
 
 _DEPTH: Final = 64
+COMMANDS: Final = 65536
+"""Commands of a configuration with all that it sources: one with a thousand entries has twenty thousand."""
+_SOURCED_DEPTH: Final = 16
 _KEYWORDS: Final = frozenset({"then", "else", "do", "!"})
 _CONDITIONS: Final = frozenset({"if", "elif", "while", "until", "for", "fi", "done", "[", "test", "function"})
 _OPTIONS_WITH_VALUE: Final = frozenset({"--class", "--users", "--hotkey", "--source", "--id"})
@@ -48,13 +51,18 @@ class _Reader:
         self._loader_entries = loader_entries
         self._sourced: set[str] = set()
         self._count = 0
+        self._commands = 0
+        self._depth = 0
 
     def read(self, text: str, path: str) -> None:
         """Add what a script puts into the menu."""
         blocks: list[BootEntry | None] = []  # None: a block that is no entry (a function)
         for command in commands(text, self._variables, path):
-            while command.name in _KEYWORDS and len(command.words) > 1:
-                command = Command(command.words[1:], command.line)  # noqa: PLW2901 - the same command, unwrapped
+            self._commands += 1
+            if self._commands > COMMANDS:
+                raise LimitExceeded(f"the menu's script has more than {COMMANDS} commands", where=path)
+            if command.name in _KEYWORDS and len(command.words) > 1:
+                command = _unwrapped(command)  # noqa: PLW2901 - the same command
             if command.name == "}":
                 if blocks:
                     blocks.pop()
@@ -91,7 +99,11 @@ class _Reader:
             sourced = self._load(name) if name not in self._sourced else None
             self._sourced.add(name)
             if sourced is not None:
+                if self._depth >= _SOURCED_DEPTH:
+                    raise LimitExceeded(f"files source each other deeper than {_SOURCED_DEPTH}", where=sourced[0])
+                self._depth += 1
                 self.read(sourced[1], sourced[0])
+                self._depth -= 1
         elif block is None:
             self.configuration.commands.append(command)
 
@@ -108,6 +120,13 @@ class _Reader:
                 self.configuration.default = "0"
         if "${" not in value and len(value) < 4096:
             self._variables[name] = value
+
+
+def _unwrapped(command: Command) -> Command:
+    """Return a command without the keywords in front of it; the last word always stays."""
+    most = len(command.words) - 1
+    start = next((at for at, word in enumerate(command.words) if word not in _KEYWORDS or at == most), most)
+    return Command(command.words[start:], command.line)
 
 
 def _menu_of(blocks: list[BootEntry | None]) -> BootEntry | None:

@@ -21,11 +21,11 @@ WORD_LENGTH: Final = 64 * KIB
 _TOKEN: Final = re.compile(
     r"""
     (?P<continued>\\\n) | (?P<end>[\n;]) | (?P<blank>[ \t\r]+) | (?P<single>'[^']*'?) | (?P<double>"(?:[^"\\]|\\.)*"?)
-    | (?P<variable>\$\{[^}\n]*\}|\$\w+|\$.?) | (?P<brace>[{}]) | (?P<escape>\\.?) | (?P<plain>[^\s;'"$\\{}]+)
+    | (?P<variable>\$\{[^}\n]{0,255}\}|\$\w+|\$.?) | (?P<brace>[{}]) | (?P<escape>\\.?) | (?P<plain>[^\s;'"$\\{}]+)
     """,
     re.VERBOSE | re.DOTALL,
 )
-_VARIABLE: Final = re.compile(r"\$\{([^}\n]*)\}|\$(\w+)")
+_VARIABLE: Final = re.compile(r"\$\{([^}\n]{0,255})\}|\$(\w+)")  # bounded: else `${${${...` takes for ever
 
 
 def commands(text: str, variables: Mapping[str, str], path: str = "") -> Iterator[Command]:

@@ -66,6 +66,7 @@ def _product(name: Fact[str | None], build: Fact[str | None], kind: Fact[str | N
         and title.startswith("Windows 10")
         and isinstance(number, str)
         and number.isdecimal()
+        and len(number) < 10
         and int(number) >= WINDOWS_11_BUILD
         and kind.value == "Client"
     ):
