@@ -1,4 +1,4 @@
-"""Ext2/3/4 structures that TSK does not give as they are: directory blocks and the superblock's counters.
+"""The ext2/3/4 superblock and directory blocks. TSK gives neither as it is on disk.
 
 Source: the Linux kernel's Documentation/filesystems/ext4 (directory.rst, super.rst, group_descr.rst).
 """
@@ -23,6 +23,7 @@ _DIRENT: Final = struct.Struct("<IHBB")
 _INCOMPAT_RECOVER, _INCOMPAT_META_BG, _INCOMPAT_EXTENTS, _INCOMPAT_64BIT = 0x4, 0x10, 0x40, 0x80
 _RO_COMPAT_BIGALLOC: Final = 0x200
 _STATE_VALID, _STATE_ERROR = 1, 2
+_MAGIC: Final = 0xEF53
 
 
 def directory_block(block: bytes) -> Iterator[tuple[int, bytes]]:
@@ -56,10 +57,24 @@ class Superblock(NamedTuple):
     groups: int
     descriptor_size: int
     first_block: int
+    inodes_per_group: int
+    inode_size: int
+    first_scattered: int
     state: int
     has_journal_to_replay: bool
     has_extents: bool
     has_scattered_descriptors: bool
+
+    @property
+    def descriptor_table(self) -> int:
+        """Where the group descriptors begin, in bytes."""
+        return (self.first_block + 1) * self.block_size
+
+    @property
+    def are_descriptors_scattered(self) -> bool:
+        """Whether some group descriptors lie elsewhere than in the table (meta_bg)."""
+        in_table = self.first_scattered * self.block_size // self.descriptor_size
+        return self.has_scattered_descriptors and in_table < self.groups
 
     @property
     def is_clean(self) -> bool:
@@ -76,12 +91,6 @@ class Superblock(NamedTuple):
         return "clean" if self.state & _STATE_VALID else "not cleanly unmounted"
 
 
-def has_bigalloc(device: BlockDevice) -> bool:
-    """Whether blocks are allocated in clusters, which TSK refuses with other words."""
-    magic, *_, ro_compat = struct.unpack("<H42xI", device.read_at(SUPERBLOCK_OFFSET + 56, 48))
-    return magic == 0xEF53 and bool(ro_compat & _RO_COMPAT_BIGALLOC)
-
-
 def read_superblock(device: BlockDevice, volume: str) -> Superblock:
     """Read the primary superblock.
 
@@ -89,7 +98,14 @@ def read_superblock(device: BlockDevice, volume: str) -> Superblock:
     """
     raw = device.read_at(SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE)
     _, blocks, reserved, free, free_inodes, first, log_block, log_cluster, per_group = struct.unpack_from("<9I", raw)
-    (state,) = struct.unpack_from("<H", raw, 58)
+    (magic, state) = struct.unpack_from("<2H", raw, 56)
+    (inodes_per_group,) = struct.unpack_from("<I", raw, 40)
+    (revision, inode_size, first_scattered) = struct.unpack_from("<I8xH170xI", raw, 76)
+    if magic != _MAGIC:
+        raise CorruptStructure("there is no ext superblock", where=volume, offset=SUPERBLOCK_OFFSET)
+    inode_size = inode_size if revision else 128
+    if not 128 <= inode_size <= 65536 or inode_size % 4 or not inodes_per_group:
+        raise CorruptStructure("the ext superblock's inode sizes cannot be", where=volume, offset=SUPERBLOCK_OFFSET)
     incompat, ro_compat = struct.unpack_from("<2I", raw, 96)
     if log_block > 6 or log_cluster > 20 or not per_group:
         raise CorruptStructure(
@@ -111,6 +127,9 @@ def read_superblock(device: BlockDevice, volume: str) -> Superblock:
         groups=max(0, -(-(blocks - first) // per_group)),
         descriptor_size=max(32, descriptor_size),
         first_block=first,
+        inodes_per_group=inodes_per_group,
+        inode_size=inode_size,
+        first_scattered=first_scattered,
         state=state,
         has_journal_to_replay=bool(incompat & _INCOMPAT_RECOVER),
         has_extents=bool(incompat & _INCOMPAT_EXTENTS),
@@ -127,8 +146,7 @@ def free_space(device: BlockDevice, volume: str) -> Free:
     clusters, inodes = block.free_clusters, block.free_inodes
     table = block.groups * block.descriptor_size
     if not block.is_clean and not block.has_scattered_descriptors and table <= DESCRIPTOR_BYTES:
-        start = (block.first_block + 1) * block.block_size
-        clusters, inodes = _sum_groups(device.read_at(start, table), block.descriptor_size)
+        clusters, inodes = _sum_groups(device.read_at(block.descriptor_table, table), block.descriptor_size)
     ratio = block.cluster_size // block.block_size
     # The kernel keeps clusters back for metadata of delayed allocation (ext4_calculate_resv_clusters).
     kept = min(block.blocks // ratio // 50, 4096) * ratio if block.has_extents else 0

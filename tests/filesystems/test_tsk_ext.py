@@ -246,3 +246,80 @@ def test_every_cut_and_flip_ends_in_an_image_error(tmp_path: Path) -> None:
                     list(filesystem.list(entry.node))
         except ImageError:
             continue
+
+
+@pytest.mark.parametrize("block_size", ["1024", "4096"])
+def test_large_files_without_extents(tmp_path: Path, block_size: str) -> None:
+    (tmp_path / "tree").mkdir()
+    size = 200 << 20
+    spots = {0: b"start", 50_000: b"single", 3_000_000: b"double", 100 << 20: b"triple or double", size - 3: b"end"}
+    with (tmp_path / "tree" / "lastlog").open("wb") as file:
+        for offset, data in spots.items():
+            file.seek(offset)
+            file.write(data)
+    image = make_ext(tmp_path / "tree", tmp_path / "x.img", "ext3", "16M", "-b", block_size)
+    filesystem = opened(image)
+    node = by_path(filesystem, "lastlog")
+    assert filesystem.stat(node).size == size
+    for offset, data in spots.items():
+        before = min(offset, 3000)
+        assert filesystem.read(node, offset - before, before + len(data)).endswith(data)
+    assert filesystem.read(node, 10_000_000, 1 << 20) == bytes(1 << 20)
+    assert filesystem.read(node, size - 1, 100) == b"d"
+    assert filesystem.read(node, size, 1) == b""
+
+
+def test_a_block_map_that_leads_to_itself_ends(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "f").write_bytes(b"x" * 20_000)
+    image = make_ext(tmp_path / "tree", tmp_path / "x.img", "ext3", "8M", "-b", "1024")
+    blocks = run("debugfs", "-R", "blocks /f", str(image)).split()
+    place = re.search(r"block (\d+), offset (0x[0-9a-f]+)", run("debugfs", "-R", "imap /f", str(image)))
+    assert place is not None
+    at = int(place[1]) * 1024 + int(place[2], 16)
+    data = bytearray(image.read_bytes())
+    table = int(blocks[0])
+    data[table * 1024 : table * 1024 + 1024] = struct.pack("<I", table) * 256
+    struct.pack_into("<I", data, at + 4, 0xFFFFFFFF)
+    struct.pack_into("<I", data, at + 0x6C, 9)
+    struct.pack_into("<15I", data, at + 0x28, *[table] * 15)
+    filesystem = open_filesystem(MemoryDevice(bytes(data)), "disk0", "ext3")
+    node = by_path(filesystem, "f")
+    assert len(filesystem.read(node, 10 << 30, 4096)) == 4096
+    with pytest.raises(CorruptStructure, match="larger than its blocks can reach"):
+        filesystem.read(node, 17 << 30, 4096)
+
+
+def test_an_extent_tree_that_leads_to_itself_is_damage(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "f").write_bytes(b"x" * 20_000)
+    image = make_ext(tmp_path / "tree", tmp_path / "x.img", "ext4", "8M", "-b", "4096", "-O", "^metadata_csum")
+    block = int(run("debugfs", "-R", "blocks /f", str(image)).split()[0])
+    place = re.search(r"block (\d+), offset (0x[0-9a-f]+)", run("debugfs", "-R", "imap /f", str(image)))
+    assert place is not None
+    at = int(place[1]) * 4096 + int(place[2], 16)
+
+    def node(entries: int, depth: int) -> bytes:
+        return struct.pack("<HHHHI", 0xF30A, entries, 340, depth, 0) + struct.pack("<IIHH", 0, block, 0, 0) * entries
+
+    for depth, entries in ((5, 1), (1, 340), (4, 2)):
+        data = bytearray(image.read_bytes())
+        data[at + 0x28 : at + 0x28 + 24] = node(1, 5)
+        data[block * 4096 : block * 4096 + 12 + entries * 12] = node(entries, depth)
+        filesystem = open_filesystem(MemoryDevice(bytes(data)), "disk0", "ext4")
+        with pytest.raises(CorruptStructure, match="extent tree"):
+            filesystem.read(by_path(filesystem, "f"), 0, 100)
+        assert filesystem.stat(by_path(filesystem, "f")).size == 20_000
+
+
+def test_encrypted_files_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "tree" / "d").mkdir(parents=True)
+    (tmp_path / "tree" / "f").write_bytes(b"secret")
+    image = make_ext(tmp_path / "tree", tmp_path / "x.img", "ext4", "8M", "-O", "^metadata_csum")
+    for name in ("f", "d"):
+        run("debugfs", "-w", "-R", f"set_inode_field /{name} flags 0x80800", str(image))
+    filesystem = opened(image)
+    with pytest.raises(EncryptedData, match="fscrypt"):
+        filesystem.read(by_path(filesystem, "f"), 0, 10)
+    with pytest.raises(EncryptedData, match="fscrypt"):
+        list(filesystem.list(by_path(filesystem, "d")))
