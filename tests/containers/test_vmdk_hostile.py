@@ -644,5 +644,5 @@ def test_opening_reads_little(tmp_path: Path) -> None:
         assert device_of(found).read_at(512, 4096) == some_bytes(1, GRAIN)[512:4608]
         assert found.facts.problems == ()
     io = counter.result()
-    assert io.reads < 20
-    assert io.bytes < 600 << 10
+    assert io.reads < 40
+    assert io.bytes < 1200 << 10  # tables that are empty are compared with their redundant copies
