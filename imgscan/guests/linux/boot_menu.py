@@ -12,6 +12,7 @@ from imgscan.guests.linux.boot_entry import CONFIGURATION_BYTES, BootConfigurati
 from imgscan.guests.linux.bootloader import (
     GRUB2_CONFIGURATIONS,
     GRUB_LEGACY_CONFIGURATIONS,
+    SYSLINUX_CONFIGURATIONS,
     esp_grub_configurations,
 )
 from imgscan.guests.linux.devices import Devices
@@ -19,6 +20,7 @@ from imgscan.guests.linux.grub2 import parse_environment, parse_grub2
 from imgscan.guests.linux.grub_legacy import parse_grub_legacy
 from imgscan.guests.linux.loader_entries import read_loader_entries
 from imgscan.guests.linux.menu_kinds import Place, Surroundings, find_boot, judge_entry
+from imgscan.guests.linux.syslinux_menu import parse_syslinux
 from imgscan.model.evidence import AtPath, Evidence
 from imgscan.model.fact import Fact, known, unread, unread_because
 from imgscan.model.machine import UnreadPlace
@@ -66,6 +68,8 @@ def read_boot_menu(
             _read_grub_legacy(tree, devices, root, name, found)
         elif loader.value == "systemd-boot":
             _read_systemd_boot(tree, devices, root, name, found)
+        elif loader.value in SYSLINUX_CONFIGURATIONS:
+            _read_syslinux(tree, devices, root, name, loader.value, found)
         elif loader.value is not None:
             why = f"the menu of {loader.value} is not read by this version"
             return BootMenu(unread("unsupported", why, *loader.evidence), unread("unsupported", why, *loader.evidence))
@@ -144,6 +148,33 @@ def _read_grub_legacy(tree: GuestTree, devices: Devices, root: str, name: str | 
             configuration = parse_grub_legacy(decode(read_file(place, CONFIGURATION_BYTES)), path, number)
             _add(configuration, tree, place, about, found)
             return
+
+
+def _read_syslinux(tree: GuestTree, devices: Devices, root: str, name: str | None, loader: str, found: _Found) -> None:
+    about = _surroundings(tree, devices, root, name, is_legacy=False)
+    for path in SYSLINUX_CONFIGURATIONS[loader]:
+        place = tree.find(path)
+        if place is not None and place.entry.kind == "file":
+            text = decode(read_file(place, CONFIGURATION_BYTES))
+            configuration = parse_syslinux(
+                text,
+                path,
+                lambda other, path=path: _included(tree, path, other, found),  # type: ignore[misc] # bound now
+            )
+            _add(configuration, tree, place, about, found)
+            return
+
+
+def _included(tree: GuestTree, path: str, name: str, found: _Found) -> tuple[str, str] | None:
+    """Return a file that a Syslinux menu includes: beside the menu, or from the top of its volume."""
+    folders = ("", "/boot") if name.startswith("/") else (path.rpartition("/")[0],)
+    for folder in folders:
+        sourced = _sourced(tree, folder, name.lstrip("/"), found)
+        if sourced is not None:
+            return sourced
+    place = tree.resolve(path)
+    found.left_out.append(UnreadPlace(place.filesystem.volume, "missing", shown(f"{path} includes {name}, not there")))
+    return None
 
 
 def _read_systemd_boot(tree: GuestTree, devices: Devices, root: str, name: str | None, found: _Found) -> None:

@@ -10,10 +10,13 @@ from imgscan.model.fact import Fact, known
 
 GRUB2_CONFIGURATIONS: Final = ("/boot/grub2/grub.cfg", "/boot/grub/grub.cfg")
 GRUB_LEGACY_CONFIGURATIONS: Final = ("/boot/grub/menu.lst", "/boot/grub/grub.conf")
+SYSLINUX_CONFIGURATIONS: Final = {
+    "extlinux": ("/boot/extlinux/extlinux.conf", "/boot/extlinux.conf", "/extlinux.conf"),
+    "syslinux": ("/boot/syslinux/syslinux.cfg", "/syslinux.cfg", "/boot/syslinux.cfg"),
+}
 _OTHERS: Final = (
     ("systemd-boot", ("/boot/loader/loader.conf", "/efi/loader/loader.conf", "/boot/efi/loader/loader.conf")),
-    ("extlinux", ("/boot/extlinux/extlinux.conf", "/boot/extlinux.conf", "/extlinux.conf")),
-    ("syslinux", ("/boot/syslinux/syslinux.cfg", "/syslinux.cfg", "/boot/syslinux.cfg")),
+    *SYSLINUX_CONFIGURATIONS.items(),
     ("lilo", ("/etc/lilo.conf",)),
     ("elilo", ("/etc/elilo.conf",)),
     ("refind", ("/boot/refind_linux.conf",)),
