@@ -372,7 +372,6 @@ CASES = (
         one_disk(linux),
         one_disk(lambda: linux(bootloader="extlinux")),
         SMALL_VMDK,
-        moves={"dual-boot": Moved("unknown", "this version does not read EXTLINUX's menu, which may offer another")},
     ),
     Case(
         "root-not-on-boot-disk/0",
