@@ -1,7 +1,7 @@
 """Filesystems: a block device to files.
 
-`open_filesystem` opens what `signatures` recognised. `tsk` reads ext2/3/4, NTFS, FAT and exFAT; everything else is
-refused by name.
+`signatures` recognises what a volume holds, `open_filesystem` opens it: ext2/3/4 (`ext_filesystem`), NTFS
+(`ntfs_filesystem`), FAT and exFAT (`fat_filesystem`), all through `tsk`. Everything else is refused by name.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from imgscan.devices.device import BlockDevice
 from imgscan.devices.filesystem import FileSystem
 from imgscan.errors import EncryptedData, UnsupportedFormat
 
-READ_BY_TSK = frozenset({"ext2", "ext3", "ext4", "ntfs", "vfat", "exfat"})
-"""Types that imgscan reads through TSK, by libblkid's names."""
 ENCRYPTED = frozenset({"crypto_LUKS", "BitLocker"})
 """Contents that need a key, by libblkid's names."""
 
@@ -23,10 +21,23 @@ def open_filesystem(device: BlockDevice, volume: str, content: str) -> FileSyste
     :raises EncryptedData: a key is needed
     :raises ImageError: the volume cannot be read, or what it holds is damaged
     """
-    if content in READ_BY_TSK:
-        from imgscan.filesystems.tsk import open_tsk  # noqa: PLC0415 - pytsk3 costs start-up time, load it when needed
+    # pytsk3 costs start-up time: it is loaded when there is a filesystem to read
+    if content in {"ext2", "ext3", "ext4"}:
+        from imgscan.filesystems.ext_filesystem import ExtFileSystem  # noqa: PLC0415 - see above
 
-        return open_tsk(device, volume, content)
+        return ExtFileSystem(device, volume, content)
+    if content == "ntfs":
+        from imgscan.filesystems.ntfs_filesystem import NtfsFileSystem  # noqa: PLC0415 - see above
+
+        return NtfsFileSystem(device, volume, content)
+    if content == "vfat":
+        from imgscan.filesystems.fat_filesystem import FatFileSystem  # noqa: PLC0415 - see above
+
+        return FatFileSystem(device, volume, content)
+    if content == "exfat":
+        from imgscan.filesystems.fat_filesystem import ExfatFileSystem  # noqa: PLC0415 - see above
+
+        return ExfatFileSystem(device, volume, content)
     if content in ENCRYPTED:
         raise EncryptedData(f"{content} is encrypted, and imgscan has no key for it", where=volume)
     raise UnsupportedFormat(f"{content} is recognised, and not read by this version", where=volume)

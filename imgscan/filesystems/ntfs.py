@@ -14,8 +14,10 @@ from imgscan.devices.limits import DIRECTORY_ENTRIES
 from imgscan.errors import CorruptStructure, LimitExceeded
 
 STANDARD_INFORMATION, INDEX_ROOT, INDEX_ALLOCATION, REPARSE_POINT = 0x10, 0x90, 0xA0, 0xC0
-NODE_BITMAP: Final = 6
-"""The MFT record of $Bitmap."""
+VOLUME_INFORMATION: Final = 0x70
+VOLUME_IS_DIRTY: Final = 1
+NODE_VOLUME, NODE_BITMAP = 3, 6
+"""The MFT records of $Volume and $Bitmap."""
 FIRST_USER_NODE: Final = 24
 """Records below are the filesystem's own ($MFT ... and reserved); Windows does not show them."""
 

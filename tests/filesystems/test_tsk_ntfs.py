@@ -129,6 +129,18 @@ def test_free_space_is_what_ntfsinfo_says(image: Path, filesystem: FileSystem) -
     assert filesystem.free_cost() < 1024
 
 
+def test_condition(image: Path, filesystem: FileSystem) -> None:
+    assert filesystem.condition() == "clean"
+    data = bytearray(image.read_bytes())
+    record = _mft_offset(data) + 3 * 1024
+    position = record + struct.unpack_from("<H", data, record + 20)[0]
+    while struct.unpack_from("<I", data, position)[0] != 0x70:
+        position += struct.unpack_from("<I", data, position + 4)[0]
+    flags = position + struct.unpack_from("<H", data, position + 20)[0] + 10
+    struct.pack_into("<H", data, flags, 1)
+    assert opened(bytes(data)).condition() == "not cleanly unmounted"
+
+
 def test_a_torn_index_block_is_damage(image: Path) -> None:
     data = image.read_bytes()
     blocks = [match.start() for match in re.finditer(rb"INDX", data) if match.start() % 4096 == 0]

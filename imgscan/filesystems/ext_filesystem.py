@@ -1,0 +1,99 @@
+"""Ext2, ext3 and ext4: content through TSK; superblock, inodes and directories by position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from imgscan.devices.device import BlockDevice
+from imgscan.devices.filesystem import Entry
+from imgscan.devices.limits import DIRECTORY_BYTES, KIB
+from imgscan.errors import CorruptStructure, EncryptedData, LimitExceeded, UnsupportedFormat
+from imgscan.filesystems import ext
+from imgscan.filesystems.ext_block_map import BlockMap
+from imgscan.filesystems.ext_inode import Inodes
+from imgscan.filesystems.tsk import TskFileSystem
+from imgscan.model.volume import Free
+
+_CHUNK: Final = 64 * KIB
+
+
+class ExtFileSystem(TskFileSystem):
+    """Ext2, ext3, ext4."""
+
+    case_sensitive = True
+
+    def __init__(self, device: BlockDevice, volume: str, content: str) -> None:
+        if device.size < ext.SUPERBLOCK_OFFSET + ext.SUPERBLOCK_SIZE:
+            raise CorruptStructure(f"the {content} filesystem cannot be opened: it is too small", where=volume)
+        try:
+            superblock = ext.read_superblock(device, volume)
+        except CorruptStructure as error:
+            raise CorruptStructure(
+                f"the {content} filesystem cannot be opened: {error.message}", where=volume, offset=error.offset
+            ) from error
+        for feature, is_there in (
+            ("clusters (bigalloc)", superblock.cluster_size != superblock.block_size),
+            ("scattered group descriptors (meta_bg)", superblock.are_descriptors_scattered),
+        ):
+            if is_there:
+                raise UnsupportedFormat(f"{content} with {feature} is not read by this version", where=volume)
+        self._inodes = Inodes(device, volume, superblock)
+        self._block_map = BlockMap(device, volume, superblock)
+        super().__init__(device, volume, content)
+
+    def read(self, node: int, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes of a file, fewer only at its end; holes are zeros."""
+        inode = self._inodes.read(node)
+        if inode.is_encrypted:
+            raise EncryptedData(f"inode {node} is encrypted (fscrypt)", where=self.volume)
+        if inode.kind == "file" and self._inodes.has_long_map(inode):
+            return self._block_map.read(inode, offset, length)
+        return super().read(node, offset, length)
+
+    def free(self) -> Free:
+        """Return the free space."""
+        return ext.free_space(self._device, self.volume)
+
+    def free_cost(self) -> int:
+        """Return how many bytes `free` reads."""
+        return ext.SUPERBLOCK_SIZE
+
+    def condition(self) -> str | None:
+        """Return how it was left."""
+        return ext.read_superblock(self._device, self.volume).condition
+
+    def _entry(self, node: int, name: str) -> Entry:
+        return self._inodes.read(node).entry(name)
+
+    def _file(self, node: int) -> Any:
+        if node not in self._files:
+            self._inodes.check_map(self._inodes.read(node))
+        return super()._file(node)
+
+    def _names(self, directory: int) -> Iterator[tuple[int, str]]:
+        inode = self._inodes.read(directory)
+        if inode.kind != "directory":
+            raise CorruptStructure(f"inode {directory} is a {inode.kind}, not a directory", where=self.volume)
+        if inode.is_encrypted:
+            raise EncryptedData(f"directory {directory} is encrypted (fscrypt)", where=self.volume)
+        size, block_size = inode.size, int(self._tsk.info.block_size)
+        if inode.has_inline_data and size <= ext.SUPERBLOCK_SIZE:  # the entries are in the inode
+            yield from super()._names(directory)
+            return
+        if size % block_size:
+            raise CorruptStructure(f"directory {directory} is {size} bytes large, no whole blocks", where=self.volume)
+        if size > DIRECTORY_BYTES:
+            raise LimitExceeded(f"directory {directory} is {size} bytes large", where=self.volume)
+        damage: CorruptStructure | None = None
+        for offset in range(0, size, max(block_size, _CHUNK)):
+            chunk = self._content(directory, offset, min(max(block_size, _CHUNK), size - offset))
+            for start in range(0, len(chunk), block_size):
+                try:
+                    for node, name in ext.directory_block(chunk[start : start + block_size]):
+                        if name not in {b".", b".."}:
+                            yield node, name.decode("utf-8", "surrogateescape")
+                except CorruptStructure as error:
+                    damage = error
+        if damage is not None:
+            raise CorruptStructure(f"directory {directory}: {damage.message}", where=self.volume)
