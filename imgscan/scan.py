@@ -25,10 +25,10 @@ from imgscan.devices.file import FileDevice, FileIdentity
 from imgscan.devices.filesystem import FileSystem
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.devices.host_files import LocalHostFiles, open_given
-from imgscan.devices.limits import SYSTEMS
+from imgscan.devices.limits import FILESYSTEMS, SYSTEMS
 from imgscan.devices.named import NamedDevice
 from imgscan.devices.slice import SliceDevice
-from imgscan.errors import ERRORS, ImageError, UsageError, Why
+from imgscan.errors import ERRORS, ImageError, LimitExceeded, UsageError, Why
 from imgscan.filesystems import signatures
 from imgscan.guests import boot, linux, systems, windows
 from imgscan.judge import judge
@@ -314,6 +314,8 @@ def _open_volume(scan: _Scan, name: str, kind: VolumeKind, on: tuple[str, ...], 
 
 def _open_filesystem(scan: _Scan, name: str, device: BlockDevice, content: str) -> tuple[Fact[bool], Fact[Free]]:
     try:
+        if len(scan.filesystems) >= FILESYSTEMS:
+            raise LimitExceeded(f"a filesystem beyond the first {FILESYSTEMS}", where=name)
         filesystem = filesystems.open_filesystem(device, name, content)
     except ImageError as error:
         return unread_because(error), unread_because(error)

@@ -5,6 +5,7 @@ No path of the guest ever becomes a path of the host: a tree only asks its files
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -54,8 +55,16 @@ class GuestTree:
 
     def __init__(self, mounts: Mapping[str, FileSystem | Unreadable], drives: Mapping[str, str] | None = None) -> None:
         self.mounts = {_normal(point): filesystem for point, filesystem in mounts.items()}
+        self._points = sorted(self.mounts)
         self._drives = {"C": "/"} if drives is None else dict(drives)
         self._lookups: OrderedDict[tuple[int, int, str], Entry | None] = OrderedDict()
+
+    def mount(self, point: str, filesystem: FileSystem | Unreadable) -> None:
+        """Mount one more; one that was there before is hidden."""
+        point = _normal(point)
+        if point not in self.mounts:
+            insort(self._points, point)
+        self.mounts[point] = filesystem
 
     def find(self, path: str, *, follow: bool = True) -> Location | None:
         """Return where a path leads, None when it is not there (also when a link on the way leads nowhere).
@@ -179,7 +188,8 @@ class GuestTree:
             if len(self._lookups) > _LOOKUPS_KEPT:
                 self._lookups.popitem(last=False)
         if entry is None:
-            is_above_mount = any(point.startswith(f"{path}/") for point in self.mounts)
+            at = bisect_left(self._points, f"{path}/")
+            is_above_mount = at < len(self._points) and self._points[at].startswith(f"{path}/")
             made = Entry(_MADE_FOR_MOUNTS, name, "directory", 0)
             below = f"{here.path_in_volume.rstrip('/')}/{name}"
             return Location(here.filesystem, made, path, below) if is_above_mount else None

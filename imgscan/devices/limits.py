@@ -41,6 +41,8 @@ DIRECTORY_BYTES = 256 * MIB
 """Content of one guest directory."""
 GUEST_FILE_BYTES = 16 * MIB
 """A guest's configuration file."""
+FILESYSTEMS = 100
+"""Filesystems opened on one machine: TSK takes up to 2 MiB for each."""
 SYSTEMS = 16
 """Installed systems of one machine."""
 REGISTRY_DEPTH = 512

@@ -257,6 +257,10 @@ def _exists(filesystem: FileSystem, path: str) -> bool:
             return False
         if entry.kind == "symlink":
             return True
+        if entry.kind == "other":
+            raise CorruptStructure(
+                f"{path} is named in its folder, and is nothing that is known", where=filesystem.volume
+            )
         node = entry.node
     return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from imgscan.devices.guest_tree import GuestTree
+from imgscan.errors import CorruptStructure
 from imgscan.model.evidence import at_path
 from imgscan.model.fact import Fact, known
 
@@ -33,6 +34,8 @@ def read_bootloader(tree: GuestTree) -> Fact[str | None]:
             place = tree.find(path)
             if place is not None and place.entry.kind == "file":
                 return known(name, place.evidence())
+            if place is not None and place.entry.kind == "other":  # its node says nothing: damaged
+                raise CorruptStructure(f"{path} is named in its folder, and is nothing that is known", where=place.path)
     for path in esp_grub_configurations(tree):
         return known("grub2", tree.resolve(path).evidence())
     return known(None, at_path(tree.resolve("/").filesystem.volume, "/boot"))

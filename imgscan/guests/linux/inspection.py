@@ -33,6 +33,8 @@ def inspect_linux(
     tree, mounts = read_mounts(root, filesystems, volumes, devices)
     release = read_release(tree)
     loader = attempt(lambda: read_bootloader(tree), at_path(root, "/boot"))
+    if loader.is_known and loader.value is None and not mounts.is_known:
+        loader = mounts.map(lambda _: None)  # its configuration may lie on a /boot that only fstab tells
     name = release.id.value if isinstance(release.id.value, str) else None
     boot = read_boot_menu(tree, devices, root, name, loader)
     system = System(

@@ -57,11 +57,10 @@ def read_mounts(
             devices.anchor(entry.source, root)
     mounts = tuple(_mount(entry, place, devices) for entry in entries)
     by_name = {volume.name: volume for volume in volumes}
-    points: dict[str, FileSystem | Unreadable] = {"/": filesystems[root]}
     for entry, mount in sorted(zip(entries, mounts, strict=True), key=lambda pair: pair[1].point.count("/")):
         if entry.point.startswith("/") and entry.point.strip("/") and _is_on_a_volume(entry):
-            points[_real_path(GuestTree(points), entry.point)] = _below(entry, mount, filesystems, by_name)
-    return Mounted(GuestTree(points), known(mounts, place.evidence()))
+            tree.mount(_real_path(tree, entry.point), _below(entry, mount, filesystems, by_name))
+    return Mounted(tree, known(mounts, place.evidence()))
 
 
 def _mount(entry: FstabEntry, place: Location, devices: Devices) -> Mount:

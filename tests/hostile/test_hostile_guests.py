@@ -1,0 +1,154 @@
+"""Installed systems whose files are made to mislead: links, devices, pipes, endless text, directories without end."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from disk_builder import DEBIAN, MIB, UUIDS, build_linux, run
+from hostile_scan import Outcome, peak_mebibytes, scan_hostile
+from tools import requires_tool
+
+pytestmark = requires_tool("sfdisk", "mke2fs", "debugfs", "grub-mkimage")
+Change = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_linux(tmp_path_factory.mktemp("healthy"))
+
+
+@pytest.fixture
+def changed(healthy: Path, tmp_path: Path) -> Change:
+    """Return a scan of the healthy disk after debugfs commands; `contents` are files that they may write."""
+
+    def scan(*commands: str, **contents: bytes) -> Outcome:
+        disk = tmp_path / "disk.raw"
+        shutil.copy(healthy, disk)
+        for name, data in contents.items():
+            (tmp_path / name).write_bytes(data)
+        script = tmp_path / "commands"
+        script.write_text("".join(f"{command.format(folder=tmp_path)}\n" for command in commands))
+        run("debugfs", "-w", "-f", script, f"{disk}?offset={MIB}")
+        outcome = scan_hostile(disk, what=commands)
+        assert peak_mebibytes() < 500  # of the whole test process
+        return outcome
+
+    return scan
+
+
+def bad(outcome: Outcome) -> set[str]:
+    """Return the rules that failed or are unknown, apart from the one that refuses raw images."""
+    found = {rule for rule, result in outcome.outcomes().items() if result in {"fail", "unknown"}}
+    return found - {"unsupported-image-format"}
+
+
+def test_the_disk_is_healthy_before(changed: Change) -> None:
+    assert bad(changed()) == set()
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["../../../../../../etc/passwd", "/etc/passwd", "/proc/1/environ", "//etc//passwd", "../" * 100 + "etc/passwd"],
+)
+def test_a_link_out_of_the_guest_stays_in_it(changed: Change, target: str) -> None:
+    outcome = changed("rm /etc/os-release", f"symlink /etc/os-release {target}")
+    (system,) = outcome.machine["systems"]
+    assert platform.node() not in json.dumps(system)
+    # the guest's own /etc/passwd says nothing; its debian_version does
+    assert system["id"]["value"] == "debian"
+
+
+@pytest.mark.parametrize("node", ["c 1 5", "b 8 0", "p"])
+@pytest.mark.parametrize("name", ["/etc/os-release", "/etc/fstab", "/etc/hostname", "/etc/debian_version"])
+def test_a_device_or_pipe_is_not_read(changed: Change, name: str, node: str) -> None:
+    folder, _, last = name.rpartition("/")
+    outcome = changed(f"rm {name}", f"cd {folder}", f"mknod {last} {node}")
+    assert outcome.machine["systems"]
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        ["rm /boot/grub/grub.cfg", "symlink /boot/grub/grub.cfg grub.cfg"],
+        ["sif /etc mode 0120777"],
+        ["sif /etc block[0] 4294967295"],
+        ["sif /boot block[0] 1"],
+        ["sif / block[0] 0"],
+        ["sif /etc size 268435455"],
+        ["sif /boot/grub/grub.cfg size 17179869184"],
+        ["clri /etc"],
+        ["clri /boot"],
+        ["clri /boot/grub"],
+        ["clri /boot/grub/grub.cfg"],
+        ["clri <2>"],
+    ],
+)
+def test_damage_on_the_way_to_what_decides_is_never_a_pass(changed: Change, commands: list[str]) -> None:
+    assert bad(changed(*commands))
+
+
+@pytest.mark.parametrize("command", ["rm /etc/os-release", "sif /etc/os-release size 9223372036854775807"])
+def test_another_file_answers_where_one_cannot(changed: Change, command: str) -> None:
+    (system,) = changed(command).machine["systems"]
+    assert system["id"]["value"] == "debian"
+
+
+def test_an_unread_fstab_leaves_open_what_a_boot_volume_offers(tmp_path: Path) -> None:
+    """Only fstab tells that /boot is elsewhere: without it, an empty /boot must not look like a menu without others."""
+    menu = "menuentry 'Windows' {\n\tset root='hd0,msdos3'\n\tchainloader +1\n}\n"
+    disk = build_linux(tmp_path, boot="ext4", data="ntfs", menu=menu)
+    before = scan_hostile(disk).outcomes()["dual-boot"]
+    start = int(run("sfdisk", "--dump", disk).split("disk.raw2 : start=")[1].split(",")[0])
+    run("debugfs", "-w", "-R", "sif /etc/fstab mode 010644", f"{disk}?offset={start * 512}")
+    assert (before, scan_hostile(disk).outcomes()["dual-boot"]) in {("fail", "unknown"), ("fail", "fail")}
+
+
+HOSTILE_TEXTS: Sequence[bytes] = (
+    b"A" * MIB,
+    b"\0" * MIB,
+    b"\x1b[2J\x1b]0;owned\x07" * 1000,
+    b"'\"" * 500_000,
+    b"\xff\xfe" + "\ud800".encode("utf-16-le", "surrogatepass") * 1000,
+    b"\xff" * 5000,
+    "\u202e\u2066".encode() * 1000,
+    b"menuentry '\x1b[2J' {\n" * 100_000,
+    b"submenu 'x' {\n" * 100_000,
+    b"configfile /boot/grub/grub.cfg\nsource /boot/grub/grub.cfg\nsource grub.cfg\n. $prefix/grub.cfg\n" * 1000,
+    b"ID=" + b"1" * 60_000,
+    b"UUID=" + b"1" * 5000 + b" / ext4 defaults 0 1\n",
+    b"/dev/sda" + b"1" * 5000 + b" / ext4 defaults 0 1\n",
+    b"/dev/sda1 /" + b"a/" * 2000 + b" ext4 defaults 0 1\n",
+    b"".join(b"/dev/sda1 /bin/%d%s ext4 defaults 0 1\n" % (number, b"/x" * 60) for number in range(4000)),
+    b"".join(b"/dev/sda1 /%s%d ext4 bind 0 1\n" % (b"bin/../" * 25, number) for number in range(4000)),
+    b"set root='hd" + b"9" * 5000 + b"'\n",
+)
+
+
+@pytest.mark.parametrize(
+    "name", ["etc/os-release", "etc/fstab", "boot/grub/grub.cfg", "boot/grub/grubenv", "etc/hostname"]
+)
+@pytest.mark.parametrize("number", range(len(HOSTILE_TEXTS)))
+def test_hostile_text_in_a_configuration_file(changed: Change, name: str, number: int) -> None:
+    outcome = changed(f"rm /{name}", f"write {{folder}}/hostile /{name}", hostile=HOSTILE_TEXTS[number])
+    assert not set(json.dumps(outcome.report, ensure_ascii=False)) & set("\x1b\u202e\u2066\x07\0")
+    assert outcome.machine["systems"]
+
+
+def test_files_that_source_each_other(changed: Change) -> None:
+    files = {f"f{number}": f"source f{number + 1}\n".encode() for number in range(300)}
+    commands = ["rm /boot/grub/grub.cfg", "write {folder}/f0 /boot/grub/grub.cfg"]
+    outcome = changed(*commands, *(f"write {{folder}}/{name} /boot/grub/{name}" for name in files), **files)
+    assert outcome.machine["systems"]
+
+
+def test_a_system_is_what_its_files_say(changed: Change) -> None:
+    """The other tests would pass if nothing was read."""
+    (system,) = changed().machine["systems"]
+    assert system["id"]["value"] == "debian"
+    assert "debian" in DEBIAN
+    assert UUIDS["root"] in json.dumps(system)
