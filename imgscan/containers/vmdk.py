@@ -17,12 +17,14 @@ import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
+
 from imgscan.containers.container import OpenContext, OpenedImage, References
 from imgscan.containers.problems import problem_of
-from imgscan.containers.vhd_parent import FoundParent, find_parent
+from imgscan.containers.vhd_parent import FoundParent, UnreadableParent, find_parent
 from imgscan.containers.vmdk_descriptor import FLAT_TYPES, SPARSE_TYPES, Descriptor, Extent, is_bare, parse_descriptor
 from imgscan.containers.vmdk_extents import OpenedExtent, open_cowd, open_hosted, open_sesparse
-from imgscan.containers.vmdk_grains import SparseExtent
+from imgscan.containers.vmdk_grains import SURVEY_BYTES, SparseExtent
 from imgscan.devices.concat import ConcatDevice, Part
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.file import FileDevice
@@ -61,6 +63,12 @@ SETTINGS = {
     "ddb.objectparenturi": "objectParentUri",
 }
 """Lines of a descriptor that the report keeps, and what it calls them."""
+TEXT_SHOWN = 1024
+"""Characters of a descriptor's value that the report keeps."""
+DISK_SURVEY_BYTES = 2 << 20
+"""Grain tables looked at when a disk is opened, shared by its extents."""
+FAILURES_NAMED = 64
+"""Extents that cannot be read, named one by one."""
 
 
 class _Source(NamedTuple):
@@ -108,8 +116,9 @@ def open_image(file: FileDevice, context: OpenContext) -> OpenedImage:
     files: list[ImageFile] = []
     unclean: Fact[bool] = unread("not-collected", "the disk was not opened")
     parent: FoundParent | None = None
+    damage: ImageError | None = None
     parent_facts: ImageFacts | None = None
-    variant = shown(descriptor.create_type)
+    variant = _short(descriptor.create_type)
     at = AtOffset(shown(file.name), source.at, source.length, "VMDK descriptor")
     if descriptor.encryption is not None:
         message = (
@@ -119,7 +128,7 @@ def open_image(file: FileDevice, context: OpenContext) -> OpenedImage:
         unclean = unread("encrypted", message, at)
     elif descriptor.raw_device is not None:
         message = (
-            f"it maps a device of the host ({shown(descriptor.raw_device)}), which is never opened; "
+            f"it maps a device of the host ({_short(descriptor.raw_device)}), which is never opened; "
             "convert it to a virtual disk and export it again"
         )
         problems.append(problem_of(UnsupportedFormat(message, where=file.name, offset=source.at), "raw-device-mapping"))
@@ -128,7 +137,12 @@ def open_image(file: FileDevice, context: OpenContext) -> OpenedImage:
         if _is_delta(descriptor):
             parent, parent_facts = _find_parent(file, descriptor, size, context)
             problems += parent.problems
-        opened = _open_extents(file, source, context, parent)
+        below = None if parent is None else parent.device
+        damage = _descriptor_damage(file, source)
+        if damage is not None:
+            problems.append(problem_of(damage, "descriptor-damaged"))
+            below = UnreadableParent(file.name, size, damage)
+        opened = _open_extents(file, source, context, below)
         device, files, problems = opened.device, opened.files, problems + opened.problems
         variant = variant or opened.variant
         if opened.unclean or _is_unclean(parent) or opened.unopened is None:
@@ -150,19 +164,39 @@ def open_image(file: FileDevice, context: OpenContext) -> OpenedImage:
         parents=() if parent is None else parent.parents,
         problems=tuple(problems),
         identity=descriptor.cid or None,
-        metadata={SETTINGS[key]: shown(value) for key, value in descriptor.settings.items() if key in SETTINGS},
+        metadata={SETTINGS[key]: _short(value) for key, value in descriptor.settings.items() if key in SETTINGS},
         unclean=unclean,
         encryption=_or_parents(
             known(None if descriptor.encryption is None else f"VMware {descriptor.encryption}", at),
             None if parent_facts is None else parent_facts.encryption,
         ),
         device_mapping=_or_parents(
-            known(None if descriptor.raw_device is None else shown(descriptor.raw_device), at),
+            known(None if descriptor.raw_device is None else _short(descriptor.raw_device), at),
             None if parent_facts is None else parent_facts.device_mapping,
         ),
         delta=known(delta, at),
     )
+    if damage is not None:
+        why: Fact[str | None] = unread_because(damage, at)
+        facts = msgspec.structs.replace(facts, encryption=why, device_mapping=why, delta=why)
     return OpenedImage(device, facts)
+
+
+def _short(text: str) -> str:
+    """Return text of a descriptor fit to be shown, and of a length that a report can have."""
+    return shown(text if len(text) <= TEXT_SHOWN else f"{text[:TEXT_SHOWN]}...")
+
+
+def _descriptor_damage(file: FileDevice, source: _Source) -> ImageError | None:
+    """Return what is wrong with an embedded descriptor that does not say what the disk is."""
+    if not source.embedded or source.descriptor.create_type or source.descriptor.cid:
+        return None
+    return CorruptStructure(
+        "the descriptor says neither what kind of disk this is nor which; whether it has a parent is not known, "
+        "and what it holds no grain for cannot be read",
+        where=file.name,
+        offset=source.at,
+    )
 
 
 def _is_text(head: bytes) -> bool:
@@ -272,10 +306,14 @@ def _find_parent(
     seen: list[ImageFacts] = []
 
     def matches(candidate: FileDevice, below: OpenContext) -> OpenedImage:
+        if not descriptor.parent_cid:
+            raise CorruptStructure(
+                f"it names {shown(candidate.name)!r} as its parent, and no parentCID to know it by", where=file.name
+            )
         if not probe(candidate):
             raise MissingPart("it is no VMDK, and so not the parent meant", where=candidate.name)
         opened = open_image(candidate, below)
-        if descriptor.parent_cid and opened.facts.identity != descriptor.parent_cid:
+        if opened.facts.identity != descriptor.parent_cid:
             raise MissingPart(
                 f"its CID is {opened.facts.identity}, and the delta names {descriptor.parent_cid}: the parent was "
                 "written to after the snapshot, or is another disk",
@@ -303,6 +341,8 @@ class _Opened:
     unclean: bool = False
     unopened: ImageError | None = None
     by_name: dict[str, FileDevice] = field(default_factory=dict)
+    survey_bytes: int = SURVEY_BYTES
+    failures: int = 0
 
     def add(self, extent: OpenedExtent) -> SparseExtent | ImageError:
         """Take over what a sparse extent says of itself, and return its device."""
@@ -313,16 +353,23 @@ class _Opened:
         return extent.device
 
     def fail(self, error: ImageError, code: str | None = None) -> None:
-        """Record an extent that cannot be read."""
-        problem = problem_of(error, code)
-        self.problems.append(Problem(problem.code, problem.kind, shown(str(error)), problem.evidence))
+        """Record an extent that cannot be read; of many such extents the first ones are named."""
         self.unopened = error
+        self.failures += 1
+        if self.failures <= FAILURES_NAMED:
+            problem = problem_of(error, code)
+            self.problems.append(Problem(problem.code, problem.kind, shown(str(error)), problem.evidence))
+
+    def finish(self) -> None:
+        """Say how many extents more cannot be read than were named."""
+        if self.unopened is not None and self.failures > FAILURES_NAMED:
+            more = type(self.unopened)(f"{self.failures - FAILURES_NAMED} more extents cannot be read")
+            self.problems.append(problem_of(more, "extents-unreadable"))
 
 
-def _open_extents(file: FileDevice, source: _Source, context: OpenContext, parent: FoundParent | None) -> _Opened:
+def _open_extents(file: FileDevice, source: _Source, context: OpenContext, below: BlockDevice | None) -> _Opened:
     """Open all extents; what one cannot give is a problem, and the others are still read."""
-    below = None if parent is None else parent.device
-    done = _Opened()
+    done = _Opened(survey_bytes=min(SURVEY_BYTES, DISK_SURVEY_BYTES // max(1, len(source.descriptor.extents))))
     if source.embedded:
         try:
             opened = open_hosted(file, below, 0)
@@ -351,6 +398,7 @@ def _open_extents(file: FileDevice, source: _Source, context: OpenContext, paren
         readable = readable or not isinstance(part, ImageError)
         parts.append((size, part))
         start += size
+    done.finish()
     if len(parts) == 1 and parts[0][1] is not None and not isinstance(parts[0][1], ImageError):
         done.device = parts[0][1]
     elif readable:
@@ -409,11 +457,11 @@ def _open_extent(
         return SliceDevice(opened_file, begin, size, opened_file.name)
     head = opened_file.read_at(0, min(opened_file.size, 8))
     if head.startswith(layout.SPARSE_MAGIC):
-        done.variant, opened = "twoGbMaxExtentSparse", open_hosted(opened_file, below, start)
+        done.variant, opened = "twoGbMaxExtentSparse", open_hosted(opened_file, below, start, done.survey_bytes)
     elif head.startswith(layout.COWD_MAGIC):
-        done.variant, opened = "vmfsSparse", open_cowd(opened_file, below, start)
+        done.variant, opened = "vmfsSparse", open_cowd(opened_file, below, start, done.survey_bytes)
     elif head == layout.SESPARSE_MAGIC:
-        done.variant, opened = "seSparse", open_sesparse(opened_file, below, start)
+        done.variant, opened = "seSparse", open_sesparse(opened_file, below, start, done.survey_bytes)
     else:
         raise CorruptStructure(
             "it should be a sparse extent, and does not begin like one", where=opened_file.name, offset=0
