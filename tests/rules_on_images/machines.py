@@ -6,10 +6,9 @@ Slow parts (raw disks) are kept in .cache/rules_on_images by their recipe; image
 from __future__ import annotations
 
 import hashlib
-import shutil
 import struct
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Unpack
 
@@ -68,16 +67,25 @@ def data_disk(content: str = "ext4", scheme: str = "dos") -> Path:
     size = SIZES.get(content, 64)
 
     def make(folder: Path) -> None:
-        disk, volume = folder / "disk.raw", folder / "volume"
+        disk = folder / "disk.raw"
         with disk.open("wb") as file:
             file.truncate((size + 2) * MIB)
         kind = "83" if scheme == "dos" else "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
         script = f"label: {scheme}\nfirst-lba: 2048\n1: start=2048, size={size * 2048}, type={kind}\n"
         run("sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", disk, text=script)
-        make_volume(volume, content, size * MIB, uuid_of("data", content), {})
-        put_volume(disk, MIB, volume)
+        put_new_volume(disk, MIB, content, size * MIB, uuid_of("data", content))
 
     return kept(f"data {content} {scheme}", make) / "disk.raw"
+
+
+def put_new_volume(
+    disk: Path, offset: int, content: str, size: int, identity: str, files: Mapping[str, bytes] | None = None
+) -> None:
+    """Make a filesystem with these files in a disk."""
+    with tempfile.TemporaryDirectory(dir=disk.parent) as name:
+        volume = Path(name) / "volume"
+        make_volume(volume, content, size, identity, files or {})
+        put_volume(disk, offset, volume)
 
 
 def put_volume(disk: Path, offset: int, volume: Path) -> None:
@@ -111,18 +119,16 @@ def windows_bios(installed: Windows, filesystem: str = "ntfs", data: str = "ntfs
             f"2: start={(start + WINDOWS_SIZE) // 512}, size={16 * 2048}, type={type_of[data]}\n",
         )
         files = windows_files(installed)
-        volume, data_volume = folder / "volume", folder / "data"
-        if filesystem == "ntfs":
-            shutil.copyfile(ntfs_image(files, size=WINDOWS_SIZE, start=start), volume)
-        else:
-            make_volume(volume, "vfat", WINDOWS_SIZE, "C0DE-0001", {k.lstrip("/"): v for k, v in files.items()})
-        loads = "NTLDR" if installed.boot_ini else "BOOTMGR"
-        write_at(volume, 0x100, f"\r\n{loads} is missing\0".encode().ljust(0xFE, b"\0") + b"\x55\xaa")
-        write_at(volume, 0x5A, b"\x33\xc0\x8e\xd0".ljust(0x100 - 0x5A, b"\x90"))
-        make_volume(data_volume, data, 16 * MIB, uuid_of("data", data), {})
         write_at(disk, 0, disk_builder.SYSLINUX_MBR["mbr"].read_bytes()[:440])
-        put_volume(disk, start, volume)
-        put_volume(disk, start + WINDOWS_SIZE, data_volume)
+        if filesystem == "ntfs":
+            put_volume(disk, start, ntfs_image(files, size=WINDOWS_SIZE, start=start))
+        else:
+            named = {path.lstrip("/"): data for path, data in files.items()}
+            put_new_volume(disk, start, filesystem, WINDOWS_SIZE, "C0DE-0001", named)
+        loads = "NTLDR" if installed.boot_ini else "BOOTMGR"
+        write_at(disk, start + 0x5A, b"\x33\xc0\x8e\xd0".ljust(0x100 - 0x5A, b"\x90"))
+        write_at(disk, start + 0x100, f"\r\n{loads} is missing\0".encode().ljust(0xFE, b"\0") + b"\x55\xaa")
+        put_new_volume(disk, start + WINDOWS_SIZE, data, 16 * MIB, uuid_of("data", data))
 
     return kept(f"windows-bios {installed!r} {filesystem} {data}", make) / "disk.raw"
 
@@ -154,8 +160,7 @@ def windows_efi(installed: Windows, scheme: str) -> Path:
             "EFI/Microsoft/Boot/BCD": bcd_store((Entry("Windows", place),), esp_place),
             f"EFI/BOOT/{fallback}": loader,
         }
-        make_volume(folder / "esp", "vfat", 40 * MIB, "E5E5-E5E5", esp)
-        put_volume(disk, MIB, folder / "esp")
+        put_new_volume(disk, MIB, "vfat", 40 * MIB, "E5E5-E5E5", esp)
         put_volume(disk, WINDOWS_START, ntfs_image(windows_files(here), size=WINDOWS_SIZE, start=WINDOWS_START))
 
     return kept(f"windows-efi {installed!r} {scheme}", make) / "disk.raw"
