@@ -16,7 +16,7 @@ from windows_builder import WINDOWS_2003
 @requires_tool("sgdisk", "sfdisk")
 @pytest.mark.parametrize(
     ("fault", "says"),
-    [(boot_cases.spoil_gpt_entries, "the CRC doesn't check out"), (boot_cases.overlap_in_gpt, "partitions 2 and 1 overlap")],
+    [(boot_cases.spoil_gpt_entries, "CRC doesn't check out"), (boot_cases.overlap_in_gpt, "2 and 1 overlap")],
 )
 def test_a_damaged_gpt(fault: Change, says: str, tmp_path: Path) -> None:
     assert says in run("sgdisk", "--verify", changed(data_disk(scheme="gpt"), tmp_path, fault))
