@@ -177,7 +177,7 @@ def open_image(file: FileDevice, context: OpenContext) -> OpenedImage:
         delta=known(delta, at),
     )
     if damage is not None:
-        why: Fact[str | None] = unread_because(damage, at)
+        why: Fact[str | None] = unread_because(damage)
         facts = msgspec.structs.replace(facts, encryption=why, device_mapping=why, delta=why)
     return OpenedImage(device, facts)
 
