@@ -10,7 +10,7 @@ that cannot read something says so in its facts, and the scan goes on with what 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +30,7 @@ from imgscan.devices.named import NamedDevice
 from imgscan.devices.slice import SliceDevice
 from imgscan.errors import ERRORS, ImageError, LimitExceeded, UsageError, Why
 from imgscan.filesystems import signatures
-from imgscan.guests import boot, linux, systems, windows
+from imgscan.guests import boot, systems
 from imgscan.judge import judge
 from imgscan.model.boot import Boot
 from imgscan.model.disk import Disk, ImageFacts, Problem
@@ -44,6 +44,9 @@ from imgscan.model.text import shown
 from imgscan.model.volume import Free, Volume, VolumeKind
 from imgscan.tool import this_tool
 
+Inspector = Callable[
+    [systems.FoundSystem, Mapping[str, FileSystem], Sequence[Volume], Sequence[Disk]], systems.Inspected
+]
 EXTENDED_TYPES = frozenset({"0x05", "0x0f", "0x85"})
 """MBR types of extended partitions: they hold other partitions, and no filesystem of their own."""
 NEVER_A_SYSTEM = frozenset({"swap", "swsuspend", "linux_raid_journal", "iso9660", "udf"})
@@ -328,7 +331,6 @@ def _open_filesystem(scan: _Scan, name: str, device: BlockDevice, content: str) 
 
 def _inspect_systems(scan: _Scan) -> tuple[list[System], list[GuestTree]]:
     """Find the installed systems on the readable filesystems and ask each who it is."""
-    inspect = {"linux": linux.inspect_linux, "windows": windows.inspect_windows}
     found: list[System] = []
     trees: list[GuestTree] = []
     places = systems.find_systems(scan.filesystems, scan.unsearched)
@@ -336,13 +338,25 @@ def _inspect_systems(scan: _Scan) -> tuple[list[System], list[GuestTree]]:
         UnreadPlace(p.volume, "limit", f"a system beyond the first {SYSTEMS}") for p in places[SYSTEMS:]
     ]
     for place in places[:SYSTEMS]:
-        ask = inspect.get(place.family, systems.inspect_other)
-        inspected = ask(place, scan.filesystems, scan.volumes, scan.disks)
+        inspected = _inspector(place.family)(place, scan.filesystems, scan.volumes, scan.disks)
         found.append(inspected.system)
         trees.append(inspected.tree)
         scan.unread.extend(inspected.unread)
     scan.unread.extend(scan.unsearched)
     return found, trees
+
+
+def _inspector(family: str) -> Inspector:
+    """Return what inspects a family of systems; only the modules of families that are there are loaded."""
+    if family == "linux":
+        from imgscan.guests.linux import inspect_linux  # noqa: PLC0415 - start-up time
+
+        return inspect_linux
+    if family == "windows":
+        from imgscan.guests.windows import inspect_windows  # noqa: PLC0415 - start-up time, and construct with it
+
+        return inspect_windows
+    return systems.inspect_other
 
 
 def _systems_searched(scan: _Scan, boot_facts: Boot, found: Sequence[System]) -> Fact[tuple[str, ...]]:

@@ -8,10 +8,13 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imgscan.devices.file import FileIdentity
 from imgscan.errors import UsageError
-from imgscan.reports.text import Style
+
+if TYPE_CHECKING:
+    from imgscan.reports.text import Style
 
 
 def check_output(output: Path | None, *, force: bool) -> None:
@@ -80,6 +83,8 @@ def _keep_usual_mode(path: Path) -> None:
 
 def text_style(output: Path | None, *, verbose: bool) -> Style:
     """Return how to print for people: colour and the full width on a terminal, plain lines elsewhere."""
+    from imgscan.reports.text import Style  # rich costs start-up time, and only text needs it
+
     if output is not None or not sys.stdout.isatty():
         return Style(verbose=verbose)
     dumb = os.environ.get("TERM", "") in {"", "dumb"}
