@@ -1,0 +1,109 @@
+"""What a scan may cost: processor time with start-up included, memory, and reads of the host's files.
+
+Processor time of the child process stands for wall time, which other tests of a parallel run take from it; a scan waits
+for nothing but the disk. The best of several runs counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from disk_builder import run
+from tools import FIXTURES, requires_tool
+
+MIB, GIB, TIB = 1 << 20, 1 << 30, 1 << 40
+DEBIAN = FIXTURES / "images" / "debian12-bios.vmdk"
+
+
+class Cost(NamedTuple):
+    """Seconds of processor time, MiB of memory at most, and the report."""
+
+    seconds: float
+    mebibytes: float
+    report: dict[str, Any]
+
+
+def cost(image: Path, runs: int = 5) -> Cost:
+    """Scan in a child process, several times; return the best time and the most memory."""
+    best, most, out = 1e9, 0.0, b"{}"
+    for _ in range(runs):
+        with subprocess.Popen(
+            [sys.executable, "-m", "imgscan", "scan", "--format", "json", str(image)], stdout=subprocess.PIPE
+        ) as child:
+            assert child.stdout is not None
+            out = child.stdout.read()
+            _, status, usage = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+        assert child.returncode in {0, 1, 3}
+        best = min(best, usage.ru_utime + usage.ru_stime)
+        most = max(most, usage.ru_maxrss / 1024)
+    return Cost(best, most, json.loads(out))
+
+
+@pytest.fixture(scope="module")
+def slowness() -> float:
+    """How much slower this machine is now than a quiet one on which bare Python starts in 0.02 s."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    for _ in range(5):
+        subprocess.run([sys.executable, "-c", "pass"], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    took = (after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime) / 5
+    return max(1.0, took / 0.02)
+
+
+def test_the_debian_export(slowness: float) -> None:
+    spent = cost(DEBIAN)
+    io = spent.report["machines"][0]["io"]
+    assert spent.report["machines"][0]["verdicts"][0]["readiness"] == "ready"
+    assert spent.seconds < 0.35 * slowness
+    assert spent.mebibytes < 100
+    assert io["reads"] < 300
+    assert io["bytes"] < 8 * MIB
+
+
+def partition_table(megabytes: int = 64) -> bytes:
+    """Return an MBR with boot code and one active Linux partition at 1 MiB."""
+    entry = struct.pack("<B3xB3xII", 0x80, 0x83, 2048, megabytes * 2048)
+    return b"\xfa\x31\xc0".ljust(446, b"\x90") + entry + bytes(48) + b"\x55\xaa"
+
+
+def large(path: Path, driver: str, size: str, *options: str) -> Path:
+    """Make an empty image with a partition table, through QEMU."""
+    sector = path.with_name("sector")
+    sector.write_bytes(partition_table())
+    run("qemu-img", "create", "-q", "-f", driver, *options, path, size)
+    run("qemu-io", "-f", driver, "-c", f"write -q -s {sector} 0 512", path)
+    return path
+
+
+@requires_tool("qemu-img", "qemu-io")
+@pytest.mark.parametrize(
+    ("name", "driver", "size", "options"),
+    [
+        ("large.vhdx", "vhdx", 64 * TIB, ("-o", "block_size=256M")),
+        ("large.vmdk", "vmdk", 3 * TIB, ()),
+        ("large.vhd", "vpc", 2040 * GIB, ("-o", "force_size=on")),
+        ("large.qcow2", "qcow2", 64 * TIB, ()),
+    ],
+)
+def test_a_very_large_disk(
+    tmp_path: Path, slowness: float, name: str, driver: str, size: int, options: tuple[str, ...]
+) -> None:
+    image = large(tmp_path / name, driver, str(size), *options)
+    spent = cost(image, 3)
+    (machine,) = spent.report["machines"]
+    (disk,) = machine["disks"]
+    assert disk["virtual_size"] == size
+    assert [(part["start"], part["size"]) for part in disk["partition_table"]["partitions"]] == [(MIB, 64 * MIB)]
+    assert spent.seconds < 0.5 * slowness
+    assert spent.mebibytes < 100
+    assert machine["io"]["reads"] < 300
+    assert machine["io"]["bytes"] < 8 * MIB
