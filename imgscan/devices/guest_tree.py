@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from imgscan.devices.filesystem import Entry, FileSystem
 from imgscan.devices.limits import GUEST_FILE_BYTES, PATH_DEPTH, SYMLINKS
-from imgscan.errors import ImageError, LimitExceeded, MissingPart
+from imgscan.errors import CorruptStructure, ImageError, LimitExceeded, MissingPart
 from imgscan.model.evidence import AtPath, at_path
 from imgscan.model.text import shown
 
@@ -167,8 +167,10 @@ class GuestTree:
         if isinstance(filesystem, Unreadable):
             error = filesystem.error
             raise type(error)(f"{shown(point)} cannot be read: {error.message}", where=error.where, offset=error.offset)
-        name = point.rpartition("/")[2]
-        return Location(filesystem, filesystem.stat(filesystem.root)._replace(name=name), point, "/")
+        root = filesystem.stat(filesystem.root)
+        if root.kind != "directory":
+            raise CorruptStructure(f"its root is a {root.kind}, not a directory", where=filesystem.volume)
+        return Location(filesystem, root._replace(name=point.rpartition("/")[2]), point, "/")
 
     def _step(self, here: Location, name: str) -> Location | None:
         """Return the entry `name` of a directory, or what is mounted there; None when there is none."""

@@ -5,7 +5,7 @@ from memory_filesystem import Link, MemoryFileSystem
 
 from imgscan.devices.guest_tree import GuestTree, Unreadable
 from imgscan.devices.limits import SYMLINKS
-from imgscan.errors import LimitExceeded, MissingPart, UnsupportedFormat
+from imgscan.errors import CorruptStructure, LimitExceeded, MissingPart, UnsupportedFormat
 from imgscan.model.evidence import AtPath
 
 
@@ -34,6 +34,13 @@ def test_paths_and_links_stay_inside_the_guest() -> None:
 def test_dot_dot_after_a_link_is_the_targets_parent() -> None:
     tree = GuestTree({"/": MemoryFileSystem({"/a/b/c": "", "/link": Link("a/b"), "/a/x": "right", "/x": "wrong"})})
     assert tree.read("/link/../x") == b"right"
+
+
+def test_a_root_that_is_no_directory_is_damage_and_not_an_empty_volume() -> None:
+    volume = MemoryFileSystem({"/file": "x"})
+    volume.root = 1
+    with pytest.raises(CorruptStructure, match="its root is a file"):
+        GuestTree({"/": volume}).find("/etc")
 
 
 def test_what_is_not_there() -> None:
