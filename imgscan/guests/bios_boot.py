@@ -25,6 +25,8 @@ GRUB_DIRECTORIES = ("/boot/grub", "/boot/grub2", "/grub", "/grub2")
 """Where GRUB's files lie, on the volume of / or on that of /boot."""
 
 
+WINDOWS_NEEDS: dict[str, tuple[str, ...]] = {"windows-nt6": ("/bootmgr", "/Boot/BCD"), "windows-nt5": ("/ntldr",)}
+"""What a boot sector of Windows loads from its volume; without its store the boot manager stops, NTLDR guesses."""
 _ABSTRACTIONS = (
     ("lvm", "LVM2_member"),
     ("md", "linux_raid_member"),
@@ -120,12 +122,13 @@ def _active_partition(machine: Machine, disk: Disk, codes: dict[str, BootCode]) 
 
 def _volume_boot_sector(machine: Machine, where: str, code: BootCode) -> Answer:
     """Follow a boot sector that loads a file of its own volume."""
-    wanted = {"windows-nt6": "/bootmgr", "windows-nt5": "/ntldr"}.get(code.what)
+    wanted = WINDOWS_NEEDS.get(code.what)
     if code.what in {"syslinux", "extlinux"}:  # ldlinux.sys may lie in any folder, and is found by its sectors
         return on_volume(machine, where, ())
     if wanted is None:
         return Answer("yes", f"the boot code of {where} is taken to boot", None, where)
-    return on_volume(machine, where, (wanted,))
+    answers = [on_volume(machine, where, (path,)) for path in wanted]
+    return next((answer for answer in answers if answer.answer != "yes"), answers[0])
 
 
 def _grub2(machine: Machine, disk: Disk, where: str) -> Answer:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.filesystem import FileSystem
 from imgscan.errors import ImageError, Why
-from imgscan.guests.bios_boot import Answer, Machine, boot_sectors, follow, search
+from imgscan.guests.bios_boot import Answer, Machine, boot_sectors, follow, on_volume, search
 from imgscan.guests.efi_loaders import find_loaders
 from imgscan.guests.grub_core import search_in
 from imgscan.layouts.gpt import EFI_SYSTEM
@@ -27,6 +27,8 @@ _ESP_TYPES = frozenset({EFI_SYSTEM, "0xef"})
 _NO_SYSTEM = frozenset({"mok-manager", "fallback", "memtest", "driver", "systemd-stub"})
 """EFI programs that start no installed system."""
 _CONFIG_BYTES = 4096
+_WINDOWS_STORE = "/EFI/Microsoft/Boot/BCD"
+"""Without it Windows' boot manager stops."""
 
 
 class _OfDisk(NamedTuple):
@@ -163,6 +165,9 @@ def _esp(machine: Machine, name: str, filesystem: FileSystem, loaders: Sequence[
                 answer = _grub_config(machine, filesystem, loader) or answer
             except ImageError as error:
                 answer = Answer("unsure", str(error), error.why)
+        elif loader.what == "windows-boot-manager":
+            store = on_volume(machine, name, (_WINDOWS_STORE,))
+            answer = answer if store.answer == "yes" else store
         answers.append(answer)
     for wanted in ("yes", "unsure"):
         for answer in answers:

@@ -243,21 +243,23 @@ def _machine(
 
 
 def test_windows() -> None:
-    boot = _machine(_XP_MBR, _NT6_VBR, {"/bootmgr": b""})
+    whole = {"/bootmgr": b"", "/Boot/BCD": b""}
+    boot = _machine(_XP_MBR, _NT6_VBR, whole)
     assert (boot.firmware.value, boot.disk.value) == ("bios", ("disk0",))
     assert [(code.where, code.what, code.loads) for code in boot.code] == [
         ("disk0", "windows-nt5", "disk0/p1"),
         ("disk0/p1", "windows-nt6", "disk0/p1"),
     ]
     assert _machine(_XP_MBR, _NT6_VBR, {"/Windows/x": b""}).firmware.value == "neither"
-    assert _machine(_XP_MBR, _NT6_VBR, {"/bootmgr": b""}, active=False).firmware.value == "neither"
-    assert _machine(_XP_MBR, b"", {"/bootmgr": b""}).firmware.value == "neither"
+    assert _machine(_XP_MBR, _NT6_VBR, {"/bootmgr": b""}).firmware.value == "neither"
+    assert _machine(_XP_MBR, _NT6_VBR, whole, active=False).firmware.value == "neither"
+    assert _machine(_XP_MBR, b"", whole).firmware.value == "neither"
     assert _machine(_XP_MBR, _NT6_VBR, None, readable="no").firmware.unread == "corrupt"
 
 
 def test_unknown_boot_code() -> None:
     unknown = b"\xfa\xfa\xfa some other loader"
-    assert _machine(unknown, _NT6_VBR, {"/bootmgr": b""}).firmware.value == "bios"
+    assert _machine(unknown, _NT6_VBR, {"/bootmgr": b"", "/Boot/BCD": b""}).firmware.value == "bios"
     assert _machine(unknown, unknown, {}).firmware.value == "bios"
     boot = _machine(unknown, unknown, {}, active=False)
     assert (boot.firmware.unread, boot.disk.value) == ("unsupported", ("disk0",))
