@@ -7,7 +7,7 @@ import zlib
 from dataclasses import replace
 from pathlib import Path
 
-from disk_builder import DEFAULT_SIZE, KERNEL, UUIDS, write_at
+from disk_builder import DEFAULT_SIZE, KERNEL, UUIDS, run, write_at
 from rules_on_images.case import (
     NO_DATA_VOLUME,
     Case,
@@ -96,6 +96,10 @@ def no_core_image(disk: Path) -> None:
 
 def not_active(disk: Path) -> None:
     write_at(disk, 446, b"\0")
+
+
+def no_efi_store(disk: Path) -> None:
+    run("mdel", "-i", f"{disk}@@{MIB}", "::/EFI/Microsoft/Boot/BCD")
 
 
 def loop_in_extended(disk: Path) -> None:
@@ -272,6 +276,14 @@ CASES = (
         lambda folder: [image(changed(windows_bios(WINDOWS_2019), folder, not_active), "vhdx", folder)],
         windows_outcomes("vhdx"),
         moves=ABOUT_WINDOWS_BOOT_DISK,
+    ),
+    Case(
+        "no-bootable-partition",
+        "Windows' boot manager has no boot configuration data",
+        one_disk(lambda: windows_efi(UEFI_64, "mbr"), "vhdx"),
+        lambda folder: [image(changed(windows_efi(UEFI_64, "mbr"), folder, no_efi_store), "vhdx", folder)],
+        WINDOWS_EFI,
+        moves={name: moved for name, moved in ABOUT_WINDOWS_BOOT_DISK.items() if name != "efi-partition-present"},
     ),
     Case(
         "boot-disk-too-large",

@@ -154,11 +154,9 @@ def windows_efi(installed: Windows, scheme: str) -> Path:
             product=installed.product, architecture=installed.architecture, place=place, hostname=installed.hostname
         )
         loader = pe_file(installed.architecture)
-        fallback = {"x86": "BOOTIA32.EFI", "x86_64": "BOOTX64.EFI"}[installed.architecture]
         esp = {
             "EFI/Microsoft/Boot/bootmgfw.efi": loader,
             "EFI/Microsoft/Boot/BCD": bcd_store((Entry("Windows", place),), esp_place),
-            f"EFI/BOOT/{fallback}": loader,
         }
         put_new_volume(disk, MIB, "vfat", 40 * MIB, "E5E5-E5E5", esp)
         put_volume(disk, WINDOWS_START, ntfs_image(windows_files(here), size=WINDOWS_SIZE, start=WINDOWS_START))
