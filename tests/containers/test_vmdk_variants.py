@@ -20,6 +20,7 @@ from image_opening import (
     opened_image,
     problem_codes,
     qemu_img,
+    scattered_bytes,
 )
 from tools import requires_tool
 from vmdk_recipes import (
@@ -240,3 +241,20 @@ def test_as_others_write_it_after_writes_in_any_order(tmp_path: Path) -> None:
     with opened_image(path) as image:
         assert_holds(device_in(image), as_qemu_reads(path, "vmdk"))
         assert problem_codes(image) == []
+
+
+@requires_tool("qemu-img", "qemu-io")
+@pytest.mark.parametrize("subformat", ["monolithicSparse", "twoGbMaxExtentSparse"])
+def test_a_delta_that_is_larger_than_its_parent(tmp_path: Path, subformat: str) -> None:
+    raw, child = tmp_path / "raw", tmp_path / "child.vmdk"
+    raw.write_bytes(scattered_bytes(SIZE))
+    qemu_img("convert", "-f", "raw", "-O", "vmdk", raw, tmp_path / "base.vmdk")
+    options = f"subformat={subformat}"
+    qemu_img("create", "-f", "vmdk", "-o", options, "-b", tmp_path / "base.vmdk", "-F", "vmdk", child, "9M")
+    writes = ("write -P 1 1M 70k", f"write -P 2 {SIZE - 512} 1024", "write -P 3 8M 64k")
+    for command in writes:
+        subprocess.run(["qemu-io", "-f", "vmdk", "-c", command, child], check=True, stdout=subprocess.DEVNULL)
+    with opened_image(child) as image:
+        assert_holds(device_in(image), as_qemu_reads(child, "vmdk"))
+        assert problem_codes(image) == []
+        assert [parent.file for parent in image.facts.parents] == ["base.vmdk"]
