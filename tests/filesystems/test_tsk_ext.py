@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -142,13 +143,15 @@ def test_free_space_is_what_tune2fs_and_the_kernel_say(image: Path) -> None:
 def test_free_space_after_a_crash_is_summed_over_the_groups(tree: Path, tmp_path: Path) -> None:
     image = make_ext(tree, tmp_path / "x.img", "ext4", "300M", "-b", "1024")
     clean = opened(image).free()
-    data = bytearray(image.read_bytes())
-    struct.pack_into("<I", data, 1024 + 12, 1)  # the superblock's count, and the state: mounted
-    struct.pack_into("<H", data, 1024 + 58, 0)
-    filesystem = open_filesystem(MemoryDevice(bytes(data)), "disk0", "ext4")
+    assert opened(image).condition() == "clean"
+    with image.open("r+b") as file:  # the superblock's count, and the state: mounted
+        file.seek(1024 + 12)
+        file.write(struct.pack("<I", 1))
+        file.seek(1024 + 58)
+        file.write(struct.pack("<H", 0))
+    filesystem = opened(image)
     assert filesystem.free() == clean
     assert filesystem.condition() == "not cleanly unmounted"
-    assert opened(image).condition() == "clean"
 
 
 def test_bigalloc_is_refused_by_name(tree: Path, tmp_path: Path) -> None:
@@ -192,7 +195,7 @@ class Failing:
 @pytest.mark.parametrize("error", [ReadFailed("the disk is broken", where="a.vmdk"), TruncatedRead("cut", where="a")])
 def test_the_device_own_error_comes_out_again(tree: Path, tmp_path: Path, error: ImageError) -> None:
     image = make_ext(tree, tmp_path / "x.img", "ext4", "40M")
-    device = Failing(MemoryDevice(image.read_bytes()), error)
+    device = Failing(open_file(image)[0], error)
     device.fails = True
     with pytest.raises(type(error)) as caught:
         open_filesystem(device, "disk0", "ext4")
@@ -234,10 +237,15 @@ def test_every_cut_and_flip_ends_in_an_image_error(tmp_path: Path) -> None:
     (small / "etc").mkdir(parents=True)
     (small / "etc" / "os-release").write_bytes(b"ID=x\n")
     data = make_ext(small, tmp_path / "s.img", "ext4", "2M").read_bytes()
-    cases = [data[:size] for size in (0, 1, 1023, 1024, 1100, 2048, 5000, 70_000, 1 << 20)]
-    for position in (*range(1024, 1024 + 264, 4), *range(2048, 2048 + 64, 4)):
-        cases.extend(data[:position] + value + data[position + 4 :] for value in (b"\0\0\0\0", b"\xff\xff\xff\xff"))
-    for case in cases:
+
+    def cases() -> Iterator[bytes]:
+        for size in (0, 1, 1023, 1024, 1100, 2048, 5000, 70_000, 1 << 20):
+            yield data[:size]
+        for position in (*range(1024, 1024 + 264, 4), *range(2048, 2048 + 64, 4)):
+            for value in (b"\0\0\0\0", b"\xff\xff\xff\xff"):
+                yield data[:position] + value + data[position + 4 :]
+
+    for case in cases():
         try:
             filesystem = open_filesystem(MemoryDevice(case), "disk0", "ext4")
             filesystem.free()

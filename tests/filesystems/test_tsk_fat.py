@@ -75,15 +75,20 @@ def test_free_space_is_what_mdir_says(image: Path) -> None:
 def test_a_wrong_hint_is_not_believed_on_a_dirty_volume(tree: Path, tmp_path: Path) -> None:
     image = make_fat(tree, tmp_path / "x.img", 64, "-F", "32", "-s", "1")
     exact = opened(image).free()
-    data = bytearray(image.read_bytes())
-    (info,), (reserved,) = struct.unpack_from("<H", data, 48), struct.unpack_from("<H", data, 14)
-    struct.pack_into("<I", data, info * 512 + 488, 5)
-    hinted = open_filesystem(MemoryDevice(bytes(data)), "disk0", "vfat")
+    with image.open("r+b") as file:
+        (reserved,) = struct.unpack_from("<H", head := file.read(512), 14)
+        (info,) = struct.unpack_from("<H", head, 48)
+        file.seek(info * 512 + 488)
+        file.write(struct.pack("<I", 5))
+    hinted = opened(image)
     assert hinted.free().bytes == 5 * 512
     assert hinted.free_cost() < 4096
-    entry = reserved * 512 + 4
-    struct.pack_into("<I", data, entry, struct.unpack_from("<I", data, entry)[0] & ~0x08000000)
-    assert open_filesystem(MemoryDevice(bytes(data)), "disk0", "vfat").free() == exact
+    with image.open("r+b") as file:  # the second entry's bit 27: left clean
+        file.seek(reserved * 512 + 4)
+        (entry,) = struct.unpack("<I", file.read(4))
+        file.seek(reserved * 512 + 4)
+        file.write(struct.pack("<I", entry & ~0x08000000))
+    assert opened(image).free() == exact
 
 
 @requires_tool("mkfs.exfat", "dump.exfat")
