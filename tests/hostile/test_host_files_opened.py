@@ -1,0 +1,109 @@
+"""A scan opens the files it was given and those that the policy allows: watched from inside the interpreter."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+from tools import FIXTURES, ROOT
+
+WATCHER = """
+import json, sys, os
+opened, limit = [], 400 << 20
+def watch(event, arguments):
+    if event == "open" and isinstance(arguments[0], (str, bytes)):
+        mode, flags = arguments[1], arguments[2] or 0
+        opened.append([os.fsdecode(arguments[0]), bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))])
+    elif event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.connect",
+                   "os.remove", "os.rename", "os.truncate", "os.mkdir"):
+        opened.append([event, True])
+import resource
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+sys.addaudithook(watch)
+from imgscan.cli.main import run
+status = run(sys.argv[2:])
+sys.stdout.flush()
+with open(sys.argv[1], "w") as out:
+    json.dump([status, opened, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024], out)
+"""
+SYSTEM = tuple(
+    str(Path(path).resolve())
+    for path in {*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix, str(ROOT / "imgscan"), str(ROOT)}
+)
+
+
+def watched(folder: Path, *arguments: object) -> tuple[int, set[str], float, str]:
+    """Return status, the files opened that are not Python's own, the most memory in MiB, and standard error."""
+    result = folder.parent / f"{folder.name}.watched"
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", WATCHER, str(result), *map(str, arguments)],
+        capture_output=True, text=True, check=False, timeout=60, cwd="/",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    status, opened, mebibytes = json.loads(result.read_text())
+    written = [name for name, for_writing in opened if for_writing and name != str(result)]
+    assert written == []
+    foreign = {
+        name for name, _ in opened if not str(Path("/", name).resolve()).startswith(SYSTEM) and name != str(result)
+    }
+    return status, {Path(name).name if "/" in name else name for name in foreign}, mebibytes, done.stderr
+
+
+def descriptor(extents: str, create_type: str = "monolithicFlat", more: str = "") -> str:
+    return (
+        "# Disk DescriptorFile\nversion=1\nCID=12345678\n"
+        f'{more or "parentCID=ffffffff"}\ncreateType="{create_type}"\n{extents}\n'
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "export"
+    folder.mkdir()
+    (tmp_path / "secret.bin").write_bytes(b"S" * 8192)
+    (folder / "secret-link.bin").symlink_to(tmp_path / "secret.bin")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "/etc/passwd", "../secret.bin", "..", ".", "", "/dev/zero", "secret-link.bin", "sub/../../secret.bin",
+        "..\\\\secret.bin", "C:\\\\secret.bin", "file:///etc/passwd", "nbd:localhost", "json:{}", "a\\0b", "x" * 5000,
+        "/proc/self/mem",
+    ],
+)  # fmt: skip
+def test_an_extent_elsewhere_is_not_opened(folder: Path, name: str) -> None:
+    image = folder / "disk.vmdk"
+    image.write_bytes(descriptor(f'RW 16 FLAT "{name}" 0').encode())
+    status, opened, _, err = watched(folder, "scan", "--format", "json", image)
+    assert status in {1, 3}, err
+    assert opened <= {"disk.vmdk", "export"}
+
+
+@pytest.mark.parametrize(
+    "hint", ["/etc/passwd", "../secret.bin", "secret-link.bin", "/dev/zero", "C:\\\\etc\\\\passwd", "disk.vmdk"]
+)
+def test_a_parent_elsewhere_is_not_opened(folder: Path, hint: str) -> None:
+    image = folder / "disk.vmdk"
+    (folder / "own.bin").write_bytes(bytes(8192))
+    text = descriptor('RW 16 FLAT "own.bin" 0', more=f'parentCID=87654321\nparentFileNameHint="{hint}"')
+    image.write_bytes(text.encode())
+    status, opened, _, err = watched(folder, "scan", "--format", "json", image)
+    assert status in {1, 3}, err
+    assert opened <= {"disk.vmdk", "export", "own.bin"}
+
+
+def test_a_scan_of_a_real_export_opens_nothing_else(folder: Path) -> None:
+    export = FIXTURES / "images" / "debian12-bios.vmdk"
+    image = folder / "export.vmdk"
+    image.write_bytes(export.read_bytes())
+    status, opened, mebibytes, err = watched(folder, "scan", "--format", "json", image)
+    assert (status, err) == (0, "")
+    assert opened == {"export.vmdk"}
+    assert mebibytes < 100
