@@ -324,6 +324,10 @@ def _open_filesystem(scan: _Scan, name: str, device: BlockDevice, content: str) 
         return unread_because(error), unread_because(error)
     scan.filesystems[name] = filesystem
     try:
+        cost = filesystem.free_cost()
+        if cost > FREE_SPACE_BYTES:
+            free: Fact[Free] = unread("not-collected", f"{name}: counting its free space would read {cost} bytes")
+            return known(True), free
         return known(True), known(filesystem.free())
     except ImageError as error:
         return known(True), unread_because(error)

@@ -39,6 +39,8 @@ DIRECTORY_ENTRIES = 1_000_000
 """Names in one guest directory."""
 DIRECTORY_BYTES = 256 * MIB
 """Content of one guest directory."""
+SEARCHED_BYTES = 64 * MIB
+"""Directories of one ext filesystem searched for names, in all: each is read from its start every time."""
 GUEST_FILE_BYTES = 16 * MIB
 """A guest's configuration file."""
 FILESYSTEMS = 100
@@ -71,3 +73,5 @@ EFI_DEPTH = 6
 """Folders below each other on an EFI system partition."""
 EFI_ENTRIES = 4096
 """Names looked at on one EFI system partition."""
+FREE_SPACE_BYTES = 4 * MIB
+"""What a scan reads to count a volume's free space: an NTFS bitmap of 128 GiB at the usual cluster."""
