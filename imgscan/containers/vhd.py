@@ -21,9 +21,9 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from imgscan.containers.container import OpenContext, OpenedImage, References
+from imgscan.containers.parents import FoundParent, find_parent
 from imgscan.containers.problems import problem_of
-from imgscan.containers.vhd_parent import FoundParent, find_parent
-from imgscan.containers.vhd_tables import EntryTable, Piece, SectorMaps, gather
+from imgscan.containers.tables import EntryTable, Piece, SectorMaps, gather
 from imgscan.devices.device import BlockDevice, check_range
 from imgscan.devices.file import FileDevice
 from imgscan.devices.limits import MIB, VIRTUAL_SIZE

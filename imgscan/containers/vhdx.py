@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from imgscan.containers.container import OpenContext, OpenedImage, References
+from imgscan.containers.parents import FoundParent, find_parent
 from imgscan.containers.problems import problem_of
-from imgscan.containers.vhd_parent import FoundParent, find_parent
-from imgscan.containers.vhd_tables import EntryTable, Piece, SectorMaps, gather
+from imgscan.containers.tables import EntryTable, Piece, SectorMaps, gather
 from imgscan.containers.vhdx_log import replay
 from imgscan.containers.vhdx_structure import (
     Metadata,

@@ -20,8 +20,8 @@ from typing import NamedTuple
 import msgspec
 
 from imgscan.containers.container import OpenContext, OpenedImage, References
+from imgscan.containers.parents import FoundParent, UnreadableParent, find_parent
 from imgscan.containers.problems import problem_of
-from imgscan.containers.vhd_parent import FoundParent, UnreadableParent, find_parent
 from imgscan.containers.vmdk_descriptor import FLAT_TYPES, SPARSE_TYPES, Descriptor, Extent, is_bare, parse_descriptor
 from imgscan.containers.vmdk_extents import OpenedExtent, open_cowd, open_hosted, open_sesparse
 from imgscan.containers.vmdk_grains import SURVEY_BYTES, SparseExtent

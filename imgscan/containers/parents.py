@@ -1,4 +1,4 @@
-"""The parent of a differencing VHD or VHDX: found, checked, or standing in as what cannot be read."""
+"""The parent of a delta or differencing image: found, checked, or standing in as what cannot be read."""
 
 from __future__ import annotations
 
