@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.filesystem import Entry
-from imgscan.devices.limits import DIRECTORY_BYTES, KIB
+from imgscan.devices.limits import DIRECTORY_BYTES, KIB, SEARCHED_BYTES
 from imgscan.errors import CorruptStructure, EncryptedData, LimitExceeded, UnsupportedFormat
 from imgscan.filesystems import ext
 from imgscan.filesystems.ext_block_map import BlockMap
@@ -40,7 +40,19 @@ class ExtFileSystem(TskFileSystem):
                 raise UnsupportedFormat(f"{content} with {feature} is not read by this version", where=volume)
         self._inodes = Inodes(device, volume, superblock)
         self._block_map = BlockMap(device, volume, superblock)
+        self._searched = 0
         super().__init__(device, volume, content)
+
+    def lookup(self, directory: int, name: str) -> Entry | None:
+        """Return the entry `name` of a directory, None when it is not there.
+
+        :raises LimitExceeded: more was searched for names than any real system makes necessary
+        """
+        inode = self._inodes.read(directory)
+        self._searched += inode.size if inode.kind == "directory" else 0
+        if self._searched > SEARCHED_BYTES:
+            raise LimitExceeded(f"more than {SEARCHED_BYTES} bytes of directories were searched", where=self.volume)
+        return super().lookup(directory, name)
 
     def read(self, node: int, offset: int, length: int) -> bytes:
         """Return up to `length` bytes of a file, fewer only at its end; holes are zeros."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -144,6 +145,17 @@ def test_files_that_source_each_other(changed: Change) -> None:
     commands = ["rm /boot/grub/grub.cfg", "write {folder}/f0 /boot/grub/grub.cfg"]
     outcome = changed(*commands, *(f"write {{folder}}/{name} /boot/grub/{name}" for name in files), **files)
     assert outcome.machine["systems"]
+
+
+def test_a_directory_of_two_million_names(changed: Change) -> None:
+    """Blocks of 1 KiB with 85 names each; `ln` puts the directory in the place of /etc."""
+    names = b"".join(struct.pack("<IHBB", 12, 12, 3, 1) + b"%03d\0" % number for number in range(84))
+    block = names + struct.pack("<IHBB", 12, 1024 - len(names), 3, 1) + b"zzz\0"
+    outcome = changed(
+        *("write {folder}/names /e", "sif /e mode 040755", "unlink /etc", "ln /e /etc"),
+        names=block.ljust(1024, b"\0") * (24 * 1024),
+    )
+    assert "unknown" in outcome.outcomes().values()
 
 
 def test_a_system_is_what_its_files_say(changed: Change) -> None:
