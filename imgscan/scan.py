@@ -25,7 +25,7 @@ from imgscan.devices.file import FileDevice, FileIdentity
 from imgscan.devices.filesystem import FileSystem
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.devices.host_files import LocalHostFiles, open_given
-from imgscan.devices.limits import FILESYSTEMS, SYSTEMS
+from imgscan.devices.limits import FILESYSTEMS, FREE_SPACE_BYTES, SYSTEMS
 from imgscan.devices.named import NamedDevice
 from imgscan.devices.slice import SliceDevice
 from imgscan.errors import ERRORS, ImageError, LimitExceeded, UsageError, Why
