@@ -29,7 +29,8 @@ from imgscan.cli.main import run
 status = run(sys.argv[2:])
 sys.stdout.flush()
 with open(sys.argv[1], "w") as out:
-    json.dump([status, opened, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024], out)
+    peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))  # ru_maxrss counts the parent's
+    json.dump([status, opened[:-1], int(peak.split()[1]) / 1024], out)
 """
 SYSTEM = tuple(
     str(Path(path).resolve())
