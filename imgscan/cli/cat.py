@@ -16,11 +16,11 @@ CHUNK_BYTES = 1 << 20
 
 
 @click.command("cat")
-@click.argument("arguments", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH... WHERE")
+@click.argument("arguments", nargs=-1, required=True, metavar="PATH... WHERE")
 @click.option("--system", type=int, metavar="N", help="Which installed system, when there are several.")
 @image_options
 def command(
-    arguments: tuple[Path, ...], system: int | None, input_format: str | None, search_dirs: tuple[Path, ...]
+    arguments: tuple[str, ...], system: int | None, input_format: str | None, search_dirs: tuple[Path, ...]
 ) -> int:
     """Write a guest file's bytes to standard output, as they are.
 

@@ -35,8 +35,8 @@ def command(
     chosen = [profiles.load(name) for name in profile_names or (DEFAULT_PROFILE,)]
     try:
         info = facts.stat()
-        if info.st_size > FACTS_BYTES:
-            raise UsageError(f"larger than {FACTS_BYTES} bytes; this is no facts file", where=str(facts))
+        if not facts.is_file() or info.st_size > FACTS_BYTES:
+            raise UsageError(f"it is no file of at most {FACTS_BYTES} bytes, and so no facts file", where=str(facts))
         data = facts.read_bytes()
     except OSError as error:
         raise UsageError(f"it cannot be read: {error.strerror}", where=str(facts)) from error

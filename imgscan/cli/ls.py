@@ -18,12 +18,12 @@ KIND_LETTER = {"file": "-", "directory": "d", "symlink": "l", "device": "b", "fi
 
 
 @click.command("ls")
-@click.argument("arguments", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH... WHERE")
+@click.argument("arguments", nargs=-1, required=True, metavar="PATH... WHERE")
 @click.option("--system", type=int, metavar="N", help="Which installed system, when there are several.")
 @click.option("-l", "long", is_flag=True, help="Also mode, links, owner, size and time (UTC).")
 @image_options
 def command(
-    arguments: tuple[Path, ...], system: int | None, long: bool, input_format: str | None, search_dirs: tuple[Path, ...]
+    arguments: tuple[str, ...], system: int | None, long: bool, input_format: str | None, search_dirs: tuple[Path, ...]
 ) -> int:
     """List a folder of the guest, or one file.
 

@@ -100,6 +100,7 @@ def main() -> NoReturn:
     # a disk split into pieces of 2 GiB has more of them than the usual limit of 1024 open files
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    _open_closed_streams()
     status = run()
     try:
         sys.stdout.flush()
@@ -117,6 +118,18 @@ def _fail(message: str, status: int) -> int:
     except OSError:
         return status
     return status
+
+
+def _open_closed_streams() -> None:
+    """Give a standard stream that the caller closed (``>&-``) somewhere to go: writing to it is an error of its own."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            # read-only: what is written there fails, and the user hears of it on the other stream
+            descriptor = os.open(os.devnull, os.O_RDONLY if number == 1 else os.O_WRONLY)
+            os.dup2(descriptor, number)
+            if descriptor != number:
+                os.close(descriptor)
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False))
 
 
 def _silence_stdout() -> None:

@@ -15,11 +15,11 @@ from imgscan.model.text import shown
 
 
 @click.command("stat")
-@click.argument("arguments", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH... WHERE")
+@click.argument("arguments", nargs=-1, required=True, metavar="PATH... WHERE")
 @click.option("--system", type=int, metavar="N", help="Which installed system, when there are several.")
 @image_options
 def command(
-    arguments: tuple[Path, ...], system: int | None, input_format: str | None, search_dirs: tuple[Path, ...]
+    arguments: tuple[str, ...], system: int | None, input_format: str | None, search_dirs: tuple[Path, ...]
 ) -> int:
     """Show kind, size, mode, owner, time and place of a guest file; a symbolic link is not followed.
 

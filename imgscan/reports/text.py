@@ -38,7 +38,7 @@ MAX_EVIDENCE = 6
 """Pieces of evidence shown for one finding; the JSON report has them all."""
 MIN_WIDTH, PLAIN_WIDTH, MAX_WIDTH = 40, 100, 140
 FULL_TABLE_WIDTH = 90
-"""Narrower than this, the table of volumes leaves out labels and UUIDs (the JSON report has them)."""
+"""Narrower than this, labels and UUIDs stand below the table of volumes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,13 @@ def _print_machine(console: Console, machine: MachineFacts, style: Style) -> Non
     for verdict in verdicts:
         console.print(_headline(verdict))
     _section(console, "Disks", [_disk(disk, machine, style, console.width) for disk in machine.disks])
-    _section(console, "Volumes", [_volumes(machine, console.width)] if machine.volumes else [Text("none found")])
+    _section(
+        console,
+        "Volumes",
+        [_volumes(machine, console.width), *_identities(machine, console.width)]
+        if machine.volumes
+        else [Text("none found")],
+    )
     _section(console, "Boot", list(_boot(machine.boot)))
     _section(
         console,
@@ -199,6 +205,16 @@ def _volumes(machine: MachineFacts, width: int) -> Table:
         cells = (volume.name, holds, size_text(volume.size), size_text(free), _fact(volume.label), _fact(volume.uuid))
         table.add_row(*(Text(shown(cell)) for cell in cells[: len(titles)]))
     return table
+
+
+def _identities(machine: MachineFacts, width: int) -> Iterable[RenderableType]:
+    """Yield labels and UUIDs in lines of their own where the table has no room for them."""
+    if width >= FULL_TABLE_WIDTH:
+        return
+    for volume in machine.volumes:
+        words = [f"{name} {_fact(fact)}" for name, fact in (("label", volume.label), ("uuid", volume.uuid)) if fact]
+        if words:
+            yield _labelled(volume.name, ", ".join(words))
 
 
 def _partitions(disk: Disk) -> tuple[Partition, ...]:

@@ -236,3 +236,29 @@ def test_schema_is_a_schema(imgscan: Run, name: str) -> None:
     status, out, _ = imgscan("schema", name)
     assert status == 0
     jsonschema.Draft202012Validator.check_schema(json.loads(out))
+
+
+def test_a_special_file_is_no_facts_file(imgscan: Run, tmp_path: Path) -> None:
+    fifo = tmp_path / "facts.json"
+    os.mkfifo(fifo)
+    for path in (fifo, Path("/dev/zero")):
+        status, _, err = imgscan("judge", path)
+        assert status == 2
+        assert one_line(err)
+
+
+@pytest.mark.parametrize("closed", ["1", "2", "0"])
+def test_a_closed_stream_is_no_traceback(disk: Path, closed: str) -> None:
+    command = f'"$0" -m imgscan scan "$1" {closed}>&-'
+    done = subprocess.run(["bash", "-c", command, sys.executable, str(disk)], check=False, capture_output=True)
+    assert b"Traceback" not in done.stderr
+    assert done.returncode == (3 if closed == "1" else 1)
+
+
+def test_what_cannot_be_read_is_status_3_and_what_is_not_there_2(imgscan: Run) -> None:
+    demo = Path(__file__).resolve().parents[1] / "fixtures" / "images" / "debian12-bios.vmdk"
+    assert imgscan("ls", demo, "disk0/p1:/")[1].startswith("bin\nboot\n")
+    assert imgscan("ls", demo, "disk0/p5:/")[0] == 3
+    assert imgscan("ls", demo, "disk0/p9:/")[0] == 2
+    assert imgscan("ls", demo, "/nonexistent")[0] == 3
+    assert imgscan("cat", demo, "/etc/hostname")[0] == 0

@@ -79,3 +79,12 @@ def test_verbose_lists_what_passed() -> None:
 )
 def test_sizes(size: int | None, text: str) -> None:
     assert size_text(size) == text
+
+
+@pytest.mark.parametrize("width", [50, 100])
+def test_no_width_loses_a_uuid(width: int) -> None:
+    machine = a_linux_machine()
+    uuids = [str(volume.uuid.value) for volume in machine.volumes if volume.uuid is not None]
+    text = "".join(render(report(machine), Style(width=width)).split())
+    assert uuids
+    assert all(uuid in text for uuid in uuids)
