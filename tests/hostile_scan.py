@@ -180,7 +180,7 @@ def random_damage(dice: random.Random, ranges: Sequence[tuple[int, int]]) -> Dam
 
 
 def forget_peak() -> float:
-    """Return the memory in use now in MiB, and count the peak anew from here (Linux: /proc/self/clear_refs, proc(5))."""
+    """Return the memory in use now in MiB, and count the peak anew from here (Linux, proc(5): clear_refs)."""
     Path("/proc/self/clear_refs").write_text("5")
     return _memory("VmRSS")
 
