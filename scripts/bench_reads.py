@@ -88,7 +88,8 @@ def open_with(library: str, path: Path) -> Any:
     else:
         from dissect.hypervisor import vdi
 
-        stream = vdi.VDI(path.open("rb"))
+        stream = vdi.VDI(path)
+        stream = stream.open() if hasattr(stream, "open") else stream
 
     def read(offset: int, length: int) -> bytes:
         stream.seek(offset)
