@@ -13,7 +13,6 @@ from tools import ROOT
 
 CACHE = ROOT / ".cache" / "guests"
 SUITE = "bookworm"
-DEFAULT_MIRROR = "http://deb.debian.org/debian"
 PACKAGES = (
     "systemd-sysv",
     "udev",
@@ -33,9 +32,8 @@ HOSTNAME = "debian12"
 # What no boot and no inspection reads; the copyright files stay.
 UNUSED = ("usr/share/locale", "usr/share/man", "usr/share/info", "usr/share/i18n", "var/cache/apt", "var/lib/apt/lists")
 FILES = {
-    # debootstrap copies the host's name servers and names the mirror that was used.
+    # debootstrap copies the host's name servers.
     "etc/resolv.conf": "",
-    "etc/apt/sources.list": f"deb {DEFAULT_MIRROR} {SUITE} main\n",
     "etc/hostname": f"{HOSTNAME}\n",
     "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {HOSTNAME}\n",
     "etc/network/interfaces": "auto lo\niface lo inet loopback\n\nallow-hotplug ens3\niface ens3 inet dhcp\n",
@@ -96,7 +94,7 @@ def debian_tree() -> Path:
                 f"--include={','.join(PACKAGES)}",
                 SUITE,
                 building,
-                os.environ.get("DEBIAN_MIRROR", DEFAULT_MIRROR),
+                *filter(None, [os.environ.get("DEBIAN_MIRROR")]),  # else debootstrap's own, which it writes down
             ],
             timeout=1800,
         )
