@@ -16,7 +16,7 @@ from imgscan.devices.device import BlockDevice
 from imgscan.devices.filesystem import FileSystem
 from imgscan.errors import CorruptStructure, ImageError, UnsupportedFormat, Why
 from imgscan.guests.boot_code import GPTMBR, identify_boot_code
-from imgscan.guests.grub_core import GrubCore, read_core, read_legacy
+from imgscan.guests.grub_core import GrubCore, PerhapsDamaged, read_core, read_legacy
 from imgscan.model.boot import BootCode
 from imgscan.model.disk import Disk, Partition
 from imgscan.model.volume import Volume
@@ -134,6 +134,8 @@ def _volume_boot_sector(machine: Machine, where: str, code: BootCode) -> Answer:
 def _grub2(machine: Machine, disk: Disk, where: str) -> Answer:
     try:
         core = read_core(machine.devices[disk.name], machine.devices[where].read_at(0, 512))
+    except PerhapsDamaged as error:
+        return Answer("unsure", error.message, error.why)
     except CorruptStructure as error:
         return Answer("no", error.message)
     except UnsupportedFormat as error:

@@ -2,6 +2,9 @@
 
 A core image carries a prefix, such as ``(,msdos1)/boot/grub`` (the first partition of the disk it was started from),
 and may carry a configuration, such as ``search.fs_uuid ... root`` and ``set prefix=($root)/boot/grub``.
+
+The code before the compressed part is checked only for how it begins and for sectors of zeros, and the compressed part
+only for that it unpacks: other code in its place is not told from GRUB's.
 """
 
 from __future__ import annotations
@@ -19,13 +22,19 @@ from imgscan.layouts.grub import (
     core_blocks,
     core_header,
     core_objects,
+    erased_sector,
     is_diskboot,
     kernel_sector,
     legacy_next_sector,
     legacy_stage,
+    starts_with_jump,
 )
 
 _SECTOR = 512  # the firmware's, whatever the disk's
+
+
+class PerhapsDamaged(CorruptStructure):
+    """A core image is not as GRUB writes it, and may start all the same."""
 
 
 class GrubCore(NamedTuple):
@@ -47,6 +56,7 @@ class GrubCore(NamedTuple):
 def read_core(disk: BlockDevice, boot_sector: bytes) -> GrubCore:
     """Return what the core image says that a GRUB 2 boot sector loads from `disk`.
 
+    :raises PerhapsDamaged: it is damaged where GRUB may repair it, or not as it should be
     :raises CorruptStructure: there is no core image where the boot sector says, or it is damaged
     :raises UnsupportedFormat: it is there, and of a version whose content is not understood
     :raises ImageError: it cannot be read
@@ -59,10 +69,12 @@ def read_core(disk: BlockDevice, boot_sector: bytes) -> GrubCore:
     if not is_diskboot(first):
         raise CorruptStructure(f"there is no GRUB core image in sector {start}", where=disk.name, offset=offset)
     core = _load(disk, first, offset)
-    image = _unpack(core, core_header(core), disk.name, offset)
-    objects = core_objects(image)
+    header = core_header(core)
+    if header is not None:
+        _check_head(core, header, disk.name, offset)
+    objects = core_objects(_unpack(core, header, disk.name, offset))
     if not objects:
-        raise UnsupportedFormat("GRUB's core image holds no list of modules", where=disk.name, offset=offset)
+        raise PerhapsDamaged("GRUB's core image holds no list of modules", where=disk.name, offset=offset)
     prefix = b"".join(content for kind, content in objects if kind == OBJECT_PREFIX).split(b"\0", 1)[0]
     config = b"".join(content for kind, content in objects if kind == OBJECT_CONFIG).split(b"\0", 1)[0]
     has_normal = any(b"Minimal BASH-like line editing" in content for _, content in objects)
@@ -83,6 +95,18 @@ def _load(disk: BlockDevice, first: bytes, offset: int) -> bytes:
     return b"".join(disk.read_at(block.start * _SECTOR, block.length * _SECTOR) for block in blocks)
 
 
+def _check_head(core: bytes, header: CoreHeader, where: str, offset: int) -> None:
+    """Check the code that unpacks the rest."""
+    at = erased_sector(core, header)
+    if at is not None:
+        place = offset + _SECTOR + at
+        message = f"GRUB's core image is damaged: sector {place // _SECTOR} of {where} is zeros"
+        raise CorruptStructure(message, where=where, offset=place)
+    if header.payload is not None and not starts_with_jump(core):
+        message = "GRUB's core image does not begin with the code that it should"
+        raise PerhapsDamaged(message, where=where, offset=offset + _SECTOR)
+
+
 def _unpack(core: bytes, header: CoreHeader | None, where: str, offset: int) -> bytes:
     if header is None or header.payload is None or not 0 < header.payload < len(core):
         raise UnsupportedFormat("GRUB's core image is of a version that is not understood", where=where, offset=offset)
@@ -96,12 +120,14 @@ def _unpack(core: bytes, header: CoreHeader | None, where: str, offset: int) -> 
     options = [{"id": lzma.FILTER_LZMA1, "dict_size": 1 << 24, "lc": 3, "lp": 0, "pb": 2}]
     try:
         image = lzma.LZMADecompressor(lzma.FORMAT_RAW, None, options).decompress(packed, header.uncompressed)
-    except (lzma.LZMAError, EOFError) as error:
-        raise CorruptStructure(
-            "GRUB's core image is damaged: it does not unpack", where=where, offset=offset
-        ) from error
-    if len(image) != header.uncompressed:
-        raise CorruptStructure("GRUB's core image is damaged: it unpacks to too little", where=where, offset=offset)
+        problem = "" if len(image) == header.uncompressed else "it unpacks to too little"
+    except (lzma.LZMAError, EOFError):
+        image, problem = b"", "it does not unpack"
+    if problem and header.redundancy:
+        message = f"GRUB's core image is damaged: {problem}; GRUB may repair it by its Reed-Solomon code when it starts"
+        raise PerhapsDamaged(message, where=where, offset=offset)
+    if problem:
+        raise CorruptStructure(f"GRUB's core image is damaged: {problem}", where=where, offset=offset)
     return image
 
 

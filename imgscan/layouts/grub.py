@@ -50,25 +50,56 @@ def core_blocks(diskboot: bytes) -> tuple[Blocks, ...]:
 
 
 class CoreHeader(NamedTuple):
-    """The decompressor's header: sizes in bytes, `payload` where the LZMA stream begins, None when it was not found."""
+    """The decompressor's header: sizes in bytes, `payload` where the LZMA stream begins, None when it was not found.
+
+    `redundancy` is the size of the Reed-Solomon code behind the image, with which GRUB repairs the image when it
+    starts: half as many wrong bytes as that has. It does not cover the first `unprotected` bytes, which do the repair.
+    """
 
     compressed: int
     uncompressed: int
+    redundancy: int
+    unprotected: int
     payload: int | None
 
 
+_LOADED_AT = 0x8200
+"""Where GRUB's boot code loads the core image, behind its first sector."""
 _UNPACK = re.compile(rb"\xbf\x00\x00\x10\x00\xbe(.{4})\x57\x8b\x0d\x0c\x82\x00\x00", re.DOTALL)
-"""The decompressor's own code: it unpacks what lies at the address in the middle, to 1 MiB. It is loaded at 0x8200."""
+"""The decompressor's own code: it unpacks what lies at the address in the middle, to 1 MiB."""
 
 
 def core_header(core: bytes) -> CoreHeader | None:
     """Return the header of a core image (without its first sector), None when it is too short."""
     if len(core) < 64:
         return None
-    compressed, uncompressed = struct.unpack_from("<II", core, 8)
+    compressed, uncompressed, redundancy, unprotected = struct.unpack_from("<IIIH", core, 8)
     code = _UNPACK.search(core[:8192])
-    payload = struct.unpack("<I", code[1])[0] - 0x8200 if code else None
-    return CoreHeader(compressed, uncompressed, payload)
+    payload = struct.unpack("<I", code[1])[0] - _LOADED_AT if code else None
+    return CoreHeader(compressed, uncompressed, redundancy, unprotected, payload)
+
+
+def erased_sector(core: bytes, header: CoreHeader) -> int | None:
+    """Return the place of a sector of zeros in the code that must run as it is, None when there is none.
+
+    `core` is without its first sector. Code that is repaired when it starts is left out, and so is what lies behind
+    the header of a version that is not known.
+    """
+    end = 512
+    if starts_with_jump(core):
+        end = header.unprotected if header.redundancy or header.payload is None else header.payload
+    end = max(512, min(end, 8192, len(core)))
+    for at in range(0, end, 512):
+        piece = core[at : min(at + 512, end)]
+        if len(piece) >= 256 and not any(piece):  # real code has no more than a few zeros in a row
+            return at
+    return None
+
+
+def starts_with_jump(core: bytes) -> bool:
+    """Whether a core image (without its first sector) begins as GRUB 2.00 and later do: a far jump into itself."""
+    opcode, target, segment = struct.unpack_from("<BHH", core)
+    return bool(opcode == 0xEA and segment == 0 and _LOADED_AT < target < _LOADED_AT + 512)
 
 
 def core_objects(image: bytes) -> list[tuple[int, bytes]]:

@@ -106,6 +106,16 @@ def test_core_image_taken_away(tmp_path: Path, mbr: bytes, gpt: bytes) -> None:
     assert "no GRUB core image" in _neither(path)
 
 
+def test_core_image_damaged(tmp_path: Path, mbr: bytes) -> None:
+    path = _on(tmp_path, mbr)
+    write_at(path, 1024, bytes(1024))
+    assert "sector 2 of disk0 is zeros" in _neither(path)
+    path = _on(tmp_path, mbr)
+    write_at(path, 1024, b"\x90" * 5)
+    boot = _boot(path)
+    assert (boot.firmware.unread, boot.disk.value) == ("corrupt", ("disk0",))
+
+
 def test_partition_taken_away(tmp_path: Path, mbr: bytes) -> None:
     assert "does not exist" in _neither(_on(tmp_path, mbr[:446] + bytes(16) + mbr[462:]))
 

@@ -11,7 +11,7 @@ from disk_builder import GRUB_PC, run
 
 from imgscan.devices.memory import MemoryDevice
 from imgscan.errors import CorruptStructure, ImageError, LimitExceeded
-from imgscan.guests.grub_core import GrubCore, read_core, read_legacy, search_in
+from imgscan.guests.grub_core import GrubCore, PerhapsDamaged, read_core, read_legacy, search_in
 
 UUID = "11111111-2222-3333-4444-555555555555"
 BOOT = (GRUB_PC / "boot.img").read_bytes()
@@ -95,6 +95,45 @@ def test_what_is_missing_or_damaged(tmp_path: Path) -> None:
         _core(beyond)
     with pytest.raises(CorruptStructure, match="beyond the end"):
         _core(disk[:20000])
+
+
+def _installed(folder: Path) -> bytearray:
+    """Return a disk whose core image has a Reed-Solomon code behind it, as grub-install leaves it.
+
+    Its content does not matter here, only that the header says there is one.
+    """
+    disk = _disk(folder, "(,msdos1)/boot/grub")
+    size = struct.unpack_from("<H", disk, 512 + 0x1FC)[0]
+    struct.pack_into("<H", disk, 512 + 0x1FC, 2 * size)
+    struct.pack_into("<I", disk, 1024 + 0x10, size * 512)
+    return disk
+
+
+@pytest.mark.parametrize("sector", [2, 3, 4, 5])
+def test_the_code_that_unpacks_must_be_there(tmp_path: Path, sector: int) -> None:
+    for disk in (_disk(tmp_path, "(,msdos1)/boot/grub"), _installed(tmp_path)):
+        assert _core(disk).path == "/boot/grub"
+        disk[sector * 512 : sector * 512 + 512] = bytes(512)
+        with pytest.raises(CorruptStructure, match=f"sector {sector} of disk0 is zeros") as caught:
+            _core(disk)
+        assert not isinstance(caught.value, PerhapsDamaged)
+
+
+def test_other_code_at_its_start_is_not_surely_damage(tmp_path: Path) -> None:
+    disk = _disk(tmp_path, "(,msdos1)/boot/grub")
+    disk[1024:1029] = b"\x90" * 5
+    with pytest.raises(PerhapsDamaged, match="does not begin"):
+        _core(disk)
+
+
+def test_what_grub_repairs_is_not_surely_damage(tmp_path: Path) -> None:
+    disk = _installed(tmp_path)
+    disk[8192:12288] = bytes(4096)  # GRUB 2.06 starts with 10 KiB of zeros here, seen in a virtual machine
+    with pytest.raises(PerhapsDamaged, match="Reed-Solomon"):
+        _core(disk)
+    disk = _installed(tmp_path)
+    disk[6 * 512 : 7 * 512] = bytes(512)  # code of the decompressor, which the Reed-Solomon code covers
+    assert _core(disk).path == "/boot/grub"
 
 
 @pytest.mark.parametrize("at", range(0x1E8, 0x200))
