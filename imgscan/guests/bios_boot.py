@@ -15,7 +15,7 @@ import msgspec
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.filesystem import FileSystem
 from imgscan.errors import CorruptStructure, ImageError, UnsupportedFormat, Why
-from imgscan.guests.boot_code import GPTMBR, identify_boot_code
+from imgscan.guests.boot_code import DOS, FREEDOS, GPTMBR, identify_boot_code
 from imgscan.guests.grub_core import GrubCore, PerhapsDamaged, read_core, read_legacy
 from imgscan.model.boot import BootCode
 from imgscan.model.disk import Disk, Partition
@@ -27,6 +27,8 @@ GRUB_DIRECTORIES = ("/boot/grub", "/boot/grub2", "/grub", "/grub2")
 
 WINDOWS_NEEDS: dict[str, tuple[str, ...]] = {"windows-nt6": ("/bootmgr", "/Boot/BCD"), "windows-nt5": ("/ntldr",)}
 """What a boot sector of Windows loads from its volume; without its store the boot manager stops, NTLDR guesses."""
+_DOS_NEEDS = {FREEDOS: ("/KERNEL.SYS",), DOS: ("/IO.SYS",)}
+"""The same for DOS, by what is said of its boot sector."""
 _ABSTRACTIONS = (
     ("lvm", "LVM2_member"),
     ("md", "linux_raid_member"),
@@ -122,11 +124,11 @@ def _active_partition(machine: Machine, disk: Disk, codes: dict[str, BootCode]) 
 
 def _volume_boot_sector(machine: Machine, where: str, code: BootCode) -> Answer:
     """Follow a boot sector that loads a file of its own volume."""
-    wanted = WINDOWS_NEEDS.get(code.what)
+    wanted = WINDOWS_NEEDS.get(code.what) or _DOS_NEEDS.get(code.detail)
     if code.what in {"syslinux", "extlinux"}:  # ldlinux.sys may lie in any folder, and is found by its sectors
         return on_volume(machine, where, ())
     if wanted is None:
-        return Answer("yes", f"the boot code of {where} is taken to boot", None, where)
+        return Answer("unsure", f"imgscan does not know the boot code of {where}", "unsupported")
     answers = [on_volume(machine, where, (path,)) for path in wanted]
     return next((answer for answer in answers if answer.answer != "yes"), answers[0])
 

@@ -16,6 +16,8 @@ from imgscan.model.evidence import AtOffset
 CODE_BYTES = 440
 """What a boot sector can use before the disk signature and the table."""
 GPTMBR = "Syslinux gptmbr.bin: it starts the GPT partition with the legacy-boot attribute"
+FREEDOS = "FreeDOS' boot sector"
+DOS = "a DOS boot sector"
 
 _NT5 = bytes.fromhex("33c08ed0bc007cfb5007501ffc")
 _NT6 = bytes.fromhex("33c08ed0bc007c8ec08ed8be007c")
@@ -101,9 +103,9 @@ def _unknown(sector: bytes) -> str:
     if any(message in sector for message in _MBR_MESSAGES):
         return "an MBR like that of DOS, which starts the active partition"
     if b"KERNEL  SYS" in sector or b"FreeDOS" in sector or b"FRDOS" in sector:
-        return "FreeDOS' boot sector"
+        return FREEDOS
     if b"IO      SYS" in sector:
-        return "a DOS boot sector"
+        return DOS
     if sector.startswith(b"\xfa\xb8\x00\x10\x8e\xd0"):
         return "GNU Parted's MBR, which starts the active partition"
     return "code that imgscan does not know"

@@ -270,9 +270,22 @@ def test_windows() -> None:
 def test_unknown_boot_code() -> None:
     unknown = b"\xfa\xfa\xfa some other loader"
     assert _machine(unknown, _NT6_VBR, {"/bootmgr": b"", "/Boot/BCD": b""}).firmware.value == "bios"
-    assert _machine(unknown, unknown, {}).firmware.value == "bios"
+    for boot in (_machine(unknown, unknown, {}), _machine(_XP_MBR, unknown, {})):
+        assert (boot.firmware.unread, boot.disk.value) == ("unsupported", ("disk0",))
     boot = _machine(unknown, unknown, {}, active=False)
     assert (boot.firmware.unread, boot.disk.value) == ("unsupported", ("disk0",))
+
+
+@pytest.mark.parametrize(
+    ("boot_sector", "kernel"),
+    [
+        (b"\xeb\x3c\x90FRDOS5.1".ljust(90, b"\0") + b"Loading FreeDOS KERNEL  SYS", "/KERNEL.SYS"),
+        (b"\xeb\x3c\x90MSDOS5.0".ljust(90, b"\0") + b"\xfa Non-System disk IO      SYSMSDOS   SYS", "/IO.SYS"),
+    ],
+)
+def test_dos_needs_its_kernel(boot_sector: bytes, kernel: str) -> None:
+    assert _machine(_XP_MBR, boot_sector, {kernel: b""}).firmware.value == "bios"
+    assert _machine(_XP_MBR, boot_sector, {"/COMMAND.COM": b""}).firmware.value == "neither"
 
 
 def test_a_disk_that_could_not_be_read_is_no_answer() -> None:

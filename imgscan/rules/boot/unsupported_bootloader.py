@@ -74,7 +74,7 @@ def _bios_loader(machine: MachineFacts, disk: Disk) -> tuple[str, tuple[Evidence
     last = chain[-1]
     if last.what not in NO_LOADER:
         return last.what, evidence
-    if first.what not in NO_LOADER:
+    if last.what == "none" and first.what not in NO_LOADER:  # it hands over to nothing, and is all there is
         return first.what, evidence
     detail = last.detail or first.detail or "its boot code is none that imgscan knows"
     raise UnreadFact("unsupported", f"what starts {disk.name} is not known: {detail}", evidence)

@@ -37,6 +37,8 @@ RULE = "unsupported-bootloader"
         ("syslinux", "extlinux", "fail"),
         ("syslinux", None, "fail"),
         ("syslinux", "none", "fail"),
+        ("syslinux", "unknown", "unknown"),  # what finally loads is not known
+        ("windows-nt6", "unknown", "unknown"),
         ("unknown", "lilo", "fail"),
         ("windows-nt6", "windows-nt6", "fail"),
         ("unknown", None, "unknown"),
