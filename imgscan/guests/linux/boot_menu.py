@@ -21,6 +21,7 @@ from imgscan.guests.linux.grub_legacy import parse_grub_legacy
 from imgscan.guests.linux.loader_entries import read_loader_entries
 from imgscan.guests.linux.menu_kinds import Place, Surroundings, find_boot, judge_entry
 from imgscan.guests.linux.syslinux_menu import parse_syslinux
+from imgscan.guests.linux.text_file import read_text
 from imgscan.model.evidence import AtPath, Evidence
 from imgscan.model.fact import Fact, known, unread, unread_because
 from imgscan.model.machine import UnreadPlace
@@ -105,7 +106,7 @@ def _read_grub2(tree: GuestTree, devices: Devices, root: str, name: str | None, 
             continue
         seen.add(key)
         folder = path.rpartition("/")[0]
-        text = decode(read_file(place, CONFIGURATION_BYTES))
+        text = read_text(place, CONFIGURATION_BYTES)
         configuration = parse_grub2(
             text,
             path,
@@ -133,7 +134,7 @@ def _sourced(tree: GuestTree, folder: str, name: str, found: _Found) -> tuple[st
     if place is None or place.entry.kind != "file":
         return None
     found.evidence.append(place.evidence())
-    return place.path, decode(read_file(place, CONFIGURATION_BYTES))
+    return place.path, read_text(place, CONFIGURATION_BYTES)
 
 
 def _read_grub_legacy(tree: GuestTree, devices: Devices, root: str, name: str | None, found: _Found) -> None:
@@ -145,7 +146,7 @@ def _read_grub_legacy(tree: GuestTree, devices: Devices, root: str, name: str | 
             number = None
             if saved is not None and saved.entry.kind == "file":
                 number = decode(read_file(saved, _ENVIRONMENT_BYTES)).partition("\n")[0].strip()
-            configuration = parse_grub_legacy(decode(read_file(place, CONFIGURATION_BYTES)), path, number)
+            configuration = parse_grub_legacy(read_text(place, CONFIGURATION_BYTES), path, number)
             _add(configuration, tree, place, about, found)
             return
 
@@ -155,7 +156,7 @@ def _read_syslinux(tree: GuestTree, devices: Devices, root: str, name: str | Non
     for path in SYSLINUX_CONFIGURATIONS[loader]:
         place = tree.find(path)
         if place is not None and place.entry.kind == "file":
-            text = decode(read_file(place, CONFIGURATION_BYTES))
+            text = read_text(place, CONFIGURATION_BYTES)
             configuration = parse_syslinux(
                 text,
                 path,
@@ -183,7 +184,7 @@ def _read_systemd_boot(tree: GuestTree, devices: Devices, root: str, name: str |
         place = tree.find(f"{folder}/loader.conf")
         if place is not None and place.entry.kind == "file":
             entries = read_loader_entries(tree, f"{folder}/entries", {})
-            text = decode(read_file(place, CONFIGURATION_BYTES))
+            text = read_text(place, CONFIGURATION_BYTES)
             lines = [line.split() for line in text.split("\n") if line.startswith("default")]
             default = lines[-1][1].removesuffix(".conf") if lines and len(lines[-1]) > 1 else "0"
             _add(BootConfiguration(entries, default=default), tree, place, about, found)

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from imgscan.devices.filesystem import FileSystem
-from imgscan.devices.guest_tree import GuestTree, Location, Unreadable, decode, read_file
+from imgscan.devices.guest_tree import GuestTree, Location, Unreadable
 from imgscan.devices.limits import MIB
 from imgscan.errors import ERRORS, CorruptStructure, ImageError, MissingPart, UnsupportedFormat
 from imgscan.guests.linux.devices import Devices
 from imgscan.guests.linux.fstab import FstabEntry, parse_fstab
+from imgscan.guests.linux.text_file import read_text
 from imgscan.model.evidence import at_path
 from imgscan.model.fact import Fact, known, unread_because
 from imgscan.model.system import Mount
@@ -49,7 +50,7 @@ def read_mounts(
         place = tree.find("/etc/fstab")
         if place is None:
             return Mounted(tree, known((), at_path(root, "/etc/fstab")))
-        entries = parse_fstab(decode(read_file(place, FSTAB_BYTES)))
+        entries = parse_fstab(read_text(place, FSTAB_BYTES))
     except ImageError as error:
         return Mounted(tree, unread_because(error, at_path(root, "/etc/fstab")))
     for entry in entries:

@@ -270,6 +270,20 @@ def test_a_boot_that_cannot_be_read_makes_the_menu_unread() -> None:
     assert broken.menu.unread == "corrupt"
 
 
+@pytest.mark.parametrize("path", ["grub/grub.cfg", "grub/menu.lst", "extlinux/extlinux.conf", "loader/loader.conf"])
+@pytest.mark.parametrize("content", [bytes(512), b"timeout 5\n\0", bytes(range(1, 256)) * 8])
+def test_a_configuration_that_is_no_text_is_corrupt(path: str, content: bytes) -> None:
+    found = menu({f"/boot/{path}": content})
+    assert found.menu.unread == found.references.unread == "corrupt"
+    assert f"/boot/{path}" in str(found.menu.detail)
+
+
+def test_an_empty_configuration_offers_nothing_and_one_in_an_old_encoding_is_read() -> None:
+    assert menu({"/boot/grub/grub.cfg": ""}).menu.get() == ()
+    found = menu({"/boot/grub/grub.cfg": "menuentry 'D\xe9marrer Windows' { chainloader +1 }\n".encode("latin-1")})
+    assert [entry.kind for entry in found.menu.get()] == ["other-system"]
+
+
 def test_no_loader_is_an_empty_menu_and_another_loader_an_unread_one() -> None:
     assert menu({"/boot/vmlinuz": ""}).menu.get() == ()
     assert menu({"/etc/lilo.conf": "image=/vmlinuz"}).menu.unread == "unsupported"
@@ -446,4 +460,4 @@ def test_hostile_menus_end(text: str) -> None:
         assert len(found.menu.get()) <= 1024
         assert all(len(entry.title) < 1 << 20 for entry in found.menu.get())
     else:
-        assert found.menu.unread == "limit"
+        assert found.menu.unread == ("corrupt" if "\0" in text else "limit")

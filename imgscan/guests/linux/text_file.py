@@ -1,0 +1,34 @@
+"""Configuration files as text: bytes that are none are damage, never a file that says nothing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from imgscan.devices.guest_tree import Location, decode, read_file
+from imgscan.errors import CorruptStructure
+from imgscan.model.text import shown
+
+_STRANGE_PART: Final = 0.1
+"""The part of a text that may be undecodable or control characters: titles in an old encoding, colours."""
+_USUAL_CONTROLS: Final = frozenset("\t\n\r\f\v\x1b")
+
+
+def read_text(place: Location, limit: int) -> str:
+    """Return the whole content of a configuration file, decoded as `decode` does.
+
+    :raises LimitExceeded: it is larger than `limit` bytes
+    :raises CorruptStructure: it is no text: it has NUL bytes, or much of it is no character
+    """
+    text = decode(read_file(place, limit))
+    if "\0" in text:
+        raise CorruptStructure(f"{shown(place.path)} is no text: it has NUL bytes", where=place.filesystem.volume)
+    strange = sum(1 for character in text if _is_strange(character))
+    if strange > len(text) * _STRANGE_PART:
+        detail = f"{strange} of its {len(text)} characters are none of a text"
+        raise CorruptStructure(f"{shown(place.path)} is no text: {detail}", where=place.filesystem.volume)
+    return text
+
+
+def _is_strange(character: str) -> bool:
+    """Whether it stands for an undecodable byte (surrogateescape), or is a control character without use here."""
+    return "\udc80" <= character <= "\udcff" or (character < " " and character not in _USUAL_CONTROLS)
