@@ -17,6 +17,7 @@ from imgscan.devices.filesystem import FileSystem
 from imgscan.errors import CorruptStructure, ImageError, UnsupportedFormat, Why
 from imgscan.guests.boot_code import DOS, FREEDOS, GPTMBR, identify_boot_code
 from imgscan.guests.grub_core import GrubCore, PerhapsDamaged, read_core, read_legacy
+from imgscan.guests.grub_menu import problem_of_file
 from imgscan.model.boot import BootCode
 from imgscan.model.disk import Disk, Partition
 from imgscan.model.volume import Volume
@@ -162,8 +163,20 @@ def prefix_of(machine: Machine, disk: Disk, core: GrubCore) -> Answer:
         else:
             answer = _device(machine, disk, core.device, paths, f"({core.device}){core.path}")
         if answer.answer != "yes":
-            break
-    return answer
+            return answer
+    return with_menu(machine, answer, needed[-1][0])
+
+
+def with_menu(machine: Machine, answer: Answer, path: str) -> Answer:
+    """Return `answer`, or what is wrong with the grub.cfg at `path` of the volume that it found."""
+    filesystem = machine.filesystems.get(answer.volume or "")
+    if filesystem is None:
+        return answer
+    try:
+        problem = problem_of_file(filesystem, path)
+    except ImageError as error:
+        return Answer("unsure", str(error), error.why, answer.volume)
+    return answer if problem is None else Answer(problem.answer, problem.detail, problem.why, answer.volume)
 
 
 def search(machine: Machine, wanted: tuple[str, str], paths: Sequence[str]) -> Answer:

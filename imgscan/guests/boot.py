@@ -13,9 +13,10 @@ from typing import NamedTuple
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.filesystem import FileSystem
 from imgscan.errors import ImageError, Why
-from imgscan.guests.bios_boot import Answer, Machine, boot_sectors, follow, on_volume, search
+from imgscan.guests.bios_boot import Answer, Machine, boot_sectors, follow, on_volume, search, with_menu
 from imgscan.guests.efi_loaders import find_loaders
-from imgscan.guests.grub_core import search_in
+from imgscan.guests.grub_core import prefix_in, search_in
+from imgscan.guests.grub_menu import CONFIG_BYTES, menu_problem
 from imgscan.layouts.gpt import EFI_SYSTEM
 from imgscan.model.boot import Boot, BootCode, Firmware, Loader
 from imgscan.model.disk import Disk, Partition
@@ -26,7 +27,6 @@ from imgscan.model.volume import Volume
 _ESP_TYPES = frozenset({EFI_SYSTEM, "0xef"})
 _NO_SYSTEM = frozenset({"mok-manager", "fallback", "memtest", "driver", "systemd-stub"})
 """EFI programs that start no installed system."""
-_CONFIG_BYTES = 4096
 _WINDOWS_STORE = "/EFI/Microsoft/Boot/BCD"
 """Without it Windows' boot manager stops."""
 
@@ -195,10 +195,23 @@ def _grub_config(machine: Machine, filesystem: FileSystem, loader: Loader) -> An
                 break
             node = entry.node
         else:
-            text = filesystem.read(node, 0, _CONFIG_BYTES).decode("utf-8", "replace")
-            wanted = search_in(text) if len(text) < _CONFIG_BYTES else None
-            answer = None if wanted is None else search(machine, wanted, ())
+            head = filesystem.read(node, 0, CONFIG_BYTES)
+            answer = _grub_stub(machine, head, f"{each}/grub.cfg on {filesystem.volume}")
             if answer is None or answer.answer == "yes":
                 return answer
             unsure = unsure or answer
     return unsure
+
+
+def _grub_stub(machine: Machine, head: bytes, shown: str) -> Answer | None:
+    """Return where a grub.cfg leads, None when it says nothing about that; a menu that is missing there is not told."""
+    problem = menu_problem(head, shown)
+    if problem is not None:
+        return Answer(*problem)
+    text = head.decode("utf-8", "replace")
+    wanted = search_in(text) if len(head) < CONFIG_BYTES else None
+    if wanted is None:
+        return None
+    answer = search(machine, wanted, ())
+    prefix = prefix_in(text)
+    return with_menu(machine, answer, f"{prefix}/grub.cfg") if prefix and answer.answer == "yes" else answer

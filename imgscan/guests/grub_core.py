@@ -150,6 +150,12 @@ def search_in(config: str) -> tuple[str, str] | None:
     return (kind, words[0]) if words else None
 
 
+def prefix_in(config: str) -> str | None:
+    """Return the folder that a GRUB configuration sets as prefix, without its device."""
+    values = [re.sub(r"['\"]", "", value).strip() for name, value in _SET.findall(config) if name == "prefix"]
+    return _split(values[-1])[1] if values else None
+
+
 def _where(prefix: str, config: str, has_normal: bool, offset: int) -> GrubCore:
     """Join the prefix with what an embedded configuration changes of it."""
     device, path = _split(prefix)

@@ -132,6 +132,47 @@ def test_grub_directory_taken_away(tmp_path: Path) -> None:
     assert "grub.cfg" in _neither(build_linux(tmp_path, files={"boot/grub/grub.cfg": None}))
 
 
+@pytest.mark.parametrize("menu", [b"", b" \n\n", b"# made by grub-mkconfig\n\n  # nothing was found\n"])
+@pytest.mark.parametrize("by", ["bios", "uefi"])
+def test_grub_with_an_empty_menu(tmp_path: Path, menu: bytes, by: str) -> None:
+    files: dict[str, bytes | None] = {"boot/grub/grub.cfg": menu}
+    path = build_linux(tmp_path, scheme="gpt", esp=by == "uefi", bios_boot=by == "bios", files=files)
+    boot = _boot(path)
+    assert (boot.firmware.value, boot.disk.value) == ("neither", ())
+    if by == "bios":
+        assert "GRUB's menu is empty" in _code(boot).detail
+
+
+@pytest.mark.parametrize(
+    ("menu", "why"),
+    [
+        (bytes(5000), "corrupt"),
+        (b"set timeout=5\n\x8b\x01\xff menuentry", "corrupt"),
+        (b"set timeout=5\n", "unsupported"),
+        (b"blscfg\n", None),
+        (b"insmod ext2\nconfigfile /other.cfg\n", None),
+        (b"source /other.cfg", None),
+        (b"if true; then . /other.cfg; fi", None),
+        (b"menuentry 'Gr\xfc\xdfe' {\n linux /vmlinuz\n}\n", None),
+        (b"# a long head\n" * 1000, None),
+    ],
+)
+def test_grub_with_an_odd_menu(tmp_path: Path, menu: bytes, why: str | None) -> None:
+    boot = _boot(build_linux(tmp_path, files={"boot/grub/grub.cfg": menu}))
+    assert boot.disk.value == ("disk0",)
+    assert (boot.firmware.value == "bios") if why is None else (boot.firmware.unread == why)
+
+
+@pytest.mark.parametrize(("stub", "firmware"), [(b"", "neither"), (b"configfile (hd0,gpt2)/grub.cfg\n", "uefi")])
+def test_grubs_configuration_on_the_efi_system_partition(tmp_path: Path, stub: bytes, firmware: str) -> None:
+    path = build_linux(tmp_path, scheme="gpt", esp=True)
+    folder = tmp_path / "grub.cfg"
+    folder.write_bytes(stub)
+    part = f"{path}@@{_starts(path)[0] * 512}"
+    subprocess.run([require_tool("mcopy"), "-o", "-i", part, str(folder), "::/EFI/debian/grub.cfg"], check=True)
+    assert _boot(path).firmware.value == firmware
+
+
 def test_efi_loader_taken_away(tmp_path: Path) -> None:
     _neither(build_linux(tmp_path, scheme="gpt", esp=True, loader=False))
 
@@ -310,6 +351,6 @@ def test_a_lost_data_disk_does_not_spoil_a_boot_disk(tmp_path: Path, mbr: bytes)
     devices: dict[str, BlockDevice] = {"disk0": device}
     for partition in facts.disks[0].partition_table.partitions if facts.disks[0].partition_table else ():
         devices[partition.name] = SliceDevice(device, partition.start, partition.size, partition.name)
-    grub = MemoryFileSystem({"/boot/grub/i386-pc/normal.mod": b"", "/boot/grub/grub.cfg": b""}, type_="ext4")
+    grub = MemoryFileSystem({"/boot/grub/i386-pc/normal.mod": b"", "/boot/grub/grub.cfg": b"blscfg\n"}, type_="ext4")
     boot = inspect_boot((facts.disks[0], lost), devices, facts.volumes, {"disk0/p1": grub})
     assert (boot.firmware.value, boot.disk.value) == ("bios", ("disk0",))
