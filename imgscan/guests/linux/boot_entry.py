@@ -15,10 +15,11 @@ ENTRIES: Final = 1024
 
 
 class Command(NamedTuple):
-    """A command and its arguments; `line` counts from 1."""
+    """A command and its arguments; `line` counts from 1, `is_literal` is whether no variable stands in its words."""
 
     words: tuple[str, ...]
     line: int
+    is_literal: bool = True
 
     @property
     def name(self) -> str:

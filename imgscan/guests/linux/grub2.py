@@ -8,6 +8,7 @@ from typing import Final
 
 from imgscan.errors import LimitExceeded
 from imgscan.guests.linux.boot_entry import ENTRIES, BootConfiguration, BootEntry, Command
+from imgscan.guests.linux.grub2_conditions import Conditions
 from imgscan.guests.linux.grub2_script import commands
 
 _DEPTH: Final = 64
@@ -56,22 +57,30 @@ class _Reader:
 
     def read(self, text: str, path: str) -> None:
         """Add what a script puts into the menu."""
-        blocks: list[BootEntry | None] = []  # None: a block that is no entry (a function)
+        blocks: list[BootEntry | None] = []  # None: a block that is no entry (a function), or is never reached
+        depths: list[int] = []  # of the conditions around each block
+        conditions = Conditions()
         for command in commands(text, self._variables, path):
             self._commands += 1
             if self._commands > COMMANDS:
                 raise LimitExceeded(f"the menu's script has more than {COMMANDS} commands", where=path)
-            if command.name in _KEYWORDS and len(command.words) > 1:
-                command = _unwrapped(command)  # noqa: PLW2901 - the same command
             if command.name == "}":
                 if blocks:
                     blocks.pop()
-            elif command.words[-1] == "{":
+                    conditions.close(depths.pop())
+                continue
+            conditions.read(command, path)
+            if command.name in _KEYWORDS and len(command.words) > 1:
+                command = _unwrapped(command)  # noqa: PLW2901 - the same command
+                conditions.read(command, path)
+            is_reached = None not in blocks and not conditions.is_dead
+            if command.words[-1] == "{":
                 if len(blocks) >= _DEPTH:
                     raise LimitExceeded(f"the menu's blocks are nested deeper than {_DEPTH}", where=path)
-                is_item = command.name in {"menuentry", "submenu"} and None not in blocks
+                is_item = command.name in {"menuentry", "submenu"} and is_reached
                 blocks.append(self._item(command, path, _menu_of(blocks)) if is_item else None)
-            elif command.name not in _CONDITIONS and None not in blocks:
+                depths.append(conditions.depth)
+            elif command.name not in _CONDITIONS and is_reached:
                 self._command(command, blocks[-1] if blocks else None)
 
     def _item(self, command: Command, path: str, menu: BootEntry | None) -> BootEntry:
@@ -126,7 +135,7 @@ def _unwrapped(command: Command) -> Command:
     """Return a command without the keywords in front of it; the last word always stays."""
     most = len(command.words) - 1
     start = next((at for at, word in enumerate(command.words) if word not in _KEYWORDS or at == most), most)
-    return Command(command.words[start:], command.line)
+    return command._replace(words=command.words[start:])
 
 
 def _menu_of(blocks: list[BootEntry | None]) -> BootEntry | None:

@@ -1,6 +1,6 @@
 """The words of a GRUB 2 script. Source: GRUB manual, "Writing full configuration files directly" (Quoting, Words).
 
-Nothing is executed: commands come in their order, conditions and loops as if every branch were taken.
+Nothing is executed: commands come in their order, conditions and loops with all branches (`grub2_conditions`).
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ def commands(text: str, variables: Mapping[str, str], path: str = "") -> Iterato
     started = line
     words: list[str] = []
     pieces: list[str] = []  # of the word that is being read
+    is_literal = True
 
     def end_word() -> None:
         word = "".join(pieces)
@@ -60,6 +61,8 @@ def commands(text: str, variables: Mapping[str, str], path: str = "") -> Iterato
         if kind in {"single", "double", "plain", "escape", "variable"}:
             if not pieces and not words:
                 started = line
+                is_literal = True
+            is_literal = is_literal and not (kind == "variable" or (kind == "double" and "$" in piece))
             pieces.append(_value(str(kind), piece, variables))
             size += len(pieces[-1])
             if size > SCRIPT_LENGTH:
@@ -71,13 +74,13 @@ def commands(text: str, variables: Mapping[str, str], path: str = "") -> Iterato
             if piece == "{":
                 words.append(piece)
             if words and words != ["{"]:
-                yield Command(tuple(words), started)
+                yield Command(tuple(words), started, is_literal)
             words = []
             if piece == "}":
                 yield Command(("}",), line)
     end_word()
     if words:
-        yield Command(tuple(words), started)
+        yield Command(tuple(words), started, is_literal)
 
 
 _NOTHING: Final = "\0"

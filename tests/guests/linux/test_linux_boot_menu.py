@@ -284,6 +284,39 @@ def test_an_empty_configuration_offers_nothing_and_one_in_an_old_encoding_is_rea
     assert [entry.kind for entry in found.menu.get()] == ["other-system"]
 
 
+@pytest.mark.parametrize(
+    ("script", "is_offered"),
+    [
+        ('if [ "x" = "y" ]; then\n{}\nfi', False),
+        ("if [ x == x ]; then\n{}\nfi", True),
+        ("if test x != x; then {}; fi", False),
+        ("if ! [ -z a ]; then\n{}\nfi", True),
+        ("if [ ! -n a ]\nthen\n{}\nfi", False),
+        ("if [ -n '' ]; then {}; fi", False),
+        ("if false; then\n{}\nelse\necho\nfi", False),
+        ("if false; then\necho\nelse\n{}\nfi", True),
+        ("if true; then\necho\nelif true; then {}\nelse\n{}\nfi", False),
+        ("if false; then echo; elif [ -s $prefix/a ]; then {}; fi", True),
+        ("if [ x = y ]; then if [ -s $prefix/a ]; then\n{}\nfi; fi", False),
+        ("if [ x = y ]; then echo; fi\n{}", True),
+        ("set a=x\nif [ $a = y ]; then {}; fi", True),  # another branch may have set it
+        ("if [ x$feature = xy ]; then {}; fi", True),
+        ('if [ "$a" = y ]; then {}; fi', True),
+        ("if [ x = y -o -s $prefix/a ]; then {}; fi", True),
+        ("if [ x = y ]; true; then {}; fi", True),
+        ("if [ -f x ]; then {}; fi", True),
+        ("fi; else; then; {}", True),
+        ("menuentry a {\nif [ x = y ]; then\n}\n{}", True),
+        ("submenu s {\nif [ x = y ]; then\n{}\nfi\n}", False),
+        ("if [ x = y ]; then submenu s {\n{}\n}\nfi", False),
+    ],
+)
+def test_an_entry_behind_a_constant_that_does_not_hold_is_none(script: str, is_offered: bool) -> None:
+    entry = f"menuentry 'Windows' {{ search --set=root --fs-uuid {WINDOWS}; chainloader +1; }}"
+    found = menu({"/boot/grub/grub.cfg": script.replace("{}", entry)})
+    assert ("Windows" in {entry.title for entry in found.menu.get()}) == is_offered
+
+
 def test_no_loader_is_an_empty_menu_and_another_loader_an_unread_one() -> None:
     assert menu({"/boot/vmlinuz": ""}).menu.get() == ()
     assert menu({"/etc/lilo.conf": "image=/vmlinuz"}).menu.unread == "unsupported"
@@ -450,6 +483,7 @@ def test_lines_are_counted_through_quotes_and_continuations() -> None:
         "$x" * 400_000,
         "set x=" + "y" * 4000 + "\nmenuentry z {\n" + "linux $x\n" * 90_000 + "}\n",
         "\0\x1b\u202e menuentry '\0' { linux \0 }\n",
+        "if [ $x = y ]; then\n" * 200,
         "function f { menuentry x { linux /v }\n }\n",
         "source /custom.cfg\n",
     ],
