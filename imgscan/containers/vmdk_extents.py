@@ -76,7 +76,9 @@ def open_hosted(
     )
     if not is_stream:  # a stream's tables stand between its grains; its footer says that it is whole
         metadata = 1 if header.descriptor_size == 0 else header.descriptor_offset + header.descriptor_size
-        _check_grains(file, device, problems, metadata, survey_bytes)
+        last = _check_grains(file, device, problems, metadata, survey_bytes)
+        if compressed and last is not None and header.directory < header.overhead:
+            _note_trailing(file, last + device.grain_bytes, problems)
     elif problems:
         device.bad_entry = "it is lost with the end of the stream"
     return OpenedExtent(device, size, bool(header.unclean), compressed, tuple(problems))
@@ -169,10 +171,11 @@ def _directory(file: BlockDevice, sector: int, count: int, entries: int) -> Dire
 
 def _check_grains(
     file: FileDevice, device: SparseExtent, problems: list[Problem], metadata: int, survey_bytes: int
-) -> None:
+) -> int | None:
     """Report tables that cannot be read, and grains where none can be.
 
-    Grains beyond the end of the file say that it was cut short; none stands in its first `metadata` sectors.
+    Grains beyond the end of the file say that it was cut short; none stands in its first `metadata` sectors. Returns
+    the byte up to which the grains fill the file, None when not all tables were looked at or there is no grain.
     """
     tables = device.tables
     found = tables.survey(-(-device.size // (device.grain_bytes * tables.entries)), survey_bytes)
@@ -196,6 +199,20 @@ def _check_grains(
     if end > file.size:
         detail = f"data up to byte {end} is in use, and the file ends at {file.size}: it was cut short"
         problems.append(_problem(file, "data-beyond-end", "truncated", detail, file.size, 0))
+    return end if end and found.complete else None
+
+
+def _note_trailing(file: FileDevice, end: int, problems: list[Problem]) -> None:
+    """Note data behind the last grain, which may be followed by a grain's worth of padding; `end` with that."""
+    if file.size <= end:
+        return
+    try:
+        tail = file.read_at(file.size - min(SECTOR, file.size - end), min(SECTOR, file.size - end))
+    except ImageError:
+        return  # nothing of the disk stands there
+    if any(tail):
+        detail = f"its last grain ends before byte {end}, and the file has {file.size}: other data stands behind it"
+        problems.append(_problem(file, "trailing-data", "note", f"{detail}, which is not read", end, file.size - end))
 
 
 def _stored_bytes(file: FileDevice, device: SparseExtent, grain: int, at: int) -> int:

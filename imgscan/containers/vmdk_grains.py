@@ -40,7 +40,7 @@ class Survey(NamedTuple):
 
     `redundant` is the first table that is read from its redundant copy, `bad` the first grain whose entry means
     nothing, `error` why a table could not be read; each is None when there is none. `lowest` is the lowest sector
-    named, `shared` whether two entries name the same one.
+    named, `shared` whether two entries name the same one, `complete` whether every table was looked at.
     """
 
     sector: int
@@ -50,6 +50,7 @@ class Survey(NamedTuple):
     error: ImageError | None
     lowest: int = BAD
     shared: bool = False
+    complete: bool = False
 
 
 class GrainTables:
@@ -125,7 +126,7 @@ class GrainTables:
 
     def survey(self, count: int, most_bytes: int = SURVEY_BYTES) -> Survey:
         """Look at the first `count` tables, at most `most_bytes` of them in at most `SURVEY_READS` batches."""
-        count = min(count, most_bytes // self._bytes)
+        every, count = count, min(count, most_bytes // self._bytes)
         batch = max(1, TABLE_READ_BYTES // self._bytes)
         found = Survey(0, 0, None, None, None)
         number, named = 0, set[int]()
@@ -136,8 +137,10 @@ class GrainTables:
                 run, entries = self._adjacent(number, min(batch, count - number))
             except ImageError:
                 run, entries = 1, None
-            if entries is not None and entries and self._fallback is not None and self.is_inside(entries):
-                run, entries = self._until_lost(number, run, entries)
+            if entries and self._fallback is not None:
+                run, entries = self._until_outside(run, entries)
+                if self.is_inside(entries):
+                    run, entries = self._until_lost(number, run, entries)
             if entries is None or (self._fallback is not None and not (entries and self.is_inside(entries))):
                 run = 1
                 try:
@@ -160,7 +163,18 @@ class GrainTables:
                 found = found._replace(shared=True)
             named |= here
             number += run
-        return found._replace(lowest=min(named, default=BAD))
+        return found._replace(lowest=min(named, default=BAD), complete=number >= every and found.error is None)
+
+    def _until_outside(self, run: int, entries: array[int]) -> tuple[int, array[int]]:
+        """Return the tables of a run before the first that names a place outside the file; that one when it leads.
+
+        So one such table does not make the survey read all those behind it one at a time.
+        """
+        if self.is_inside(entries):
+            return run, entries
+        size = self.entries
+        first = next(n for n in range(run) if not self.is_inside(entries[n * size : (n + 1) * size]))
+        return max(1, first), entries[: max(1, first) * size]
 
     def _until_lost(self, number: int, run: int, entries: array[int]) -> tuple[int, array[int] | None]:
         """Return the tables of a run before the first that is empty where its redundant copy is not.

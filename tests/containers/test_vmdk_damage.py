@@ -113,6 +113,47 @@ def test_entries_that_point_where_no_grain_is(
                 device.read_at(2 * GRAIN, 1)
 
 
+@pytest.mark.parametrize("cut_sectors", [1, 2])
+def test_a_cut_that_only_a_late_table_shows(tmp_path: Path, cut_sectors: int) -> None:
+    """The last grain begins at the end, or behind it; its table is one of the last in a batch of tables."""
+    tables = 64
+    last = (tables - 2) * 512 + 7
+    packed = {n * 512: zlib.compress(bytes([n + 1]) * GRAIN) for n in (0, 5)}
+    packed[last] = zlib.compress(b"z" * GRAIN)
+    flags = NEWLINES | REDUNDANT | COMPRESSED | MARKERS
+    text = descriptor("streamOptimized", [f'RW {16 * 512 * tables} SPARSE "disk.vmdk"'])
+    image = Hosted(16 * 512 * tables, packed=packed, flags=flags, version=3, text=text).build()
+    with opened_image(written(tmp_path, image)) as opened:
+        assert problem_codes(opened) == []
+    image = image[: len(image) - cut_sectors * SECTOR]
+    with opened_image(written(tmp_path, image)) as opened:
+        assert "data-beyond-end" in problem_codes(opened)
+        assert "truncated" in problem_kinds(opened)
+        with pytest.raises(TruncatedRead):
+            device_in(opened).read_at(last * GRAIN, 1)
+
+
+@pytest.mark.parametrize(
+    ("behind", "codes"),
+    [
+        (b"", []),
+        (b"x" * SECTOR, []),  # no more than padding to a whole grain
+        (b"x" * (GRAIN + SECTOR), ["trailing-data"]),
+        (bytes(GRAIN + SECTOR), []),
+    ],
+)
+def test_data_behind_the_last_grain(tmp_path: Path, behind: bytes, codes: list[str]) -> None:
+    packed = {n: zlib.compress(content) for n, content in GRAINS.items()}
+    packed[3] = zlib.compress(bytes(GRAIN))  # stored last, and small
+    flags = NEWLINES | REDUNDANT | COMPRESSED | MARKERS
+    text = descriptor("streamOptimized", [f'RW {CAPACITY} SPARSE "disk.vmdk"'])
+    recipe = Hosted(CAPACITY, packed=packed, flags=flags, version=3, text=text)
+    with opened_image(written(tmp_path, recipe.build() + behind)) as opened:
+        assert problem_codes(opened) == codes
+        assert set(problem_kinds(opened)) <= {"note"}
+        assert device_in(opened).read_at(5 * GRAIN, GRAIN) == GRAINS[5]
+
+
 def test_two_grains_in_one_place(tmp_path: Path) -> None:
     recipe = Hosted(CAPACITY, GRAINS, flags=NEWLINES)
     recipe.raw_entries = {7: recipe.overhead, 1000: recipe.overhead}
