@@ -14,7 +14,7 @@ from imgscan.layouts.mbr import GPT_PROTECTIVE, TABLE_OFFSET, has_boot_signature
 from imgscan.model.disk import PartitionTable, Problem
 from imgscan.model.evidence import AtOffset
 from imgscan.partitions.gpt import gpt_sector_size, read_gpt
-from imgscan.partitions.mbr import is_mbr, looks_like_entries, protective_entries, read_mbr
+from imgscan.partitions.mbr import is_mbr, looks_like_entries, misses_one_boot_indicator, protective_entries, read_mbr
 
 _HEAD_BYTES = 8192
 """The first sector and a GPT header behind it, for sectors of up to 4096 bytes."""
@@ -47,8 +47,9 @@ def read_table(device: BlockDevice, disk: str) -> PartitionTable:
     if is_mbr(sector) or protective:
         return _with_stray_gpt(read_mbr(device, disk, sector), device, disk, head, gone=bool(protective))
     unsupported = _unsupported(head, disk)
-    bare = unsupported is None and not has_boot_signature(sector)
-    if bare and looks_like_entries(sector, device.size // device.sector_size):
+    sectors = device.size // device.sector_size
+    is_damaged = misses_one_boot_indicator if has_boot_signature(sector) else looks_like_entries
+    if unsupported is None and is_damaged(sector, sectors):
         return read_mbr(device, disk, sector)
     return PartitionTable(
         scheme="none",

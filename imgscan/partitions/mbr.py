@@ -52,18 +52,33 @@ def is_mbr(sector: bytes) -> bool:
     )
 
 
-def looks_like_entries(sector: bytes, sectors: int) -> bool:
-    """Whether a first sector without 55 AA holds entries that can only be a table on a disk of `sectors` sectors."""
+def looks_like_entries(sector: bytes, sectors: int, bad_indicators: int = 0) -> bool:
+    """Whether a first sector holds entries that can only be a table on a disk of `sectors` sectors.
+
+    Asked of one without 55 AA, and of one in which as many boot indicators as `bad_indicators` are not 00 or 80.
+    """
     entries = parse_entries(sector)
     used = [entry for entry in entries if any(entry)]
     return (
         bool(used)
         and not sector.startswith(_FILESYSTEM_AT_0)
         and volume_boot_record(sector) is None
-        and all(
-            entry.boot_indicator in {0, 0x80} and entry.type and entry.size and 0 < entry.start < sectors
-            for entry in used
-        )
+        and sum(entry.boot_indicator not in {0, 0x80} for entry in used) <= bad_indicators
+        and all(entry.type and entry.size and 0 < entry.start < sectors for entry in used)
+    )
+
+
+def misses_one_boot_indicator(sector: bytes, sectors: int) -> bool:
+    """Whether a first sector is a table but for one boot indicator, on a disk of `sectors` sectors.
+
+    libblkid sees no table then, firmware may not either, and fdisk lists it. Every entry has to be possible: boot code
+    or a volume's text where the entries would be is none.
+    """
+    entries = parse_entries(sector)
+    return (
+        has_boot_signature(sector)
+        and looks_like_entries(sector, sectors, bad_indicators=1)
+        and all(entry.start + entry.size <= sectors for entry in entries if any(entry))
     )
 
 
@@ -255,6 +270,14 @@ def read_mbr(device: BlockDevice, disk: str, sector: bytes) -> PartitionTable:
                 (AtOffset(disk, 510, 2, "boot signature"),),
             ),
         )
+    for index, entry in enumerate(reader.entries):
+        if signature and entry.boot_indicator not in {0, 0x80}:
+            detail = (
+                f"entry {index + 1} has the boot indicator {entry.boot_indicator:#04x}, which is neither 00 nor 80: "
+                "fdisk lists the partitions, and other systems and firmware may see no table"
+            )
+            evidence = AtOffset(disk, TABLE_OFFSET + 16 * index, 1, f"master boot record entry {index + 1}")
+            problems.insert(0, Problem("bad-boot-indicator", "damage", detail, (evidence,)))
     partitions = tuple(found.partition for found in (*reader.primary, *reader.logical))
     return PartitionTable(
         scheme="mbr",

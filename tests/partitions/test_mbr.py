@@ -87,10 +87,38 @@ def test_zeros_are_no_table() -> None:
     assert (table.scheme, table.boot_signature, table.problems) == ("none", False, ())
 
 
-def test_a_boot_indicator_of_another_value_is_no_table() -> None:
+@requires_tool("fdisk", "sfdisk")
+def test_one_bad_boot_indicator_is_reported_and_the_table_read_as_fdisk_does(tmp_path: Path) -> None:
+    disk = sfdisk(tmp_path / "good", SCRIPT)
+    good = table_of(disk)
+    disk[446] = 0x81
+    path = tmp_path / "disk"
+    path.write_bytes(disk)
+    table = table_of(disk)
+    assert (table.scheme, codes(table)) == ("mbr", ["bad-boot-indicator"])
+    assert table.problems[0].kind == "damage"
+    assert table.problems[0].evidence == (AtOffset("disk0", 446, 1, "master boot record entry 1"),)
+    assert [(p.name, p.start, p.size, p.type) for p in table.partitions] == [
+        (p.name, p.start, p.size, p.type) for p in good.partitions
+    ]
+    listed = subprocess.check_output([require_tool("fdisk"), "-l", str(path)], text=True)
+    assert all(f"{path}{p.number} " in listed for p in table.partitions)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        (mbr_entry(0x83, 1, 100, boot=0x41), mbr_entry(0x83, 200, 100, boot=0x42)),  # two of them
+        (mbr_entry(0x83, 1, 5000, boot=0x81),),  # not on this disk
+        (mbr_entry(0, 1, 100, boot=0x81),),
+        (mbr_entry(0x83, 0, 100, boot=0x81),),
+        (b"Remove disks or ", b"other media.\xff\r\n", b"Press any key to", b" restart\r\n"),
+    ],
+)
+def test_what_is_no_table_but_for_an_indicator(entries: tuple[bytes, ...]) -> None:
     disk = bytearray(MIB)
-    put_mbr(disk, mbr_entry(0x83, 1, 100, boot=0x41))
-    assert table_of(disk).scheme == "none"
+    put_mbr(disk, *(entry.ljust(16, b"\0") for entry in entries))
+    assert (table_of(disk).scheme, codes(table_of(disk))) == ("none", [])
 
 
 def test_entries_without_boot_signature_are_listed_and_reported() -> None:
