@@ -86,7 +86,9 @@ def read_boot_menu(
 
 def _surroundings(tree: GuestTree, devices: Devices, root: str, name: str | None, *, is_legacy: bool) -> Surroundings:
     own = {filesystem.volume for filesystem in tree.mounts.values()} | {root}
-    return Surroundings(devices, root, frozenset(own), name, is_legacy)
+    boot = tree.mounts.get("/boot")
+    loader = {root} | ({boot.volume} if boot is not None else set())
+    return Surroundings(devices, root, frozenset(own), frozenset(loader), name, is_legacy)
 
 
 def _read_grub2(tree: GuestTree, devices: Devices, root: str, name: str | None, found: _Found) -> None:
@@ -210,7 +212,7 @@ def _add(
             evidence=(evidence,),
         )
         found.entries.append(menu_entry)
-        if judged.kind in {"own", "recovery"}:
+        if judged.kind in {"own", "recovery"} or (judged.kind == "unknown" and entry is default):
             _refer("boot", judged.boot, tree, place, entry, found)
             _refer("root", judged.root, tree, place, entry, found)
     if not has_entries:  # a file that only finds the real configuration

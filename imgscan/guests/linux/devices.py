@@ -17,6 +17,9 @@ NOT_A_FILESYSTEM: Final = frozenset({"LVM2_member", "linux_raid_member", "ddf_ra
 """Members of something larger: their UUID or label is never what a mount means."""
 _SPECIAL_FOLDERS: Final = frozenset({"disk", "mapper", "md", "block", "cciss", "ida", "shm", "pts", "loop"})
 
+_NAMES_OF_HARDWARE: Final = ("/dev/disk/by-id/", "/dev/disk/by-path/")
+"""Names that nothing on the disks tells."""
+
 
 class Resolution(NamedTuple):
     """What a device name means.
@@ -46,17 +49,25 @@ class Devices:
             partition for disk in disks if disk.partition_table for partition in disk.partition_table.partitions
         )
         self._anchors: dict[tuple[str, str], str] = {}
+        self._hardware: dict[str, str] = {}
 
     def anchor(self, source: str, volume: str) -> None:
-        """Learn from a device name that is known to mean `volume`: /dev/sdb1 is disk0/p1, so sdb is disk0."""
+        """Learn from a device name that is known to mean `volume`: /dev/sdb1 is disk0/p1, so sdb is disk0.
+
+        Of a name after the hardware (/dev/disk/by-id) nothing but itself is learnt.
+        """
         device = _parse_device(source)
         disk = volume.partition("/")[0]
         if device is not None and disk in self._disks:
             self._anchors[device.family, device.disk] = disk
+        elif source.startswith(_NAMES_OF_HARDWARE):
+            self._hardware[source] = volume
 
     def resolve(self, source: str) -> Resolution:
         """Return what a device name or tag means."""
         source = source.strip()
+        if source in self._hardware:
+            return Resolution(self._hardware[source], (self._hardware[source],), is_guess=True)
         tag, equals, value = source.partition("=")
         if equals and not source.startswith("/"):
             return self._by_tag(tag.upper(), _without_quotes(value))

@@ -55,13 +55,23 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The system whose menu it is: the volume of its root, all volumes that it mounts, and its id (`debian`)."""
+    """The system whose menu it is: the volume of its root, all volumes that it mounts, and its id (`debian`).
+
+    `loader` are those that hold its root and /boot: other mounts may well hold another system.
+    """
 
     devices: Devices
     root: str
     own: frozenset[str]
+    loader: frozenset[str]
     id: str | None
     is_legacy: bool
+
+    def is_of_the_loader(self, name: str | None) -> bool:
+        """Whether a volume, or a whole disk, holds the system's root or /boot."""
+        return name is not None and any(
+            volume in {name, f"{name}/{volume.partition('/')[2]}"} for volume in self.loader
+        )
 
 
 def judge_entry(entry: BootEntry, about: Surroundings) -> Judged:
@@ -87,7 +97,7 @@ def _kind(
     if kernel is not None:
         return _linux_kind(entry, kernel, root, boot, about, is_probed=is_probed)
     if hand_over is not None:
-        return _hand_over_kind(entry, hand_over, boot_volume, about, is_probed=is_probed)
+        return _hand_over_kind(entry, hand_over, boot, about, is_probed=is_probed)
     configuration = entry.first(*_CONFIGURATIONS)
     if configuration is not None:
         if boot_volume is None or boot_volume in about.own:
@@ -112,18 +122,21 @@ def _linux_kind(
         return "other-system", root_volume
     if is_probed:
         return "other-system", root_volume or boot_volume
+    if root is not None and root_volume is None:
+        return "unknown", None  # what it names is no volume of the given disks, or several are
     if boot_volume in about.own:
         return own, boot_volume
     if boot_volume is not None and boot is not None and not boot.resolution.is_guess:
         return "other-system", boot_volume
-    if root is None or (root_volume is None and root.resolution.is_guess):
+    if root is None:
         return own, None  # nothing names another volume: this menu starts the system that it belongs to
     return "unknown", root_volume
 
 
 def _hand_over_kind(
-    entry: BootEntry, command: Command, volume: str | None, about: Surroundings, *, is_probed: bool
+    entry: BootEntry, command: Command, boot: Place | None, about: Surroundings, *, is_probed: bool
 ) -> tuple[MenuEntryKind, str | None]:
+    volume = boot.resolution.volume if boot else None
     path = command.words[-1]
     lower = path.lower()
     is_other = bool(
@@ -141,6 +154,9 @@ def _hand_over_kind(
         return "own", volume
     if re.search(r"floppy|\(fd\d\)", f"{entry.title} {path}", re.IGNORECASE) or entry.first("halt", "reboot"):
         return "tool", None
+    if not lower.endswith(".efi") and (about.is_of_the_loader(volume) or (boot is None and path == "+1")):
+        # the boot sector where this very menu lies: its own loader, unless a file stands in for another one
+        return ("own" if volume in about.loader and path.endswith("+1") else "unknown"), volume
     return "chainload", volume or path
 
 

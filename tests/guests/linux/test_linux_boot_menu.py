@@ -189,14 +189,23 @@ def test_what_os_prober_found_and_tools() -> None:
     [
         (f"linux /vmlinuz root=UUID={OTHER}", "other-system", "disk0/p2"),
         (f"search --set=root --fs-uuid {OTHER}\nlinux /vmlinuz root=LABEL=/", "own", "disk0/p1"),
-        (f"search --fs-uuid --set {ROOT}\nlinux /vmlinuz root=UUID=0000", "own", "disk0/p1"),
+        (f"search --fs-uuid --set {ROOT}\nlinux /vmlinuz root=UUID=0000", "unknown", None),
         ("linux /vmlinuz root=UUID=0000", "unknown", None),
+        ("linux /vmlinuz root=LABEL=none", "unknown", None),
+        ("linux /vmlinuz root=PARTUUID=0000-01", "unknown", None),
+        ("linux /vmlinuz root=/dev/sdb1 ro", "unknown", None),
+        ("set root=(hd0,1)\nlinux /vmlinuz root=/dev/sda9 ro", "unknown", None),
+        ("set root=(hd0,1)\nlinux /vmlinuz root=/dev/sda2 ro", "own", "disk0/p1"),
         ("linux /vmlinuz root=/dev/sda1 ro", "own", "disk0/p1"),
         ("set root=(hd0,2)\nlinux /vmlinuz root=/dev/sda2 ro", "unknown", "disk0/p2"),
         ("linux16 /vmlinuz root=/dev/mapper/x-y ro", "unknown", None),
         ("linux /vmlinuz ro", "own", None),
         (f"search --fs-uuid --set=root {OTHER}\nlinux /vmlinuz ro", "other-system", "disk0/p2"),
         ("chainloader (hd0,3)+1", "chainload", "disk0/p3"),
+        ("set root=(hd0,1)\nchainloader +1", "own", "disk0/p1"),
+        ("set root=(hd0,1)\nchainloader /boot/sector.bin", "unknown", "disk0/p1"),
+        ("chainloader +1", "unknown", None),
+        ("set root=(hd1,1)\nchainloader +1", "chainload", "+1"),
         ("chainloader /EFI/other/grubx64.efi", "chainload", "/EFI/other/grubx64.efi"),
         ("chainloader /EFI/debian/shimx64.efi", "own", None),
         ("chainloader /EFI/Microsoft/Boot/bootmgfw.efi", "other-system", None),
@@ -259,6 +268,27 @@ def test_a_separate_boot_and_a_stub_on_the_esp() -> None:
         AtPath("disk0/p5", "/grub2/grub.cfg", 2),
         AtPath("disk0/p4", "/EFI/redhat/grub.cfg", 1),
     )
+
+
+def test_the_roots_that_count_are_those_of_own_entries_and_the_default() -> None:
+    unresolved = "menuentry 'Old' { linux /vmlinuz root=/dev/sdb1 }\n"
+    roots = [ref.source for ref in menu({"/boot/grub/grub.cfg": DEBIAN + unresolved}).references.get()]
+    assert "/dev/sdb1" not in roots
+    found = menu({"/boot/grub/grub.cfg": unresolved + DEBIAN.replace(HEADER % "0", "")})
+    (reference,) = (ref for ref in found.references.get() if ref.source == "/dev/sdb1")
+    assert (reference.role, reference.volume) == ("root", None)
+    assert reference.evidence == (AtPath("disk0/p1", "/boot/grub/grub.cfg", 1),)
+
+
+def test_handing_over_to_the_own_disk_or_boot_is_no_other_system() -> None:
+    disk = Volume(name="disk0", kind="disk", on=("disk0",), size=1 << 40, content=None, signature=known(None))
+    root = MemoryFileSystem({"/boot": None})
+    text = "menuentry d { set root=(hd0); chainloader +1; }\nmenuentry b { set root=(hd0,5); chainloader +1; }\n"
+    text += "menuentry m { set root=(hd0,2); chainloader +1; }\n"
+    boot = MemoryFileSystem({"/grub/grub.cfg": text}, "disk0/p5")
+    tree = GuestTree({"/": root, "/boot": boot, "/mnt": MemoryFileSystem({}, "disk0/p2")})
+    found = read_boot_menu(tree, Devices([disk, *VOLUMES], DISKS), "disk0/p1", "debian", read_bootloader(tree))
+    assert kinds(found) == [("d", "unknown", "disk0"), ("b", "own", "disk0/p5"), ("m", "chainload", "disk0/p2")]
 
 
 def test_a_boot_that_cannot_be_read_makes_the_menu_unread() -> None:

@@ -221,3 +221,20 @@ def test_no_fstab_and_an_unreadable_one() -> None:
     broken = MemoryFileSystem({"/etc/fstab": CorruptStructure("bad block", where="disk0/p2")}, "disk0/p2")
     _, mounts = read_mounts("disk0/p2", {"disk0/p2": broken}, VOLUMES, devices)
     assert mounts.unread == "corrupt"
+
+
+def test_a_name_after_the_hardware_means_what_the_systems_own_fstab_says() -> None:
+    devices = Devices(VOLUMES, DISKS)
+    name = "/dev/disk/by-id/scsi-36000c29-part2"
+    assert devices.resolve(name).volume is None
+    root = MemoryFileSystem({"/etc/fstab": f"{name} / ext4 acl 1 1\n"}, "disk0/p2")
+    read_mounts("disk0/p2", {"disk0/p2": root}, VOLUMES, devices)
+    assert devices.resolve(name).candidates == ("disk0/p2",)
+    assert devices.resolve(f"{name}x").volume is None
+
+
+@pytest.mark.parametrize("content", [bytes(512), bytes(range(1, 256)) * 8])
+def test_an_fstab_that_is_no_text_is_corrupt(content: bytes) -> None:
+    root = MemoryFileSystem({"/etc/fstab": content}, "disk0/p2")
+    _, mounts = read_mounts("disk0/p2", {"disk0/p2": root}, VOLUMES, Devices(VOLUMES, DISKS))
+    assert mounts.unread == "corrupt"
