@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from imgscan.devices.filesystem import FileSystem
+from imgscan.errors import Why
 from imgscan.guests.attempt import attempt
 from imgscan.guests.linux.architecture import read_architecture
-from imgscan.guests.linux.boot_menu import read_boot_menu
+from imgscan.guests.linux.boot_menu import BootMenu, read_boot_menu
 from imgscan.guests.linux.bootloader import read_bootloader
 from imgscan.guests.linux.devices import Devices
 from imgscan.guests.linux.hostname import read_hostname
@@ -16,8 +17,10 @@ from imgscan.guests.linux.release import read_release
 from imgscan.guests.systems import FoundSystem, Inspected
 from imgscan.model.disk import Disk
 from imgscan.model.evidence import at_path
-from imgscan.model.fact import NOT_COLLECTED, unread
-from imgscan.model.system import System
+from imgscan.model.fact import NOT_COLLECTED, Fact, unread
+from imgscan.model.machine import UnreadPlace
+from imgscan.model.system import Mount, System
+from imgscan.model.text import shown
 from imgscan.model.volume import Volume
 
 
@@ -36,7 +39,10 @@ def inspect_linux(
     if loader.is_known and loader.value is None and not mounts.is_known:
         loader = mounts.map(lambda _: None)  # its configuration may lie on a /boot that only fstab tells
     name = release.id.value if isinstance(release.id.value, str) else None
-    boot = read_boot_menu(tree, devices, root, name, loader)
+    if mounts.is_known:
+        boot = read_boot_menu(tree, devices, root, name, loader)
+    else:  # a /boot that only fstab tells may hide the one on the root: what lies there may start nothing
+        boot = BootMenu(mounts.map(lambda _: ()), mounts.map(lambda _: ()), (_unread_place(root, mounts),))
     system = System(
         family="linux",
         root=root,
@@ -53,3 +59,9 @@ def inspect_linux(
         menu=boot.menu,
     )
     return Inspected(system, tree, boot.left_out)
+
+
+def _unread_place(volume: str, mounts: Fact[tuple[Mount, ...]]) -> UnreadPlace:
+    """Return what the report says of an fstab that could not be read."""
+    why: Why = mounts.unread if isinstance(mounts.unread, str) else "internal"
+    return UnreadPlace(volume, why, shown(f"/etc/fstab: {mounts.detail}"))

@@ -69,9 +69,7 @@ class Surroundings:
 
     def is_of_the_loader(self, name: str | None) -> bool:
         """Whether a volume, or a whole disk, holds the system's root or /boot."""
-        return name is not None and any(
-            volume in {name, f"{name}/{volume.partition('/')[2]}"} for volume in self.loader
-        )
+        return name is not None and any(f"{volume}/".startswith(f"{name}/") for volume in self.loader)
 
 
 def judge_entry(entry: BootEntry, about: Surroundings) -> Judged:

@@ -3,7 +3,8 @@
 What it checks
 --------------
 On which disks the root volume lies, through logical volumes and arrays, against the boot disk. A root that only
-partly lies on the boot disk fails too.
+partly lies on the boot disk fails too. When the boot menu's own entries name a root that is no volume of the given
+disks, or several, the answer is unknown, and so it is for a Linux whose boot menu or mount table could not be read.
 
 Why it matters
 --------------
@@ -36,11 +37,29 @@ def check(machine: MachineFacts, system: System, _params: NoParams) -> Result:
         if not below:
             raise UnreadFact("missing", f"the facts do not say on which disk {system.root} lies")
         evidence = (AtOffset(system.root, 0, 0, "root volume"), *machine.boot.disk.evidence, *_references(system))
-        if below == [disk.name]:
-            return passed(f"the root {system.root} is on the boot disk {disk.name}", *evidence)
-        return failed(f"the root {system.root} is on {', '.join(below)}, and the boot disk is {disk.name}", *evidence)
+        if below != [disk.name]:
+            where = ", ".join(below)
+            return failed(f"the root {system.root} is on {where}, and the boot disk is {disk.name}", *evidence)
+        if system.family == "linux":
+            _require_references(system)
+        return passed(f"the root {system.root} is on the boot disk {disk.name}", *evidence)
 
     return of_boot_disk(machine, ask)
+
+
+def _require_references(system: System) -> None:
+    """Make sure that the loader starts this root and no other one.
+
+    :raises UnreadFact: what it starts was not read, or is none of the given disks' volumes
+    """
+    system.mounts.get()  # a /boot of its own may hold another menu
+    for reference in system.references.get():
+        if reference.role == "root" and reference.volume is None:
+            raise UnreadFact(
+                "missing",
+                f"the boot loader starts the root {reference.source}, and no single volume of the given disks is it",
+                reference.evidence,
+            )
 
 
 def _references(system: System) -> tuple[Evidence, ...]:
@@ -57,7 +76,7 @@ RULE = Rule(
     name="root-not-on-boot-disk",
     title=title(__doc__),
     scope="system",
-    reads=("boot.disk", "systems.root", "systems.references", "systems.mounts", "volumes.on"),
+    reads=("boot.disk", "systems.family", "systems.root", "systems.references", "systems.mounts", "volumes.on"),
     remedy=how_to_fix(__doc__),
     check=check,
 )

@@ -17,7 +17,9 @@ from facts_builder import (
 from msgspec.structs import replace
 
 from imgscan.model.evidence import AtPath
+from imgscan.model.fact import known
 from imgscan.model.machine import MachineFacts
+from imgscan.model.system import Reference
 
 RULE = "root-not-on-boot-disk"
 
@@ -51,8 +53,23 @@ def test_root_that_spans_disks_fails() -> None:
     assert outcome(RULE, _root_on("disk0/p1", "disk1/p1")) == "fail"
 
 
-def test_only_the_place_decides() -> None:
-    assert outcome(RULE, with_system(a_linux_machine(), references=lost(), mounts=lost())) == "pass"
+def test_what_was_not_read_matters_unless_the_place_decides() -> None:
+    assert outcome(RULE, with_system(a_linux_machine(), references=lost())) == "unknown"
+    assert outcome(RULE, with_system(a_linux_machine(), mounts=lost())) == "unknown"
+    elsewhere = replace(_root_on("disk1/p1"), systems=(a_linux_system("vg0/root", references=lost(), mounts=lost()),))
+    assert outcome(RULE, elsewhere) == "fail"
+    assert outcome(RULE, with_system(a_windows_machine(), references=lost(), mounts=lost())) == "pass"
+
+
+def test_a_root_that_is_no_volume_of_the_given_disks_is_unknown() -> None:
+    line = AtPath("disk0/p1", "/boot/grub/grub.cfg", 110)
+    lost_root = Reference(role="root", source="UUID=0000", volume=None, evidence=(line,))
+    result = answer(RULE, with_system(a_linux_machine(), references=known((lost_root,))))
+    assert result.outcome == "unknown"
+    assert "UUID=0000" in result.summary
+    assert line in result.evidence
+    lost_boot = replace(lost_root, role="boot")
+    assert outcome(RULE, with_system(a_linux_machine(), references=known((lost_boot,)))) == "pass"
 
 
 def test_unread_is_unknown() -> None:
