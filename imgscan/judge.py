@@ -16,6 +16,9 @@ from imgscan.model.report import Finding, Readiness, Verdict
 from imgscan.model.rule import Result
 from imgscan.model.text import shown
 
+VOLUMES = 8
+"""Volumes named as holding no filesystem to search."""
+
 
 def judge(machine: MachineFacts, profile: Profile, *, strict: bool = False) -> Verdict:
     """Return the findings of one profile on one machine, and what they add up to.
@@ -48,17 +51,37 @@ def _findings(machine: MachineFacts, use: Use, *, strict: bool) -> Iterator[Find
             yield _unknown(use, index, "unsupported", detail, (where,))
         elif use.family in (None, system.family):
             yield from _ask(use, index, lambda s=system: rule.check(machine, s, use.params), strict=strict)  # type: ignore[misc]
-    if not machine.systems_searched.is_known:
+    if machine.systems and machine.systems_searched.is_known:
+        return
+    answer = None
+    if rule.decide_without_system is not None:
         try:
-            machine.systems_searched.get()
-        except UnreadFact as unread:
-            detail = f"a system may be there that could not be looked for: {unread.detail}"
-            yield _unknown(use, None, unread.why, detail, machine.systems_searched.evidence)
-    elif not machine.systems:
+            answer = rule.decide_without_system(machine, use.params)
+        except UnreadFact:
+            pass  # without that fact the system matters
+        except Exception:  # a rule's bug, as in _ask: the system is unknown all the same
+            if strict:
+                raise
+    yield _unknown(use, None, *_why_no_system(machine)) if answer is None else _finding(use, None, answer)
+
+
+def _why_no_system(machine: MachineFacts) -> tuple[Why, str, tuple[Evidence, ...]]:
+    """Say why a system that may be there was not found."""
+    try:
         searched = machine.systems_searched.get()
-        looked = tuple(AtOffset(volume, 0, 0, "searched for an installed system") for volume in searched)
-        detail = f"no installed system was found (searched: {', '.join(searched) or 'nothing could be'})"
-        yield _unknown(use, None, "missing", detail, looked)
+    except UnreadFact as unread:
+        detail = f"a system may be there that could not be looked for: {unread.detail}"
+        return unread.why, detail, machine.systems_searched.evidence
+    looked = tuple(AtOffset(volume, 0, 0, "searched for an installed system") for volume in searched)
+    if searched:
+        return "missing", f"no installed system was found (searched: {', '.join(searched)})", looked
+    if machine.volumes:
+        held = ", ".join(
+            f"{volume.name} ({volume.content or 'no known content'})" for volume in machine.volumes[:VOLUMES]
+        )
+        more = f" and {len(machine.volumes) - VOLUMES} more" if len(machine.volumes) > VOLUMES else ""
+        return "missing", f"no installed system was found: no volume holds a filesystem to search: {held}{more}", looked
+    return "missing", "no installed system was found: the disks hold no volume", looked
 
 
 def _ask(

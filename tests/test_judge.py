@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import msgspec
@@ -8,16 +9,20 @@ from facts_builder import (
     a_disk,
     a_linux_machine,
     a_linux_system,
+    a_problem,
     a_windows_machine,
     a_windows_system,
     an_efi_linux_machine,
     an_efi_windows_machine,
     an_unread_system,
     and_disks,
+    gpt,
     lost,
     not_searched,
     nothing_read,
+    unread_table,
     with_boot,
+    with_disk,
     with_system,
     with_volume,
     without_systems,
@@ -28,6 +33,7 @@ from imgscan import profiles
 from imgscan.errors import UnreadFact
 from imgscan.judge import judge
 from imgscan.model.evidence import AtOffset
+from imgscan.model.fact import known
 from imgscan.model.machine import MachineFacts
 from imgscan.model.profile import Profile, Requirement, Use
 from imgscan.model.report import Finding, Verdict
@@ -165,9 +171,56 @@ def test_a_system_that_may_be_hidden_is_told_beside_those_found() -> None:
     machine = not_searched(a_linux_machine())
     assert _system_verdict(machine, "linux") == [(0, "pass"), (None, "unknown")]
     assert _system_verdict(machine, "windows") == [(None, "unknown")]
-    finding = judge(machine, SMS).findings[-1]
+    finding = [finding for finding in judge(machine, SMS).findings if finding.outcome == "unknown"][-1]
     assert "xfs is not read" in finding.summary
     assert finding.evidence == machine.systems_searched.evidence
+
+
+@pytest.mark.parametrize("machine", [without_systems(a_linux_machine()), not_searched(a_linux_machine())])
+def test_what_no_system_would_change_is_decided_without_one(machine: MachineFacts) -> None:
+    def outcomes(of: MachineFacts) -> dict[str, str]:
+        return {finding.rule: finding.outcome for finding in judge(of, SMS, strict=True).findings}
+
+    found = outcomes(machine)
+    assert (found["rhel5-on-vhdx"], found["gpt-boot-on-32-bit-windows"]) == ("pass", "pass")
+    vhdx = outcomes(with_disk(machine, format="vhdx"))
+    assert (vhdx["rhel5-on-vhdx"], vhdx["gpt-boot-on-32-bit-windows"]) == ("unknown", "pass")
+    on_gpt = outcomes(with_disk(machine, **gpt("disk0")))
+    assert (on_gpt["rhel5-on-vhdx"], on_gpt["gpt-boot-on-32-bit-windows"]) == ("pass", "unknown")
+    for unread in (with_disk(machine, **unread_table()), with_boot(machine, disk=lost())):
+        assert outcomes(unread)["gpt-boot-on-32-bit-windows"] == "unknown"
+    assert outcomes(with_boot(machine, disk=()))["gpt-boot-on-32-bit-windows"] == "not-applicable"
+    damaged = and_disks(machine, a_disk("disk1", None, problems=(a_problem("truncated"),)))
+    assert outcomes(damaged)["rhel5-on-vhdx"] == "unknown"
+
+
+def test_nothing_read_is_not_decided_without_a_system() -> None:
+    found = {finding.rule: finding.outcome for finding in judge(nothing_read(), SMS, strict=True).findings}
+    assert (found["rhel5-on-vhdx"], found["gpt-boot-on-32-bit-windows"]) == ("unknown", "unknown")
+
+
+def test_a_bug_in_deciding_without_a_system_hides_nothing() -> None:
+    def decide(_machine: MachineFacts, _params: NoParams) -> Result:
+        raise KeyError("disk7")
+
+    rule = dataclasses.replace(_rule(lambda *_: passed(""), "system"), decide_without_system=decide)
+    machine = without_systems(a_linux_machine())
+    assert [finding.outcome for finding in judge(machine, _profile(_use(rule))).findings] == ["unknown"]
+    with pytest.raises(KeyError):
+        judge(machine, _profile(_use(rule)), strict=True)
+
+
+def test_what_was_not_searched_is_named() -> None:
+    machine = replace(without_systems(a_linux_machine()), systems_searched=known(()))
+    rule = _use(_rule(lambda *_: passed(""), "system"))
+    swap = with_volume(machine, "disk0/p1", content="swap")
+    assert "no volume holds a filesystem to search: disk0/p1 (swap)" in judge(swap, _profile(rule)).findings[0].summary
+    bare = replace(machine, volumes=())
+    assert judge(bare, _profile(rule)).findings[0].summary == (
+        "not decided (missing): no installed system was found: the disks hold no volume"
+    )
+    many = replace(machine, volumes=tuple(replace(swap.volumes[0], name=f"disk0/p{n}") for n in range(20)))
+    assert judge(many, _profile(rule)).findings[0].summary.endswith("disk0/p7 (swap) and 12 more")
 
 
 def test_a_finding_carries_what_the_profile_says() -> None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
 from imgscan.errors import UnreadFact
 from imgscan.model.evidence import Evidence
+
+if TYPE_CHECKING:
+    from imgscan.model.machine import MachineFacts
 
 Outcome = Literal["pass", "fail", "unknown", "not-applicable", "manual"]
 Severity = Literal["blocker", "warning", "advice"]
@@ -89,6 +92,9 @@ class Rule:
     `check` is called ``check(machine, params)``, or for scope `system` ``check(machine, system, params)`` once for each
     system of the family that the profile's use names. `reads` are the facts it may look at, as dotted
     paths below the machine (`disks.virtual_size`, `boot.disk`, `systems.menu`); tests hold it to them.
+
+    `decide_without_system`, for scope `system`, is called ``decide_without_system(machine, params)`` where a system may
+    be there that was not found: its answer holds whatever that system is, None says that the system matters.
     """
 
     name: str
@@ -98,3 +104,4 @@ class Rule:
     remedy: str
     check: Callable[..., Result | tuple[Result, ...]]
     params: type[Any] = NoParams
+    decide_without_system: Callable[[MachineFacts, Any], Result | None] | None = None

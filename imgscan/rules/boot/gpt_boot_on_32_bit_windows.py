@@ -24,7 +24,7 @@ from imgscan.model.machine import MachineFacts
 from imgscan.model.rule import Result, Rule, failed, passed
 from imgscan.model.system import System
 from imgscan.rules.explanation import how_to_fix, title
-from imgscan.rules.subjects import image_of, of_boot_disk, partition_table_of
+from imgscan.rules.subjects import disk_named, image_of, of_boot_disk, partition_table_of
 
 
 class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,9 +37,9 @@ def check(machine: MachineFacts, system: System, params: Params) -> Result:
     """Ask the boot disk for its table, then the system for its architecture."""
 
     def ask(disk: Disk) -> Result:
-        evidence = disk.partitioning.evidence or (image_of(disk),)
         if partition_table_of(disk).scheme != "gpt":
-            return passed(f"the boot disk {disk.name} is not GPT", *evidence)
+            return _not_gpt(disk)
+        evidence = disk.partitioning.evidence or (image_of(disk),)
         architecture = system.architecture.get()
         evidence = (*evidence, *system.architecture.evidence)
         if architecture is None:
@@ -48,6 +48,18 @@ def check(machine: MachineFacts, system: System, params: Params) -> Result:
         return passed(said, *evidence) if architecture in params.architectures else failed(said, *evidence)
 
     return of_boot_disk(machine, ask)
+
+
+def decide_without_system(machine: MachineFacts, _params: Params) -> Result | None:
+    """Answer for any Windows, when no boot disk is GPT."""
+    names = machine.boot.disk.get()
+    if any(partition_table_of(disk_named(machine, name)).scheme == "gpt" for name in names):
+        return None
+    return of_boot_disk(machine, _not_gpt)
+
+
+def _not_gpt(disk: Disk) -> Result:
+    return passed(f"the boot disk {disk.name} is not GPT", *(disk.partitioning.evidence or (image_of(disk),)))
 
 
 RULE = Rule(
@@ -66,4 +78,5 @@ RULE = Rule(
     remedy=how_to_fix(__doc__),
     check=check,
     params=Params,
+    decide_without_system=decide_without_system,
 )

@@ -37,16 +37,9 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def check(machine: MachineFacts, system: System, params: Params) -> Result:
     """Look for a disk of that format, then ask which release the system is."""
-    found: list[Disk] = []
-    unread: UnreadFact | None = None
-    for disk in machine.disks:
-        try:
-            if format_of(disk) == params.format:
-                found.append(disk)
-        except UnreadFact as signal:
-            unread = unread or signal
+    found, unread = _disks_of_format(machine, params)
     if not found and unread is None:
-        return passed(f"no disk is a {params.format} image", *(image_of(disk) for disk in machine.disks))
+        return _no_such_disk(machine, params)
     name = system.id.get()
     evidence = (*system.id.evidence, *(image_of(disk) for disk in found))
     if name is None:
@@ -66,6 +59,29 @@ def check(machine: MachineFacts, system: System, params: Params) -> Result:
     )
 
 
+def decide_without_system(machine: MachineFacts, params: Params) -> Result | None:
+    """Pass whatever the system is, when no disk is of that format."""
+    found, unread = _disks_of_format(machine, params)
+    return None if found or unread is not None else _no_such_disk(machine, params)
+
+
+def _disks_of_format(machine: MachineFacts, params: Params) -> tuple[list[Disk], UnreadFact | None]:
+    """Return the disks of that format, and why the format of another is not known."""
+    found: list[Disk] = []
+    unread: UnreadFact | None = None
+    for disk in machine.disks:
+        try:
+            if format_of(disk) == params.format:
+                found.append(disk)
+        except UnreadFact as signal:
+            unread = unread or signal
+    return found, unread
+
+
+def _no_such_disk(machine: MachineFacts, params: Params) -> Result:
+    return passed(f"no disk is a {params.format} image", *(image_of(disk) for disk in machine.disks))
+
+
 RULE = Rule(
     name="rhel5-on-vhdx",
     title=title(__doc__),
@@ -74,4 +90,5 @@ RULE = Rule(
     remedy=how_to_fix(__doc__),
     check=check,
     params=Params,
+    decide_without_system=decide_without_system,
 )
