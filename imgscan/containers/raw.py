@@ -6,6 +6,7 @@ known filesystem. The format has no place for a state, a key or a parent: those 
 
 from __future__ import annotations
 
+import re
 import struct
 
 from imgscan.containers.container import OpenContext, OpenedImage, References
@@ -19,6 +20,8 @@ from imgscan.model.fact import known
 from imgscan.model.text import shown
 
 NAME = "raw"
+_OTHER_FORMAT = re.compile(r"\.(vmdk|vhdx?|avhdx?|qcow2|vdi)\Z", re.ASCII | re.IGNORECASE)
+"""Names of images that begin with a magic, or (VHD) end with a footer: a raw disk so named may have lost it."""
 _NO_DISK = frozenset({"iso9660", "udf"})
 """What a CD or DVD holds; one made to boot as a disk too (hybrid) has a boot signature, and is taken for a disk."""
 
@@ -76,6 +79,9 @@ def open_image(file: FileDevice, _context: OpenContext) -> OpenedImage:
                 "part-of-split-image", "truncated", detail, (AtOffset(shown(file.name), 0, 512, "partition table"),)
             )
         )
+    misnamed = _misnamed(file, end)
+    if misnamed is not None:
+        problems.append(misnamed)
     facts = ImageFacts(
         format=NAME,
         variant="raw",
@@ -89,6 +95,32 @@ def open_image(file: FileDevice, _context: OpenContext) -> OpenedImage:
         delta=known(None),
     )
     return OpenedImage(RawDisk(file, sector_size), facts)
+
+
+def _misnamed(file: FileDevice, end: int) -> Problem | None:
+    """Say that a raw disk has another format's name; that it was cut short when its table reaches to `end` behind it.
+
+    The name is a hint for the message; the format is told by content. An extent that a descriptor names is not asked.
+    """
+    match = _OTHER_FORMAT.search(file.name)
+    if match is None:
+        return None
+    suffix = match[1].lower()
+    if suffix in {"vhd", "avhd"}:
+        said = "there is no VHD footer: a fixed VHD whose end was cut off looks like this; export it again"
+    elif suffix == "vmdk":
+        said = (
+            "this is the data of a disk: either a flat extent, whose descriptor (the small .vmdk text file beside it) "
+            "is what to give, or a raw disk under another name"
+        )
+    else:
+        said = f"it has no {suffix} header: a raw disk under another name, or a damaged export"
+    where = AtOffset(shown(file.name), 0, 512, "partition table")
+    if end > file.size:
+        said = f"{said}. Its partition table reaches to {end} bytes, and the file has {file.size}"
+        return Problem("named-as-other-format", "truncated", f"the file is named .{suffix}, and {said}", (where,))
+    where = AtOffset(shown(file.name), max(0, file.size - 512), min(512, file.size), "end of the file")
+    return Problem("named-as-other-format", "note", f"the file is named .{suffix}, and {said}", (where,))
 
 
 def _end_of_partitions(head: bytes, sector_size: int) -> int:

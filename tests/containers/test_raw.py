@@ -14,7 +14,7 @@ MBR[510:512] = b"\x55\xaa"
 
 
 def test_boot_signature(tmp_path: Path) -> None:
-    path = tmp_path / "disk.vmdk"  # the name says nothing
+    path = tmp_path / "disk.iso"  # the name says nothing
     path.write_bytes(MBR)
     with opened_image(path) as image:
         assert_holds(device_in(image), bytes(MBR))
@@ -86,6 +86,52 @@ def test_first_part_of_a_split_image(tmp_path: Path) -> None:
         with opened_image(tmp_path / name) as image:
             assert problem_codes(image) == expected
             assert_holds(device_in(image), bytes(disk))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("disk.vhd", "there is no VHD footer: a fixed VHD whose end was cut off looks like this"),
+        ("disk_1234.AVHD", "VHD footer"),
+        ("disk-flat.vmdk", "descriptor"),
+        ("disk.vhdx", "has no vhdx header"),
+        ("disk.avhdx", "has no avhdx header"),
+        ("disk.qcow2", "has no qcow2 header"),
+        ("disk.vdi", "has no vdi header"),
+        ("disk.img", None),
+        ("vhd", None),
+    ],
+)
+@pytest.mark.parametrize(("sectors", "kind"), [(100, "note"), (65536, "truncated")])
+def test_a_raw_disk_with_the_name_of_another_format(
+    tmp_path: Path, name: str, words: str | None, sectors: int, kind: str
+) -> None:
+    disk = bytearray(MBR)
+    disk[446:510] = bytes(64)
+    disk[446:462] = bytes.fromhex("80000000 83000000 40000000") + sectors.to_bytes(4, "little")
+    (tmp_path / name).write_bytes(disk)
+    with opened_image(tmp_path / name) as image:
+        assert image.facts.format == "raw"
+        assert_holds(device_in(image), bytes(disk))
+        assert problem_kinds(image) == ([] if words is None else [kind])
+        assert words is None or words in image.facts.problems[0].detail
+
+
+@requires_tool("qemu-img")
+def test_a_fixed_vhd_without_its_footer(tmp_path: Path) -> None:
+    disk = bytearray(MBR)
+    disk[446:510] = bytes(64)
+    (tmp_path / "disk.raw").write_bytes(disk)
+    path = tmp_path / "disk.vhd"
+    command = ["qemu-img", "convert", "-O", "vpc", "-o", "subformat=fixed,force_size=on"]
+    subprocess.run([*command, "-f", "raw", str(tmp_path / "disk.raw"), str(path)], check=True)
+    whole = path.read_bytes()
+    with opened_image(path) as image:
+        assert image.facts.format == "vhd"
+    path.write_bytes(whole[:-512])
+    with opened_image(path) as image:
+        assert (image.facts.format, problem_codes(image)) == ("raw", ["named-as-other-format"])
+        assert_holds(device_in(image), bytes(disk))
 
 
 def test_another_part_of_a_split_image(tmp_path: Path) -> None:
