@@ -255,7 +255,9 @@ def _find_footer(file: FileDevice) -> _FoundFooter:
     elif end is not None and end_data != front_data:
         detail = "the footer and its copy at the front of the file differ"
         problems.append(_problem("footer-copies-differ", "damage", detail, file, 0, "VHD footer copy"))
-    if front is not None and (end is None or (front.checksum_good and not end.checksum_good)):
+    if front is not None and (
+        end is None or end.type not in VARIANTS or (front.checksum_good and not end.checksum_good)
+    ):
         footer, at = front, 0
     elif end is not None:
         footer, at = end, end_at

@@ -264,6 +264,16 @@ def test_damaged_footer(tmp_path: Path, which: str) -> None:
             assert_same(device_of(found), CONTENT)
 
 
+def test_end_without_a_known_type_leaves_the_copy_even_a_damaged_one(tmp_path: Path) -> None:
+    image = plain().build()
+    image[64] ^= 1  # the copy's checksum
+    image[-512 + 60 : -512 + 64] = b"\x80\x10\xf6\xf6"
+    with opened_bytes(tmp_path, image) as found:
+        assert codes(found) == ["footer-checksum", "footer-copy-checksum"]
+        assert found.facts.variant == "dynamic"
+        assert_same(device_of(found), CONTENT)
+
+
 def test_footers_that_differ(tmp_path: Path) -> None:
     image = plain().build()
     image[-512:] = footer(SIZE, DYNAMIC, timestamp=99)
