@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from imgscan.devices.limits import MIB
 
-CONFIGURATION_BYTES: Final = 1 * MIB
+CONFIGURATION_BYTES: Final = 512 * KIB
 """A boot loader's configuration file."""
 ENTRIES: Final = 1024
 """Entries and submenus of one boot menu."""
