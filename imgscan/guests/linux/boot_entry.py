@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from imgscan.devices.limits import MIB
+from imgscan.devices.limits import KIB
 
 CONFIGURATION_BYTES: Final = 512 * KIB
 """A boot loader's configuration file."""
