@@ -7,27 +7,33 @@ Read `imgscan.scan` first, then `imgscan.model`. From Python::
     facts = imgscan.inspect_machine(["disk.vmdk"])
     report = imgscan.scan_machine(["disk.vmdk"], [imgscan.load_profile("aws-sms")])
     report = imgscan.judge_facts(facts, [imgscan.load_profile("aws-sms")])
+
+Images are parsed in a process of their own that can open no file, unless ``isolated=False`` asks otherwise.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from imgscan.batch.isolated import inspect_machine, open_disk, scan_machine
+    from imgscan.judge import judge_facts
     from imgscan.profiles import load as load_profile
-    from imgscan.scan import ScanOptions, inspect_machine, judge_facts, open_disk, scan_machine
 
-__all__ = ["ScanOptions", "inspect_machine", "judge_facts", "load_profile", "open_disk", "scan_machine"]
+__all__ = ["inspect_machine", "judge_facts", "load_profile", "open_disk", "scan_machine"]
+_FROM = {
+    "inspect_machine": ("imgscan.batch.isolated", "inspect_machine"),
+    "judge_facts": ("imgscan.judge", "judge_facts"),
+    "load_profile": ("imgscan.profiles", "load"),
+    "open_disk": ("imgscan.batch.isolated", "open_disk"),
+    "scan_machine": ("imgscan.batch.isolated", "scan_machine"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Load the scanner when it is first asked for: `imgscan --version` needs none of it."""
-    if name == "load_profile":
-        from imgscan.profiles import load  # noqa: PLC0415 - see above
-
-        return load
-    if name in __all__:
-        from imgscan import scan  # noqa: PLC0415 - see above
-
-        return getattr(scan, name)
-    raise AttributeError(name)
+    """Load what is asked for when it is first asked for: `imgscan --version` needs none of it."""
+    if name not in _FROM:
+        raise AttributeError(name)
+    module, attribute = _FROM[name]
+    return getattr(importlib.import_module(module), attribute)

@@ -15,6 +15,9 @@
         AccessRefused            denied        the host-file policy or the host's permissions forbid it
         ReadFailed               io-error      the host could not read
         ChangedWhileReading      changed       the file is not the one it was at the start
+        TookTooLong              timed-out     reading it used up the time that one machine has
+        ParserCrashed            crashed       the process that read it died
+        ParserFailed             internal      imgscan itself failed while reading it: a bug
     UnreadFact                   a signal: a rule asked for a fact that was not read (see `imgscan.judge`)
 
 One class for each decision that a caller takes, no more.
@@ -128,6 +131,24 @@ class ChangedWhileReading(ImageError):
     """The file changed between two reads of one scan."""
 
     why = "changed"
+
+
+class TookTooLong(ImageError):
+    """Reading it used up the time that one machine has."""
+
+    why = "timed-out"
+
+
+class ParserCrashed(ImageError):
+    """The process that read it died (a segmentation fault, an abort)."""
+
+    why = "crashed"
+
+
+class ParserFailed(ImageError):
+    """Imgscan itself failed while reading it: a bug, contained to this part of the machine."""
+
+    why = "internal"
 
 
 ERRORS: dict[str, type[ImageError]] = {kind.why: kind for kind in ImageError.__subclasses__()}

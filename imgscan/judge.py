@@ -6,15 +6,16 @@ that may be there and was not found last.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from imgscan.errors import UnreadFact, Why
 from imgscan.model.evidence import AtOffset, Evidence
 from imgscan.model.machine import MachineFacts
 from imgscan.model.profile import Profile, Use
-from imgscan.model.report import Finding, Readiness, Verdict
+from imgscan.model.report import Finding, MachineReport, ProfileStamp, Readiness, Report, Verdict
 from imgscan.model.rule import Result
 from imgscan.model.text import shown
+from imgscan.tool import this_tool
 
 VOLUMES = 8
 """Volumes named as holding no filesystem to search."""
@@ -27,6 +28,28 @@ def judge(machine: MachineFacts, profile: Profile, *, strict: bool = False) -> V
     """
     findings = tuple(finding for use in profile.uses for finding in _findings(machine, use, strict=strict))
     return Verdict(profile=profile.name, readiness=readiness(findings), findings=findings)
+
+
+def judge_facts(facts: MachineFacts, profiles: Sequence[Profile]) -> Report:
+    """Judge facts that were read before; no image is touched."""
+    return report_on([facts], profiles)
+
+
+def report_on(machines: Sequence[MachineFacts], profiles: Sequence[Profile]) -> Report:
+    """Return the report on machines whose facts are read."""
+    return Report(
+        tool=this_tool(),
+        profiles=tuple(ProfileStamp(p.name, p.version, p.digest) for p in profiles),
+        machines=tuple(machine_report(facts, profiles) for facts in machines),
+    )
+
+
+def machine_report(facts: MachineFacts, profiles: Sequence[Profile]) -> MachineReport:
+    """Return the facts of a machine with the verdicts of each profile on it."""
+    return MachineReport(
+        **{name: getattr(facts, name) for name in MachineFacts.__struct_fields__},
+        verdicts=tuple(judge(facts, profile) for profile in profiles),
+    )
 
 
 def readiness(findings: tuple[Finding, ...]) -> Readiness:

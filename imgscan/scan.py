@@ -2,47 +2,47 @@
 
 ::
 
-    paths -> containers -> partitions -> volumes and filesystems -> boot and systems -> MachineFacts -> judge -> Report
+    paths -> containers -> partitions -> volumes and filesystems -> boot and systems -> MachineFacts
+                                                                                     (-> judge -> Report)
 
 Every stage takes what the one before it made and knows no other stage; this file alone puts them together. A stage
 that cannot read something says so in its facts, and the scan goes on with what is left.
+
+All of this runs in a process that can open no file (`imgscan.batch.worker`), unless it is called from Python directly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Self
+from pathlib import Path, PurePath
+from typing import Protocol, Self
 
 import msgspec
 
 from imgscan import containers, filesystems, partitions
 from imgscan.devices.counters import IoCounter
 from imgscan.devices.device import BlockDevice
-from imgscan.devices.file import FileDevice, FileIdentity
+from imgscan.devices.file import FileDevice
 from imgscan.devices.filesystem import FileSystem
 from imgscan.devices.guest_tree import GuestTree
-from imgscan.devices.host_files import LocalHostFiles, open_given
+from imgscan.devices.host_files import GivenFiles, HostFiles, LocalGivenFiles
 from imgscan.devices.limits import FILESYSTEMS, FREE_SPACE_BYTES, SYSTEMS
 from imgscan.devices.named import NamedDevice
+from imgscan.devices.parts import Parts, WatchedFileSystem
 from imgscan.devices.slice import SliceDevice
 from imgscan.errors import ERRORS, ImageError, LimitExceeded, UsageError, Why
 from imgscan.filesystems import signatures
 from imgscan.guests import boot, systems
-from imgscan.judge import judge
 from imgscan.model.boot import Boot
 from imgscan.model.disk import Disk, ImageFacts, Problem
 from imgscan.model.evidence import AtOffset
 from imgscan.model.fact import Fact, known, unread, unread_because
 from imgscan.model.machine import MachineFacts, UnreadPlace
-from imgscan.model.profile import Profile
-from imgscan.model.report import MachineReport, ProfileStamp, Report
 from imgscan.model.system import System
 from imgscan.model.text import shown
 from imgscan.model.volume import Free, Volume, VolumeKind
-from imgscan.tool import this_tool
 
 Inspector = Callable[
     [systems.FoundSystem, Mapping[str, FileSystem], Sequence[Volume], Sequence[Disk]], systems.Inspected
@@ -57,32 +57,50 @@ NO_FILES = frozenset({"swap", "swsuspend"})
 
 @dataclass(frozen=True, slots=True)
 class ScanOptions:
-    """What the user may set: `search` are further folders for parents; `input_format` overrides the detection."""
+    """What the user may set: `search` are further folders for parents; `input_format` overrides the detection.
+
+    `left_out` are parts (`imgscan.devices.parts`) that are not read, with why and a sentence: they failed before.
+    """
 
     search: tuple[Path, ...] = ()
     input_format: str | None = None
+    left_out: Mapping[str, tuple[Why, str]] = field(default_factory=dict)
+
+
+class Watch(Protocol):
+    """Who follows a scan: told each part as it begins, and what was learnt after each stage."""
+
+    def part(self, name: str) -> None:
+        """Take note that a part is being read now; empty for none."""
+        ...
+
+    def learnt(self, facts: MachineFacts) -> None:
+        """Take note of the facts so far; what was not reached yet is unread in them (`not-collected`)."""
+        ...
 
 
 @dataclass(slots=True)
 class OpenMachine:
     """A machine while its files are open.
 
-    `devices` and `filesystems` are by volume name, `trees` in the order of the systems. `images` are the host files
-    that were opened, `referred_paths` where the files would lie that an image names.
+    `devices` and `filesystems` are by volume name, `trees` in the order of the systems. `failures` are bugs of
+    imgscan's own that were contained, each in one line.
     """
 
     facts: MachineFacts
     devices: dict[str, BlockDevice]
     filesystems: dict[str, FileSystem]
     trees: list[GuestTree]
-    images: frozenset[FileIdentity]
-    referred_paths: tuple[Path, ...]
+    failures: list[str]
 
 
 @dataclass(slots=True)
 class _Scan:
     """What the stages have made so far."""
 
+    paths: Sequence[str]
+    parts: Parts
+    counter: IoCounter
     disks: list[Disk] = field(default_factory=list)
     volumes: list[Volume] = field(default_factory=list)
     devices: dict[str, BlockDevice] = field(default_factory=dict)
@@ -91,90 +109,89 @@ class _Scan:
     unsearched: list[UnreadPlace] = field(default_factory=list)
 
 
-def scan_machine(
-    paths: Sequence[str | Path], profiles: Sequence[Profile], options: ScanOptions | None = None
-) -> Report:
-    """Read the disks of one machine once and judge them for each profile.
+NOT_REACHED = "the scan did not get that far"
+
+
+def inspect_machine(paths: Sequence[str | Path], options: ScanOptions | None = None) -> MachineFacts:
+    """Read the facts of one machine in this process (`imgscan.inspect_machine` does it in a process of its own).
 
     :raises UsageError: the paths do not make a machine (no path, the same file twice, a sidecar instead of disks)
     :raises ImageError: a path cannot be opened at all
     """
-    facts = inspect_machine(paths, options)
-    return report_on([facts], profiles)
-
-
-def inspect_machine(paths: Sequence[str | Path], options: ScanOptions | None = None) -> MachineFacts:
-    """Read the facts of one machine; raises as `scan_machine`."""
     with open_machine(paths, options) as machine:
         return machine.facts
 
 
-def judge_facts(facts: MachineFacts, profiles: Sequence[Profile]) -> Report:
-    """Judge facts that were read before; no image is touched."""
-    return report_on([facts], profiles)
-
-
-def report_on(machines: Sequence[MachineFacts], profiles: Sequence[Profile]) -> Report:
-    """Return the report on machines whose facts are read."""
-    return Report(
-        tool=this_tool(),
-        profiles=tuple(ProfileStamp(p.name, p.version, p.digest) for p in profiles),
-        machines=tuple(
-            MachineReport(
-                **{name: getattr(facts, name) for name in MachineFacts.__struct_fields__},
-                verdicts=tuple(judge(facts, profile) for profile in profiles),
-            )
-            for facts in machines
-        ),
-    )
-
-
 @contextmanager
-def open_machine(paths: Sequence[str | Path], options: ScanOptions | None = None) -> Iterator[OpenMachine]:
-    """Open the disks of one machine, read its facts, and keep everything open inside the block."""
+def open_machine(
+    paths: Sequence[str | Path],
+    options: ScanOptions | None = None,
+    *,
+    given: GivenFiles | None = None,
+    watch: Watch | None = None,
+    counter: IoCounter | None = None,
+) -> Iterator[OpenMachine]:
+    """Open the disks of one machine, read its facts, and keep everything open inside the block.
+
+    `given` opens the paths, as local files unless told otherwise. Raises as `inspect_machine`.
+    """
     options = options or ScanOptions()
-    counter = IoCounter()
-    hosts: list[LocalHostFiles] = []
-    try:
-        scan = _Scan()
-        with counter.stage("containers"):
-            _open_disks(paths, options, counter, hosts, scan)
-        with counter.stage("partitions"):
+    names = [str(path) for path in paths]
+    with ExitStack() as files:
+        if given is None:
+            given = files.enter_context(LocalGivenFiles(names, options.search))
+        parts = Parts(watch.part if watch else None, options.left_out)
+        scan = _Scan(names, parts, counter or IoCounter())
+        count = scan.counter.stage
+        with count("containers"):
+            _open_disks(options, given, scan)
+        with count("partitions"):
             _read_partition_tables(scan)
-        with counter.stage("filesystems"):
+        if watch:
+            watch.learnt(_facts(scan))
+        with count("filesystems"):
             _open_volumes(scan)
-        with counter.stage("boot"):
-            boot_facts = boot.inspect_boot(scan.disks, scan.devices, scan.volumes, scan.filesystems)
-        with counter.stage("systems"):
+        if watch:
+            watch.learnt(_facts(scan))
+        with count("boot"):
+            boot_facts = _inspect_boot(scan)
+        if watch:
+            watch.learnt(_facts(scan, boot_facts))
+        with count("systems"):
             found, trees = _inspect_systems(scan)
-        facts = MachineFacts(
-            name=scan.disks[0].files[0].name.rsplit(".", 1)[0] if scan.disks[0].files else Path(paths[0]).stem,
-            disks=tuple(scan.disks),
-            volumes=tuple(scan.volumes),
-            boot=boot_facts,
-            systems=tuple(found),
-            systems_searched=_systems_searched(scan, boot_facts, found),
-            unread=tuple(scan.unread),
-            io=counter.result(),
-        )
-        images = frozenset(identity for host in hosts for identity in host.identities())
-        yield OpenMachine(facts, scan.devices, scan.filesystems, trees, images, _referred_paths(scan.disks, paths))
-    finally:
-        for host in hosts:
-            host.close()
+        facts = _facts(scan, boot_facts, found)
+        yield OpenMachine(facts, scan.devices, scan.filesystems, trees, parts.failures)
+
+
+def _facts(scan: _Scan, boot_facts: Boot | None = None, found: Sequence[System] | None = None) -> MachineFacts:
+    """Return the facts so far; `boot_facts` and `found` are None while they were not reached."""
+    reached = boot_facts is not None and found is not None
+    return MachineFacts(
+        name=scan.disks[0].files[0].name.rsplit(".", 1)[0] if scan.disks[0].files else PurePath(scan.paths[0]).stem,
+        disks=tuple(scan.disks),
+        volumes=tuple(scan.volumes),
+        boot=boot_facts
+        or Boot(firmware=unread("not-collected", NOT_REACHED), disk=unread("not-collected", NOT_REACHED)),
+        systems=tuple(found or ()),
+        systems_searched=_systems_searched(scan, boot_facts, found or ())
+        if boot_facts is not None and reached
+        else unread("not-collected", NOT_REACHED),
+        unread=tuple(scan.unread),
+        io=scan.counter.result(),
+    )
 
 
 class OpenDisk(NamedDevice):
     """One virtual disk as a `BlockDevice`, open until `close`; `facts` is what its container says."""
 
-    def __init__(self, device: BlockDevice, facts: ImageFacts, host: LocalHostFiles) -> None:
+    def __init__(self, device: BlockDevice, facts: ImageFacts, files: ExitStack) -> None:
         super().__init__(device, device.name)
         self.facts = facts
-        self._host = host
+        self._files = files
 
     def close(self) -> None:
         """Close the files; reading afterwards is a programming error."""
-        self._host.close()
+        self._files.close()
 
     def __enter__(self) -> Self:
         return self
@@ -183,64 +200,52 @@ class OpenDisk(NamedDevice):
         self.close()
 
 
-def open_disk(path: str | Path, options: ScanOptions | None = None) -> OpenDisk:
-    """Open one virtual disk for reading by position.
+def open_disk(path: str | Path, options: ScanOptions | None = None, *, given: GivenFiles | None = None) -> OpenDisk:
+    """Open one virtual disk for reading by position, in this process.
 
     :raises UsageError: there is no such file
     :raises ImageError: the file cannot be opened, or nothing of its content can be read
     """
     options = options or ScanOptions()
-    file, host = open_given(Path(path), options.search, IoCounter())
-    opened = containers.open_image(file, host, options.input_format)
-    if opened.device is None:
-        host.close()
-        lost = _why_no_device(opened.facts, str(path))
-        raise ERRORS.get(str(lost.unread), ImageError)(str(lost.detail))
-    return OpenDisk(opened.device, opened.facts, host)
+    with ExitStack() as files:
+        if given is None:
+            given = files.enter_context(LocalGivenFiles([str(path)], options.search))
+        file, host = given.open(str(path), IoCounter())
+        opened = containers.open_image(file, host, options.input_format)
+        if opened.device is None:
+            lost = _why_no_device(opened.facts, str(path))
+            raise ERRORS.get(str(lost.unread), ImageError)(str(lost.detail))
+        return OpenDisk(opened.device, opened.facts, files.pop_all())
 
 
-def _referred_paths(disks: Sequence[Disk], paths: Sequence[str | Path]) -> tuple[Path, ...]:
-    """Return the paths at which an output would stand in for an extent or parent that an image names."""
-    names = {file.name for disk in disks for file in disk.files}
-    names |= {parent.hint.replace("\\", "/").rsplit("/", 1)[-1] for disk in disks for parent in disk.parents}
-    folders = {Path(path).resolve().parent for path in paths}
-    return tuple(
-        folder / name for folder in folders for name in names if name not in {"", ".", ".."} and "\0" not in name
-    )
-
-
-def _open_disks(
-    paths: Sequence[str | Path], options: ScanOptions, counter: IoCounter, hosts: list[LocalHostFiles], scan: _Scan
-) -> None:
+def _open_disks(options: ScanOptions, given: GivenFiles, scan: _Scan) -> None:
     """Open every given path; a file that turns out to be an extent or parent of another given one is no disk itself."""
-    if not paths:
+    if not scan.paths:
         raise UsageError("no disk image given")
-    search = tuple(dict.fromkeys((*options.search, *(Path(path).resolve().parent for path in paths))))
-    given: list[tuple[str, FileDevice, LocalHostFiles]] = []
-    for path in map(str, paths):
-        file, host = open_given(Path(path), search, counter)
-        hosts.append(host)
-        for earlier, earlier_file, _ in given:
+    files: list[tuple[str, FileDevice, HostFiles]] = []
+    for path in scan.paths:
+        file, host = given.open(path, scan.counter)
+        for earlier, earlier_file, _ in files:
             if earlier_file.identity == file.identity:
                 raise UsageError(f"it is the same file as {earlier}; give each disk once", where=path)
         named = containers.sidecar_disks(file)
         if named is not None:
             advice = f"; give its disks instead: {' '.join(named)}" if named else "; give the disk images instead"
             raise UsageError(f"a sidecar file is not read yet{advice}", where=path)
-        given.append((path, file, host))
-    opened = [containers.open_image(file, host, options.input_format) for _, file, host in given]
+        files.append((path, file, host))
+    opened = [_open_image(scan, index, options, file, host) for index, (_, file, host) in enumerate(files)]
     part_of: dict[int, int] = {}
-    for index, (_, file, _) in enumerate(given):
-        for other, (_, _, other_host) in enumerate(given):
+    for index, (_, file, _) in enumerate(files):
+        for other, (_, _, other_host) in enumerate(files):
             if other != index and other not in part_of and file.identity in other_host.identities():
                 part_of[index] = other
                 break
-    for index, (path, _, _) in enumerate(given):
+    for index, (path, _, _) in enumerate(files):
         if index in part_of:
             continue
         name = f"disk{len(scan.disks)}"
         notes = tuple(
-            Problem("also-given", "note", f"{shown(given[part][0])} was given too; it belongs to this disk")
+            Problem("also-given", "note", f"{shown(files[part][0])} was given too; it belongs to this disk")
             for part, owner in part_of.items()
             if owner == index
         )
@@ -252,6 +257,16 @@ def _open_disks(
             scan.devices[name] = NamedDevice(device, name)
 
 
+def _open_image(
+    scan: _Scan, index: int, options: ScanOptions, file: FileDevice, host: HostFiles
+) -> containers.OpenedImage:
+    try:
+        with scan.parts.reading(f"image {index}"):
+            return containers.open_image(file, host, options.input_format)
+    except ImageError as error:  # what an image's content does is in the facts; this is a part that is left out
+        return containers.unreadable(file, options.input_format, error)
+
+
 def _read_partition_tables(scan: _Scan) -> None:
     for index, disk in enumerate(scan.disks):
         device = scan.devices.get(disk.name)
@@ -261,7 +276,8 @@ def _read_partition_tables(scan: _Scan) -> None:
             scan.unread.append(_unread_place(disk.name, lost))
             continue
         try:
-            table = partitions.read_table(device, disk.name)
+            with scan.parts.reading(f"partitions {disk.name}"):
+                table = partitions.read_table(device, disk.name)
         except ImageError as error:
             failed: Fact[str] = unread_because(error)
             scan.disks[index] = msgspec.structs.replace(disk, partitioning=failed)
@@ -291,7 +307,8 @@ def _open_volumes(scan: _Scan) -> None:
 
 def _open_volume(scan: _Scan, name: str, kind: VolumeKind, on: tuple[str, ...], device: BlockDevice) -> None:
     try:
-        signature = signatures.identify(device)
+        with scan.parts.reading(f"signature {name}"):
+            signature = signatures.identify(device)
     except ImageError as error:
         nothing: Fact[str | None] = unread_because(error)
         scan.volumes.append(Volume(name=name, kind=kind, on=on, size=device.size, content=None, signature=nothing))
@@ -319,7 +336,8 @@ def _open_filesystem(scan: _Scan, name: str, device: BlockDevice, content: str) 
     try:
         if len(scan.filesystems) >= FILESYSTEMS:
             raise LimitExceeded(f"a filesystem beyond the first {FILESYSTEMS}", where=name)
-        filesystem = filesystems.open_filesystem(device, name, content)
+        with scan.parts.reading(f"filesystem {name}"):
+            filesystem = WatchedFileSystem(filesystems.open_filesystem(device, name, content), scan.parts)
     except ImageError as error:
         return unread_because(error), unread_because(error)
     scan.filesystems[name] = filesystem
@@ -333,16 +351,35 @@ def _open_filesystem(scan: _Scan, name: str, device: BlockDevice, content: str) 
         return known(True), unread_because(error)
 
 
+def _inspect_boot(scan: _Scan) -> Boot:
+    try:
+        with scan.parts.reading("boot"):
+            return boot.inspect_boot(scan.disks, scan.devices, scan.volumes, scan.filesystems)
+    except ImageError as error:
+        scan.unread.append(UnreadPlace("boot", error.why, shown(str(error))))
+        return Boot(firmware=unread_because(error), disk=unread_because(error))
+
+
 def _inspect_systems(scan: _Scan) -> tuple[list[System], list[GuestTree]]:
     """Find the installed systems on the readable filesystems and ask each who it is."""
     found: list[System] = []
     trees: list[GuestTree] = []
-    places = systems.find_systems(scan.filesystems, scan.unsearched)
+    places: list[systems.FoundSystem] = []
+    try:
+        with scan.parts.reading("systems"):
+            places = systems.find_systems(scan.filesystems, scan.unsearched)
+    except ImageError as error:
+        scan.unsearched.append(UnreadPlace("systems", error.why, shown(str(error))))
     scan.unsearched += [
         UnreadPlace(p.volume, "limit", f"a system beyond the first {SYSTEMS}") for p in places[SYSTEMS:]
     ]
     for place in places[:SYSTEMS]:
-        inspected = _inspector(place.family)(place, scan.filesystems, scan.volumes, scan.disks)
+        try:
+            with scan.parts.reading(f"system {place.volume}"):
+                inspected = _inspector(place.family)(place, scan.filesystems, scan.volumes, scan.disks)
+        except ImageError as error:
+            scan.unsearched.append(UnreadPlace(place.volume, error.why, shown(str(error))))
+            continue
         found.append(inspected.system)
         trees.append(inspected.tree)
         scan.unread.extend(inspected.unread)

@@ -16,12 +16,11 @@ from pathlib import Path
 
 from cli_reference import cli_page, schema_pages  # beside this script
 
-from imgscan import profiles, rules
+from imgscan import profiles, rules, scan_machine
 from imgscan.model.profile import Profile, Use
 from imgscan.model.rule import Rule
 from imgscan.reports.text import render
 from imgscan.rules.explanation import explanation_of
-from imgscan.scan import scan_machine
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"

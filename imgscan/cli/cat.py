@@ -7,12 +7,9 @@ from pathlib import Path
 
 import click
 
-from imgscan.cli.guest import guest_place
+from imgscan.cli.look import look_into
 from imgscan.cli.main import OK
-from imgscan.cli.options import image_options, scan_options
-from imgscan.errors import UsageError
-
-CHUNK_BYTES = 1 << 20
+from imgscan.cli.options import image_options
 
 
 @click.command("cat")
@@ -26,12 +23,5 @@ def command(
 
     WHERE is /path in the guest's own mount tree, or VOLUME:/path.
     """
-    with guest_place(arguments, system, scan_options(input_format, search_dirs)) as (tree, path):
-        place = tree.resolve(path)
-        if place.entry.kind != "file":
-            raise UsageError(f"it is a {place.entry.kind}, not a file", where=path)
-        offset = 0
-        while data := place.filesystem.read(place.entry.node, offset, CHUNK_BYTES):
-            sys.stdout.buffer.write(data)
-            offset += len(data)
+    look_into("cat", arguments, {"system": system}, input_format, search_dirs, sys.stdout.buffer.write)
     return OK

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from imgscan import scan
-from imgscan.cli.main import OK, UNDECIDED
-from imgscan.cli.options import format_option, image_options, output_options, paths_argument, scan_options
+from imgscan.batch import isolated
+from imgscan.cli.main import INTERNAL, OK, UNDECIDED, report_failures
+from imgscan.cli.options import format_option, image_options, output_options, paths_argument
 from imgscan.cli.output import check_output, text_style, write_result
 from imgscan.model.machine import FactsFile
 from imgscan.tool import this_tool
@@ -32,15 +32,17 @@ def command(
     Exit status: 0 when every disk could be opened, else 3.
     """
     check_output(output, force=force)
-    with scan.open_machine(paths, scan_options(input_format, search_dirs)) as machine:
-        facts = FactsFile(tool=this_tool(), machine=machine.facts)
-        if format_ == "json":
-            from imgscan.reports import json
+    found = isolated.inspect(paths, search=search_dirs, input_format=input_format)
+    facts = FactsFile(tool=this_tool(), machine=found.facts)
+    if format_ == "json":
+        from imgscan.reports import json
 
-            text = json.render(facts)
-        else:
-            from imgscan.reports import text as text_report
+        text = json.render(facts)
+    else:
+        from imgscan.reports import text as text_report
 
-            text = text_report.render(facts, text_style(output, verbose=False))
-        write_result(text, output, force=force, images=machine.images, names=machine.referred_paths)
-    return OK if all(disk.partitioning.is_known for disk in machine.facts.disks) else UNDECIDED
+        text = text_report.render(facts, text_style(output, verbose=False))
+    write_result(text, output, force=force, images=found.images, names=found.referred)
+    if report_failures(found.failures):
+        return INTERNAL
+    return OK if all(disk.partitioning.is_known for disk in facts.machine.disks) else UNDECIDED

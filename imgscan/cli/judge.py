@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from imgscan import profiles, scan
+from imgscan import profiles
 from imgscan.cli.main import DEFAULT_PROFILE
 from imgscan.cli.options import format_option, output_options, profile_option, verbose_option
 from imgscan.cli.output import check_output, write_result
 from imgscan.cli.scan import exit_status, render
 from imgscan.devices.file import FileIdentity
 from imgscan.errors import UsageError
+from imgscan.judge import report_on
 from imgscan.reports.json import parse_facts
 
 FACTS_BYTES = 256 << 20
@@ -40,7 +41,7 @@ def command(
         data = facts.read_bytes()
     except OSError as error:
         raise UsageError(f"it cannot be read: {error.strerror}", where=str(facts)) from error
-    report = scan.report_on([parse_facts(data, str(facts)).machine], chosen)
+    report = report_on([parse_facts(data, str(facts)).machine], chosen)
     images = frozenset({FileIdentity(info.st_dev, info.st_ino)})
     write_result(render(report, format_, output, verbose=verbose), output, force=force, images=images)
     return exit_status(report)

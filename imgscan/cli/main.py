@@ -112,6 +112,13 @@ def main() -> NoReturn:
     sys.exit(status)
 
 
+def report_failures(failures: Sequence[str]) -> bool:
+    """Say which bugs of imgscan's own were contained; return whether there were any."""
+    for failure in failures:
+        _fail(f"internal error, please report it: {failure}", INTERNAL)
+    return bool(failures)
+
+
 def _fail(message: str, status: int) -> int:
     try:
         sys.stderr.write(f"imgscan: {shown(message)}\n")

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import click
 
 from imgscan.reports import FORMATS
-from imgscan.scan import ScanOptions
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -39,11 +38,6 @@ def output_options(command: Command) -> Command:
     return click.option(
         "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write here instead of standard output."
     )(command)
-
-
-def scan_options(input_format: str | None, search_dirs: tuple[Path, ...]) -> ScanOptions:
-    """Return the options as the scan takes them."""
-    return ScanOptions(search=tuple(search_dirs), input_format=input_format)
 
 
 paths_argument = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")

@@ -7,14 +7,11 @@ from pathlib import Path
 
 import click
 
-from imgscan import scan
+from imgscan.batch import isolated
 from imgscan.cli.main import OK, UNDECIDED
-from imgscan.cli.options import image_options, scan_options
-from imgscan.devices.device import BlockDevice
-from imgscan.errors import ImageError, UsageError
-
-CHUNK_BYTES = 1 << 20
-SECTOR_BYTES = 512
+from imgscan.cli.options import image_options
+from imgscan.errors import UsageError
+from imgscan.model.text import shown
 
 
 @click.command("raw")
@@ -41,60 +38,14 @@ def command(
     """
     if sys.stdout.isatty():
         raise UsageError("standard output is a terminal; send the bytes to a file or another program")
-    options = scan_options(input_format, search_dirs)
-    if volume is None:
-        with scan.open_disk(path, options) as disk:
-            return _copy(disk, offset, length, zero=on_error == "zero")
-    with scan.open_machine([path], options) as machine:
-        if volume not in machine.devices:
-            raise UsageError(f"there is no volume {volume!r}; there is: {', '.join(sorted(machine.devices)) or 'none'}")
-        return _copy(machine.devices[volume], offset, length, zero=on_error == "zero")
 
+    def write(data: bytes) -> None:
+        sys.stdout.buffer.write(data)
 
-def _copy(device: BlockDevice, offset: int, length: int | None, *, zero: bool) -> int:
-    if offset > device.size:
-        raise UsageError(f"--offset {offset} lies beyond the end ({device.size} bytes)")
-    end = device.size if length is None else offset + length
-    if end > device.size:
-        raise UsageError(f"--offset and --length reach beyond the end ({device.size} bytes)")
-    lost, first = 0, ""
-    for at in range(offset, end, CHUNK_BYTES):
-        size = min(CHUNK_BYTES, end - at)
-        try:
-            sys.stdout.buffer.write(device.read_at(at, size))
-        except ImageError as error:
-            if not zero:
-                _write_up_to_error(device, at, size)
-                raise
-            first = first or str(error)
-            lost += _write_with_zeros(device, at, size)
-    if lost:
-        sys.stderr.write(f"imgscan: {lost} bytes could not be read and were written as zeros; first: {first}\n")
-        return UNDECIDED
-    return OK
+    def note(text: str) -> None:
+        sys.stderr.write(f"imgscan: {shown(text)}\n")
 
-
-def _sectors(at: int, size: int) -> range:
-    return range(at, at + size, SECTOR_BYTES)
-
-
-def _write_up_to_error(device: BlockDevice, at: int, size: int) -> None:
-    """Write the sectors before the first that cannot be read."""
-    for sector in _sectors(at, size):
-        try:
-            sys.stdout.buffer.write(device.read_at(sector, min(SECTOR_BYTES, at + size - sector)))
-        except ImageError:
-            return
-
-
-def _write_with_zeros(device: BlockDevice, at: int, size: int) -> int:
-    """Write each sector, or zeros where it cannot be read; return how many bytes were lost."""
-    lost = 0
-    for sector in _sectors(at, size):
-        part = min(SECTOR_BYTES, at + size - sector)
-        try:
-            sys.stdout.buffer.write(device.read_at(sector, part))
-        except ImageError:
-            sys.stdout.buffer.write(bytes(part))
-            lost += part
-    return lost
+    wanted: dict[str, str | int | bool | None] = {"offset": offset, "length": length, "volume": volume}
+    wanted["zero"] = on_error == "zero"
+    answer = isolated.look("raw", [path], wanted, write, note=note, search=search_dirs, input_format=input_format)
+    return UNDECIDED if answer == b"lost" else OK

@@ -6,18 +6,19 @@ from pathlib import Path
 
 import click
 
-from imgscan import profiles, scan
-from imgscan.cli.main import DEFAULT_PROFILE, NOT_READY, OK, UNDECIDED
+from imgscan import profiles
+from imgscan.batch import isolated
+from imgscan.cli.main import DEFAULT_PROFILE, INTERNAL, NOT_READY, OK, UNDECIDED, report_failures
 from imgscan.cli.options import (
     format_option,
     image_options,
     output_options,
     paths_argument,
     profile_option,
-    scan_options,
     verbose_option,
 )
 from imgscan.cli.output import check_output, text_style, write_result
+from imgscan.judge import report_on
 from imgscan.model.report import Report
 
 STATUS = {"ready": OK, "ready-with-warnings": OK, "undecided": UNDECIDED, "not-ready": NOT_READY}
@@ -47,16 +48,11 @@ def command(
     """
     check_output(output, force=force)
     chosen = [profiles.load(name) for name in profile_names or (DEFAULT_PROFILE,)]
-    with scan.open_machine(paths, scan_options(input_format, search_dirs)) as machine:
-        report = scan.report_on([machine.facts], chosen)
-        write_result(
-            render(report, format_, output, verbose=verbose),
-            output,
-            force=force,
-            images=machine.images,
-            names=machine.referred_paths,
-        )
-    return exit_status(report)
+    found = isolated.inspect(paths, search=search_dirs, input_format=input_format)
+    report = report_on([found.facts], chosen)
+    text = render(report, format_, output, verbose=verbose)
+    write_result(text, output, force=force, images=found.images, names=found.referred)
+    return INTERNAL if report_failures(found.failures) else exit_status(report)
 
 
 def render(report: Report, format_: str, output: Path | None, *, verbose: bool) -> str:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from imgscan.cli.guest import guest_place
-from imgscan.cli.ls import time_text
+from imgscan.cli.look import look_into, write_text
 from imgscan.cli.main import OK
-from imgscan.cli.options import image_options, scan_options
-from imgscan.model.text import shown
+from imgscan.cli.options import image_options
 
 
 @click.command("stat")
@@ -25,21 +22,5 @@ def command(
 
     WHERE is /path in the guest's own mount tree, or VOLUME:/path.
     """
-    with guest_place(arguments, system, scan_options(input_format, search_dirs)) as (tree, path):
-        place = tree.resolve(path, follow=False)
-        entry = place.entry
-        rows = [
-            ("path", shown(place.path)),
-            ("kind", entry.kind),
-            ("size", f"{entry.size} bytes"),
-            ("mode", f"{entry.mode:04o}"),
-            ("owner", f"{entry.uid}:{entry.gid}"),
-            ("links", str(entry.links)),
-            ("modified", time_text(entry.mtime)),
-            ("volume", f"{place.filesystem.volume} ({place.filesystem.type}), inode {entry.node}"),
-        ]
-        if entry.kind == "symlink":
-            rows.insert(2, ("target", shown(place.filesystem.readlink(entry.node))))
-        for name, value in rows:
-            sys.stdout.write(f"{name:<9} {value}\n")
+    look_into("stat", arguments, {"system": system}, input_format, search_dirs, write_text)
     return OK

@@ -9,7 +9,10 @@ from imgscan.errors import (
     EncryptedData,
     ImageError,
     MissingPart,
+    ParserCrashed,
+    ParserFailed,
     ReadFailed,
+    TookTooLong,
     TruncatedRead,
     UnsupportedFormat,
     Why,
@@ -28,6 +31,9 @@ _KINDS: dict[Why, ProblemKind] = {
     "encrypted": "encrypted",
     "io-error": "io-error",
     "changed": "changed",
+    "timed-out": "timed-out",
+    "crashed": "crashed",
+    "internal": "internal",
 }
 _ERRORS: dict[ProblemKind, type[ImageError]] = {
     "damage": CorruptStructure,
@@ -38,6 +44,9 @@ _ERRORS: dict[ProblemKind, type[ImageError]] = {
     "encrypted": EncryptedData,
     "io-error": ReadFailed,
     "changed": ChangedWhileReading,
+    "timed-out": TookTooLong,
+    "crashed": ParserCrashed,
+    "internal": ParserFailed,
 }
 
 

@@ -10,7 +10,7 @@ import msgspec
 from imgscan.containers.container import OpenContext, OpenedImage
 from imgscan.containers.problems import error_of, problem_of
 from imgscan.devices.device import BlockDevice
-from imgscan.devices.file import FileDevice
+from imgscan.devices.file import FileDevice, FileIdentity
 from imgscan.devices.host_files import HostFiles
 from imgscan.errors import AccessRefused, ImageError
 from imgscan.model.disk import ImageFacts, Parent, Problem
@@ -37,6 +37,10 @@ class _NoHostFiles:
     def parents(self, hint: str) -> list[tuple[FileDevice, HostFiles]]:
         """Refuse."""
         raise self._refusal(hint)
+
+    def identities(self) -> frozenset[FileIdentity]:
+        """Return which files were opened: none."""
+        return frozenset()
 
     def _refusal(self, name: str) -> ImageError:
         return AccessRefused(

@@ -32,6 +32,10 @@ class FileDevice:
         self.size = size
         self.identity = identity
 
+    def fileno(self) -> int:
+        """Return the descriptor, to be passed to a process that reads the same file."""
+        return self._descriptor
+
     @property
     def modified(self) -> float:
         """When the host file was last written, in Unix seconds."""
@@ -47,14 +51,15 @@ class FileDevice:
         check_range(self, offset, length)
         try:
             data = os.pread(self._descriptor, length, offset)
-            self._counter.count(len(data))
+            self._counter.count(offset, data)
             while 0 < len(data) < length:  # the kernel returns at most 2 GiB - 4 KiB at once, and network mounts less
                 more = os.pread(self._descriptor, length - len(data), offset + len(data))
-                self._counter.count(len(more))
+                self._counter.count(offset + len(data), more)
                 if not more:
                     break
                 data += more
         except OSError as error:
+            self._counter.failed += 1
             raise ReadFailed(f"reading failed: {error.strerror}", where=self.name, offset=offset) from error
         if len(data) != length:
             raise ChangedWhileReading("the file is shorter than when it was opened", where=self.name, offset=offset)

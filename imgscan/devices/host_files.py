@@ -10,8 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from imgscan.devices.counters import IoCounter
 from imgscan.devices.file import FileDevice, FileIdentity
@@ -58,6 +59,50 @@ class HostFiles(Protocol):
         :raises AccessRefused: candidates exist, and none may be opened
         """
         ...
+
+    def identities(self) -> frozenset[FileIdentity]:
+        """Return which files were opened through this object, the given one included."""
+        ...
+
+
+class GivenFiles(Protocol):
+    """The paths that the user gave, as files; closed by whoever made it."""
+
+    def open(self, path: str, counter: IoCounter) -> tuple[FileDevice, HostFiles]:
+        """Open a given path, with the files that it may refer to; raises as `open_given`."""
+        ...
+
+
+class LocalGivenFiles:
+    """`GivenFiles` on the local file system.
+
+    Parents are looked up in the folders of all given paths too, and in those of `search`.
+    """
+
+    def __init__(self, paths: Sequence[str], search: Sequence[Path] = ()) -> None:
+        self._search = tuple(dict.fromkeys((*search, *(Path(path).resolve().parent for path in paths))))
+        self._hosts: list[LocalHostFiles] = []
+
+    def open(self, path: str, counter: IoCounter) -> tuple[FileDevice, LocalHostFiles]:
+        """Open a given path, with the files that it may refer to."""
+        file, host = open_given(Path(path), self._search, counter)
+        self._hosts.append(host)
+        return file, host
+
+    def identities(self) -> frozenset[FileIdentity]:
+        """Return which files were opened, the given ones and those that images named."""
+        return frozenset(identity for host in self._hosts for identity in host.identities())
+
+    def close(self) -> None:
+        """Close every file that was opened through this object."""
+        for host in self._hosts:
+            host.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class LocalHostFiles:

@@ -10,11 +10,24 @@ from imgscan.model.evidence import Evidence
 from imgscan.model.fact import NOT_COLLECTED, Fact, unread
 
 ProblemKind = Literal[
-    "damage", "truncated", "missing", "refused", "unsupported", "encrypted", "unclean", "changed", "io-error", "note"
+    "damage",
+    "truncated",
+    "missing",
+    "refused",
+    "unsupported",
+    "encrypted",
+    "unclean",
+    "changed",
+    "io-error",
+    "timed-out",
+    "crashed",
+    "internal",
+    "note",
 ]
 """What a problem means: `damage` is proven (a checksum, a contradiction), `truncated` is data beyond the end of a
 file, `missing` a file that is not there, `refused` one that the host-file policy does not open, `unclean` an image
-that was not closed, `io-error` what the host could not read, `note` something that a user should know and that
+that was not closed, `io-error` what the host could not read; `timed-out`, `crashed` and `internal` say that the parser
+did not get through it; `note` something that a user should know and that
 changes no reading."""
 
 

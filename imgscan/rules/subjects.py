@@ -29,6 +29,9 @@ WHY_OF_PROBLEM: dict[ProblemKind, Why] = {
     "encrypted": "encrypted",
     "io-error": "io-error",
     "changed": "changed",
+    "timed-out": "timed-out",
+    "crashed": "crashed",
+    "internal": "internal",
 }
 """Problems after which it is open what an image is; `unsupported`, `unclean` and `note` are not among them."""
 

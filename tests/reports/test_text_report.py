@@ -6,13 +6,13 @@ import msgspec
 import pytest
 from facts_builder import a_linux_machine
 
+from imgscan.judge import judge_facts
 from imgscan.model.fact import known, unread
 from imgscan.model.machine import MachineFacts, UnreadPlace
 from imgscan.model.report import Report
 from imgscan.profiles import load
 from imgscan.reports.text import Style, render
 from imgscan.reports.units import size_text
-from imgscan.scan import judge_facts
 
 HOSTILE = "web\x1b[31m\u202egnp\x07\n=cmd|' /C calc'!A0"
 

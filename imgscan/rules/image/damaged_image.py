@@ -34,6 +34,9 @@ UNCHECKED: dict[ProblemKind, Why] = {
     "encrypted": "encrypted",
     "io-error": "io-error",
     "changed": "changed",
+    "timed-out": "timed-out",
+    "crashed": "crashed",
+    "internal": "internal",
 }
 """Problems that leave a part of the image unchecked."""
 

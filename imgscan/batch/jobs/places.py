@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from imgscan import scan
+from imgscan.batch.protocol import Job, unpack_text
+from imgscan.batch.worker import JobContext
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import ERRORS, ImageError, UnsupportedFormat, UsageError
 from imgscan.scan import OpenMachine, ScanOptions
 
 
 @contextmanager
-def guest_place(arguments: Sequence[str], system: int | None, options: ScanOptions) -> Iterator[tuple[GuestTree, str]]:
+def guest_place(job: Job, context: JobContext) -> Iterator[tuple[GuestTree, str]]:
     """Open the machine and yield the tree and the path that the last argument names.
 
     WHERE is `/path` in the mount tree of an installed system, or `VOLUME:/path` on one volume.
@@ -20,20 +22,21 @@ def guest_place(arguments: Sequence[str], system: int | None, options: ScanOptio
     :raises UsageError: WHERE is missing or names no volume or system there is
     :raises ImageError: what it names cannot be read
     """
-    if len(arguments) < 2:
-        raise UsageError("give the disk images, and last the place in the guest: /etc/fstab or disk0/p1:/etc/fstab")
-    *paths, where = arguments
+    where = str(job.arguments["where"])
     volume, colon, path = where.partition(":/")
     if not where.startswith("/") and not colon:
         raise UsageError("not a place in a guest; give /path, or VOLUME:/path", where=where)
-    with scan.open_machine(paths, options) as machine:
+    options = ScanOptions(input_format=job.input_format, left_out=context.left_out)
+    paths = [unpack_text(path) for path in job.paths]
+    with scan.open_machine(paths, options, given=context.given, watch=context, counter=context.counter) as machine:
         if where.startswith("/"):
-            yield _system_tree(machine, system), where
+            yield _system_tree(machine, job.arguments.get("system")), where
         else:
             yield _volume_tree(machine, volume), "/" + path
 
 
-def _system_tree(machine: OpenMachine, system: int | None) -> GuestTree:
+def _system_tree(machine: OpenMachine, wanted: str | int | None) -> GuestTree:
+    system = wanted if isinstance(wanted, int) else None
     roots = [f"{index} ({one.family}, root on {one.root})" for index, one in enumerate(machine.facts.systems)]
     volumes = ", ".join(sorted(machine.filesystems)) or "none"
     if not roots and not machine.facts.systems_searched.is_known:

@@ -1,0 +1,38 @@
+"""What the kinds of jobs answer, and what a served disk is asked."""
+
+from __future__ import annotations
+
+import msgspec
+
+from imgscan.model.disk import ImageFacts
+from imgscan.model.machine import MachineFacts
+
+
+class Inspection(msgspec.Struct, frozen=True):
+    """The facts, and what a supervisor needs beside them.
+
+    `fingerprint` is a hash of the structures that opening the images read (see `IoCounter`), `failed_reads` how many
+    reads the host could not do: with any, the facts may be others next time. `failures` are bugs of imgscan's own that
+    were contained, each in one line.
+    """
+
+    facts: MachineFacts
+    fingerprint: str | None
+    failed_reads: int
+    failures: tuple[str, ...]
+
+
+class Served(msgspec.Struct, frozen=True):
+    """What a served disk is, sent once before anything is asked; sizes in bytes."""
+
+    name: str
+    size: int
+    sector_size: int
+    facts: ImageFacts
+
+
+class Read(msgspec.Struct, frozen=True):
+    """A request to a served disk: `length` bytes at `offset`."""
+
+    offset: int
+    length: int

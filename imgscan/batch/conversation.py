@@ -1,0 +1,246 @@
+"""The supervisor's side of one job: answers what the worker asks, and keeps what it says, within limits."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import select
+import signal
+import socket
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import msgspec
+
+from imgscan.batch import protocol
+from imgscan.batch.file_server import FileServer
+from imgscan.batch.protocol import Done, ErrorMessage, Job, Messages, TooLarge
+from imgscan.batch.sandbox import Limits
+from imgscan.errors import ERRORS, ImgscanError, LimitExceeded, Why
+from imgscan.model.machine import MachineFacts
+from imgscan.model.text import shown
+
+RECEIVED_AT_ONCE: Final = 1 << 18
+OUTPUT_KEPT: Final = 400
+"""Characters of what a worker printed that are kept for the message."""
+NAMES: Final = {
+    signal.SIGSEGV: "a segmentation fault",
+    signal.SIGABRT: "an abort",
+    signal.SIGBUS: "a bus error",
+    signal.SIGFPE: "an arithmetic error",
+    signal.SIGILL: "an illegal instruction",
+    signal.SIGSYS: "a system call that it may not make",
+}
+_FROM_OUTSIDE: Final = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
+
+
+class Death(NamedTuple):
+    """How a worker ended without an answer.
+
+    `part` is what it was reading, empty when that is not known; `from_outside` is whether something else killed it.
+    """
+
+    why: Why
+    detail: str
+    part: str
+    from_outside: bool = False
+
+
+class Usage(NamedTuple):
+    """What a worker used: processor time in seconds, and its largest memory in bytes."""
+
+    cpu: float = 0.0
+    memory: int = 0
+
+
+class Ended(NamedTuple):
+    """The end of a job: one of `done`, `error` and `death`; `learnt` are the last facts that came before it."""
+
+    done: Done | None
+    error: ImgscanError | None
+    death: Death | None
+    learnt: MachineFacts | None
+    usage: Usage
+
+
+class Conversation:
+    """One job and its worker. Feed it with `receive` and `hear` when there is something; then `end` it."""
+
+    def __init__(
+        self,
+        job: Job,
+        server: FileServer,
+        limits: Limits,
+        sink: Callable[[bytes], None] | None = None,
+        note: Callable[[str], None] | None = None,
+    ) -> None:
+        self.channel, self.worker_channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.output, self.worker_output = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        os.set_blocking(self.worker_output, True)
+        page = os.memfd_create("imgscan-part", os.MFD_CLOEXEC)
+        os.ftruncate(page, protocol.PART_BYTES)
+        self._page = mmap.mmap(page, protocol.PART_BYTES)
+        self._job = job
+        self._page_file = page
+        self.server = server
+        self.limits = limits
+        self.last_answer: bytes | None = None
+        self._sink = sink
+        self._note = note
+        self._messages = Messages(limits.answer)
+        self._printed = 0
+        self._heard = b""
+        self._learnt: bytes | None = None
+        self._done: Done | None = None
+        self._error: ImgscanError | None = None
+        self.stopped: Death | None = None
+
+    def start(self) -> None:
+        """Send the job, and close the worker's ends, which it has by now; a worker that is gone is noticed later."""
+        self.worker_channel.close()
+        os.close(self.worker_output)
+        with contextlib.suppress(OSError):
+            protocol.send(self.channel, protocol.JOB, msgspec.msgpack.encode(self._job), [self._page_file])
+        os.close(self._page_file)
+
+    def part(self) -> str:
+        """Return the part that the worker says it is reading; its own words, made harmless."""
+        length = int.from_bytes(self._page[:2], "little")
+        return shown(protocol.unpack_text(self._page[2 : 2 + min(length, protocol.PART_BYTES - 2)]))
+
+    def receive(self) -> bool:
+        """Take what the worker sent; False when it will send no more, or shall not."""
+        try:
+            data = self.channel.recv(RECEIVED_AT_ONCE, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        if not data:
+            return False
+        try:
+            for message in self._messages.feed(data):
+                self._take(message)
+        except TooLarge as error:
+            self.stop("limit", f"the worker sent {error}")
+        except msgspec.MsgspecError:
+            self.stop("crashed", "the worker sent what makes no sense")
+        return self.stopped is None
+
+    def wait_and_receive(self) -> bool:
+        """Wait until the worker sends or prints something, and take it."""
+        ready, _, _ = select.select([self.channel.fileno(), self.output], [], [])
+        if self.output in ready:
+            self.hear()
+        return self.receive() if self.channel.fileno() in ready else self.stopped is None
+
+    def _take(self, message: protocol.Message) -> None:
+        if message.kind == protocol.ASK:
+            answer, descriptors = self.server.answer(message.payload)
+            self._answer(msgspec.msgpack.encode(answer), descriptors)
+        elif message.kind == protocol.LEARNT:
+            self._learnt = message.payload
+        elif message.kind == protocol.RESULT:
+            self._done = msgspec.msgpack.decode(message.payload, type=Done)
+        elif message.kind == protocol.ERROR:
+            self._error = protocol.unpack_error(msgspec.msgpack.decode(message.payload, type=ErrorMessage))
+        elif message.kind == protocol.DATA:
+            self.last_answer = message.payload
+            if self._sink is not None:
+                self._sink(message.payload)
+        elif message.kind == protocol.NOTE:
+            if self._note is not None:
+                self._note(protocol.unpack_text(message.payload))
+        else:
+            raise msgspec.DecodeError
+
+    def _answer(self, payload: bytes, descriptors: list[int]) -> None:
+        try:
+            protocol.send(self.channel, protocol.ANSWER, payload, descriptors, wait=False)
+        except BlockingIOError:
+            self.stop("crashed", "the worker does not read what it asked for")
+        except ConnectionError:
+            pass  # it is gone; why, its exit status says
+
+    def hear(self) -> bool:
+        """Take what the worker printed; False when it will print no more."""
+        try:
+            data = os.read(self.output, 1 << 16)
+        except BlockingIOError:
+            return True
+        self._printed += len(data)
+        self._heard = (self._heard + data)[-OUTPUT_KEPT:]
+        if self._printed > self.limits.output:
+            self.stop("limit", f"the worker printed more than {self.limits.output} bytes")
+        return bool(data)
+
+    def stop(self, why: Why, detail: str) -> None:
+        """Decide that the worker has to end; whoever runs it kills it then."""
+        if self.stopped is None:
+            self.stopped = Death(why, detail, self.part())
+
+    def end(self, status: int, usage: Usage) -> Ended:
+        """Return how the job ended, after the process did; `status` is as `os.wait4` gives it."""
+        while self.stopped is None and self._readable() and self.receive():
+            pass
+        while self.stopped is None and self.hear() and self._heard and select.select([self.output], [], [], 0)[0]:
+            pass
+        part = self.part()
+        self.close()
+        learnt = self._decoded_facts()
+        if self.stopped is not None:
+            return Ended(None, None, self.stopped, learnt, usage)
+        if self._error is not None:
+            return Ended(None, self._error, None, learnt, usage)
+        if self._done is not None:
+            return Ended(self._done, None, None, learnt, usage)
+        return Ended(None, None, self._death(status, usage, part), learnt, usage)
+
+    def _readable(self) -> bool:
+        return bool(select.select([self.channel], [], [], 0)[0])
+
+    def _death(self, status: int, usage: Usage, part: str) -> Death:
+        said = shown(self._heard.decode("utf-8", "replace").strip())
+        said = f"; it said: {said}" if said else ""
+        if not os.WIFSIGNALED(status):
+            return Death("crashed", f"the worker ended without an answer (status {os.WEXITSTATUS(status)}){said}", part)
+        number = signal.Signals(os.WTERMSIG(status)) if os.WTERMSIG(status) in set(signal.Signals) else None
+        cpu = self.limits.cpu
+        if number == signal.SIGXCPU or (number == signal.SIGKILL and cpu is not None and usage.cpu >= cpu):
+            return Death("timed-out", f"reading it took more than {cpu} s of processor time", part)
+        if "bad_alloc" in said or "MemoryError" in said:
+            return Death("limit", "reading it needs more memory than one machine may use", part)
+        if number in _FROM_OUTSIDE:
+            name = number.name if number is not None else ""
+            return Death("crashed", f"the worker was killed from outside ({name})", part, from_outside=True)
+        name = NAMES.get(number, f"signal {os.WTERMSIG(status)}") if number is not None else "an unknown signal"
+        return Death("crashed", f"the parser died of {name}{said}", part)
+
+    def _decoded_facts(self) -> MachineFacts | None:
+        if self._learnt is None:
+            return None
+        try:
+            return msgspec.json.decode(self._learnt, type=MachineFacts)
+        except (msgspec.MsgspecError, ValueError):
+            return None
+
+    def close(self) -> None:
+        """Close what belongs to the conversation; the server's files stay open."""
+        self.channel.close()
+        if self.output >= 0:
+            os.close(self.output)
+            self.output = -1
+        self._page.close()
+
+
+def error_of(ended: Ended) -> ImgscanError | None:
+    """Return the error that ended a job that is not to be repeated; None when there is a result."""
+    if ended.error is not None:
+        return ended.error
+    if ended.death is None:
+        return None
+
+    kind = ERRORS.get(ended.death.why, LimitExceeded)
+    where = ended.death.part
+    return kind(ended.death.detail, where=where)

@@ -1,0 +1,90 @@
+"""Opens for a worker the files that it asks for, under the host-file policy, and remembers which they were."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from imgscan.batch.protocol import Answer, Ask, OpenedFile, pack_error, pack_text, unpack_text
+from imgscan.batch.share import FileStamp
+from imgscan.devices.counters import IoCounter
+from imgscan.devices.file import FileDevice, FileIdentity
+from imgscan.devices.host_files import HostFiles
+from imgscan.errors import CorruptStructure, ImgscanError, LimitExceeded
+
+ASKED: Final = 100_000
+"""Questions of one worker; a descriptor of 16384 extents asks less than twice as many."""
+PARENTS: Final = 64
+"""Candidates for one parent that are passed on."""
+
+
+class Opener(Protocol):
+    """Opens the paths that the user gave (`imgscan.devices.host_files.LocalGivenFiles`)."""
+
+    def open(self, path: str, counter: IoCounter) -> tuple[FileDevice, HostFiles]:
+        """Open a given path, with the files that it may refer to."""
+        ...
+
+    def close(self) -> None:
+        """Close every file."""
+        ...
+
+
+class FileServer:
+    """The files of one worker. `opened` are those that it got, with their stamp when they were opened."""
+
+    def __init__(self, opener: Opener, paths: Sequence[str]) -> None:
+        self._opener = opener
+        self._paths = paths
+        self._scopes: list[HostFiles] = []
+        self._asked = 0
+        self.opened: dict[FileIdentity, tuple[FileDevice, FileStamp]] = {}
+
+    def answer(self, payload: bytes) -> tuple[Answer, list[int]]:
+        """Return the answer to a worker's message, and the descriptors that go with it."""
+        try:
+            ask = msgspec.msgpack.decode(payload, type=Ask)
+            self._asked += 1
+            if self._asked > ASKED:
+                raise LimitExceeded(f"more than {ASKED} files were asked for")
+            found = self._found(ask)
+            files = tuple(self._opened(device, host) for device, host in found)
+            return Answer(files), [device.fileno() for device, _ in found]
+        except ImgscanError as error:
+            return Answer(error=pack_error(error)), []
+        except (msgspec.MsgspecError, IndexError, ValueError):
+            return Answer(error=pack_error(CorruptStructure("a question that makes no sense"))), []
+
+    def _found(self, ask: Ask) -> list[tuple[FileDevice, HostFiles]]:
+        if ask.number < 0:
+            raise IndexError
+        if ask.what == "given":
+            return [self._opener.open(self._paths[ask.number], IoCounter())]
+        host = self._scopes[ask.number]
+        if ask.what == "extent":
+            return [(host.extent(unpack_text(ask.name)), host)]
+        if ask.what == "parents":
+            return host.parents(unpack_text(ask.name))[:PARENTS]
+        raise ValueError(ask.what)
+
+    def _opened(self, device: FileDevice, host: HostFiles) -> OpenedFile:
+        self._scopes.append(host)
+        self.opened.setdefault(device.identity, (device, _stamp(device)))
+        identity = device.identity
+        return OpenedFile(pack_text(device.name), device.size, identity.device, identity.inode, len(self._scopes) - 1)
+
+    def changed(self) -> str | None:
+        """Return the name of a file that was changed since it was opened, None when all are as they were."""
+        return next((device.name for device, before in self.opened.values() if _stamp(device) != before), None)
+
+    def close(self) -> None:
+        """Close every file."""
+        self._opener.close()
+
+
+def _stamp(device: FileDevice) -> FileStamp:
+    info = os.fstat(device.fileno())
+    return FileStamp(info.st_size, info.st_mtime_ns, info.st_ino, info.st_dev)

@@ -1,0 +1,21 @@
+"""Read the facts of one machine."""
+
+from __future__ import annotations
+
+import msgspec
+
+from imgscan import scan
+from imgscan.batch.answers import Inspection
+from imgscan.batch.protocol import Job, unpack_text
+from imgscan.batch.worker import JobContext
+from imgscan.scan import ScanOptions
+
+
+def run(job: Job, context: JobContext) -> bytes:
+    """Return an `Inspection` as JSON."""
+    options = ScanOptions(input_format=job.input_format, left_out=context.left_out)
+    paths = [unpack_text(path) for path in job.paths]
+    with scan.open_machine(paths, options, given=context.given, watch=context, counter=context.counter) as machine:
+        return msgspec.json.encode(
+            Inspection(machine.facts, context.counter.fingerprint, context.counter.failed, tuple(machine.failures))
+        )

@@ -1,0 +1,31 @@
+"""What is known of one guest file."""
+
+from __future__ import annotations
+
+from imgscan.batch.jobs.ls import time_text
+from imgscan.batch.jobs.places import guest_place
+from imgscan.batch.protocol import Job
+from imgscan.batch.worker import JobContext
+from imgscan.model.text import shown
+
+
+def run(job: Job, context: JobContext) -> bytes:
+    """Write kind, size, mode, owner, time and place of what `where` names; a symbolic link is not followed."""
+    with guest_place(job, context) as (tree, path):
+        place = tree.resolve(path, follow=False)
+        entry = place.entry
+        rows = [
+            ("path", shown(place.path)),
+            ("kind", entry.kind),
+            ("size", f"{entry.size} bytes"),
+            ("mode", f"{entry.mode:04o}"),
+            ("owner", f"{entry.uid}:{entry.gid}"),
+            ("links", str(entry.links)),
+            ("modified", time_text(entry.mtime)),
+            ("volume", f"{place.filesystem.volume} ({place.filesystem.type}), inode {entry.node}"),
+        ]
+        if entry.kind == "symlink":
+            rows.insert(2, ("target", shown(place.filesystem.readlink(entry.node))))
+        for name, value in rows:
+            context.write(f"{name:<9} {value}\n".encode())
+    return b""

@@ -1,0 +1,113 @@
+"""Parts: which piece of a machine is being read, so that a failure takes that piece and nothing else.
+
+A part is a piece that can be left out: ``image 0``, ``partitions disk0``, ``signature disk0/p1``,
+``filesystem disk0/p1``, ``boot``, ``systems``, ``system disk0/p1``. Whoever watches is told each part as it begins, and
+can name the one in which a process died; read again, that part is left out, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from imgscan.devices.filesystem import Entry, FileSystem
+from imgscan.errors import ERRORS, ImgscanError, LimitExceeded, ParserFailed, Why
+from imgscan.model.volume import Free
+
+
+class Parts:
+    """Tells `watch` the part that is being read; those in `left_out` raise instead, with why and detail.
+
+    `failures` are bugs of imgscan's own that were contained, each in one line.
+    """
+
+    def __init__(
+        self, watch: Callable[[str], None] | None = None, left_out: Mapping[str, tuple[Why, str]] | None = None
+    ) -> None:
+        self._watch = watch or (lambda _: None)
+        self._left_out = left_out or {}
+        self._current = ""
+        self.failures: list[str] = []
+
+    @contextmanager
+    def reading(self, part: str) -> Iterator[None]:
+        """Name the part that the block reads; the inner one counts. A bug in there becomes an error of this part.
+
+        :raises ImageError: the part is left out, or reading it failed
+        """
+        if part in self._left_out:
+            why, detail = self._left_out[part]
+            raise ERRORS[why](detail)
+        outer, self._current = self._current, part
+        self._watch(part)
+        try:
+            yield
+        except (ImgscanError, OSError):
+            raise
+        except MemoryError as error:
+            raise LimitExceeded("reading it needs more memory than one machine may use") from error
+        except Exception as error:  # whatever it is, the other parts are still read
+            self.failures.append(f"{part}: {type(error).__name__}: {error}")
+            raise ParserFailed(f"imgscan failed at it, please report it: {type(error).__name__}: {error}") from error
+        finally:
+            self._current = outer
+            self._watch(outer)
+
+
+class WatchedFileSystem:
+    """A filesystem whose every call is a part of its own: it is asked long after it was opened."""
+
+    def __init__(self, below: FileSystem, parts: Parts) -> None:
+        self._below = below
+        self._parts = parts
+        self._part = f"filesystem {below.volume}"
+        self.volume = below.volume
+        self.type = below.type
+        self.case_sensitive = below.case_sensitive
+        self.root = below.root
+
+    def stat(self, node: int) -> Entry:
+        """Return what is known of a node."""
+        with self._parts.reading(self._part):
+            return self._below.stat(node)
+
+    def lookup(self, directory: int, name: str) -> Entry | None:
+        """Return the entry `name` of a directory, None when it is not there."""
+        with self._parts.reading(self._part):
+            return self._below.lookup(directory, name)
+
+    def list(self, directory: int) -> Iterator[Entry]:
+        """Yield the entries of a directory; the part is named while the next one is looked for."""
+        with self._parts.reading(self._part):
+            entries = iter(self._below.list(directory))
+        while True:
+            with self._parts.reading(self._part):
+                entry = next(entries, None)
+            if entry is None:
+                return
+            yield entry
+
+    def read(self, node: int, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes of a file, fewer only at its end."""
+        with self._parts.reading(self._part):
+            return self._below.read(node, offset, length)
+
+    def readlink(self, node: int) -> str:
+        """Return a symbolic link's target, as stored."""
+        with self._parts.reading(self._part):
+            return self._below.readlink(node)
+
+    def free(self) -> Free:
+        """Return the free space."""
+        with self._parts.reading(self._part):
+            return self._below.free()
+
+    def free_cost(self) -> int:
+        """Return how many bytes `free` reads, about."""
+        with self._parts.reading(self._part):
+            return self._below.free_cost()
+
+    def condition(self) -> str | None:
+        """Return how it was left."""
+        with self._parts.reading(self._part):
+            return self._below.condition()
