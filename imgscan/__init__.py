@@ -8,7 +8,7 @@ Read `imgscan.scan` first, then `imgscan.model`. From Python::
     report = imgscan.scan_machine(["disk.vmdk"], [imgscan.load_profile("aws-sms")])
     report = imgscan.judge_facts(facts, [imgscan.load_profile("aws-sms")])
 
-Images are parsed in a process of their own that can open no file, unless ``isolated=False`` asks otherwise.
+Images are parsed in a process of their own that can open no file, unless ``ReadOptions(isolated=False)`` is given.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from imgscan.batch.isolated import inspect_machine, open_disk, scan_machine
+    from imgscan.batch.isolated import ReadOptions, inspect_machine, open_disk, scan_machine
     from imgscan.judge import judge_facts
     from imgscan.profiles import load as load_profile
 
-__all__ = ["inspect_machine", "judge_facts", "load_profile", "open_disk", "scan_machine"]
+__all__ = ["ReadOptions", "inspect_machine", "judge_facts", "load_profile", "open_disk", "scan_machine"]
 _FROM = {
+    "ReadOptions": ("imgscan.batch.isolated", "ReadOptions"),
     "inspect_machine": ("imgscan.batch.isolated", "inspect_machine"),
     "judge_facts": ("imgscan.judge", "judge_facts"),
     "load_profile": ("imgscan.profiles", "load"),

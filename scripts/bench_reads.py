@@ -64,7 +64,7 @@ def open_with(library: str, path: Path) -> Any:
     if library == "imgscan":
         import imgscan
 
-        disk = imgscan.open_disk(path)
+        disk = imgscan.open_disk(path, imgscan.ReadOptions(isolated=False))
         return disk.read_at, disk.size
     kind = path.suffix[1:]
     if kind == "vmdk":

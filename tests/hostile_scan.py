@@ -71,7 +71,7 @@ def scan_hostile(*paths: Path, what: object = "") -> Outcome:
     out, err = io.StringIO(), io.StringIO()
     started = time.process_time()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = run(["scan", "--format", "json", *map(str, paths)])
+        status = run(["scan", "--in-process", "--format", "json", *map(str, paths)])
     took = time.process_time() - started
     message = f"{[path.name for path in paths]} {what}: status {status}, {err.getvalue()!r}"
     assert status in {READY, NOT_READY, USAGE, UNDECIDED}, message

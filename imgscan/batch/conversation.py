@@ -72,7 +72,7 @@ class Conversation:
         job: Job,
         server: FileServer,
         limits: Limits,
-        sink: Callable[[bytes], None] | None = None,
+        sink: Callable[[bytes], object] | None = None,
         note: Callable[[str], None] | None = None,
     ) -> None:
         self.channel, self.worker_channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)

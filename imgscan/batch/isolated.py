@@ -7,6 +7,7 @@ out, once, and what was learnt before it is kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -37,6 +38,21 @@ KILLED_AGAIN = 3
 """How often a worker that something else killed is started again."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How to read images.
+
+    `search` are further folders for parents; `input_format` overrides the detection. Without `isolated` they are
+    parsed in this process (for finding faults, and for tests of the parsers themselves). `required` is whether a
+    machine may only be read when the worker is closed in fully.
+    """
+
+    search: tuple[Path, ...] = ()
+    input_format: str | None = None
+    isolated: bool = True
+    required: bool = False
+
+
 class Inspected(NamedTuple):
     """The facts of one machine and what is known beside them.
 
@@ -51,29 +67,21 @@ class Inspected(NamedTuple):
     referred: tuple[Path, ...]
 
 
-def inspect(
-    paths: Sequence[str | Path],
-    *,
-    search: Sequence[Path] = (),
-    input_format: str | None = None,
-    limits: Limits | None = None,
-    required: bool = False,
-) -> Inspected:
+def inspect(paths: Sequence[str | Path], options: ReadOptions | None = None, limits: Limits | None = None) -> Inspected:
     """Read the facts of one machine in a worker of its own.
-
-    `required` is whether a machine may only be read when the worker is closed in fully.
 
     :raises UsageError: the paths do not make a machine (no path, the same file twice, a sidecar instead of disks)
     :raises ImageError: a path cannot be opened at all
     """
+    options = options or ReadOptions()
     names = [str(path) for path in paths]
     limits = limits or Limits()
     left_out: LeftOut = {}
     killed = 0
     while True:
-        job = make_job("inspect", names, input_format, left_out)
-        with LocalGivenFiles(names, search) as files:
-            ended, _ = run_job(job, files, limits, required=required)
+        job = make_job("inspect", names, options.input_format, left_out)
+        with LocalGivenFiles(names, options.search) as files:
+            ended = _run(job, files, limits, options)
             images = files.identities()
         if ended.error is not None:
             raise ended.error
@@ -126,22 +134,36 @@ def look(
     kind: str,
     paths: Sequence[str | Path],
     arguments: dict[str, str | int | bool | None],
-    sink: Callable[[bytes], None],
-    *,
+    sink: Callable[[bytes], object],
     note: Callable[[str], None] | None = None,
-    search: Sequence[Path] = (),
-    input_format: str | None = None,
+    options: ReadOptions | None = None,
 ) -> bytes:
     """Do a job whose output goes to `sink` as it comes (`ls`, `cat`, `stat`, `raw`), and return its answer.
 
     :raises ImgscanError: what was asked for is not there, or could not be read
     """
+    options = options or ReadOptions()
     names = [str(path) for path in paths]
     # copying a whole disk takes the time it takes: only memory and messages are limited
     limits = Limits(cpu=None, wall=None)
-    with LocalGivenFiles(names, search) as files:
-        ended, _ = run_job(make_job(kind, names, input_format, None, arguments), files, limits, sink=sink, note=note)
-    return answer_of(ended)
+    with LocalGivenFiles(names, options.search) as files:
+        job = make_job(kind, names, options.input_format, None, arguments)
+        return answer_of(_run(job, files, limits, options, sink, note))
+
+
+def _run(
+    job: Job,
+    files: LocalGivenFiles,
+    limits: Limits,
+    options: ReadOptions,
+    sink: Callable[[bytes], object] | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Ended:
+    if options.isolated:
+        return run_job(job, files, limits, sink=sink, note=note, required=options.required)[0]
+    from imgscan.batch.in_process import run_here  # noqa: PLC0415 - the parsers: only when they are asked for here
+
+    return run_here(job, files, sink, note)
 
 
 def answer_of(ended: Ended) -> bytes:
@@ -155,28 +177,16 @@ def answer_of(ended: Ended) -> bytes:
     return b"" if ended.done is None else ended.done.result
 
 
-def inspect_machine(
-    paths: Sequence[str | Path], *, search: Sequence[Path] = (), input_format: str | None = None, isolated: bool = True
-) -> MachineFacts:
-    """Read the facts of one machine; without `isolated` in this process. Raises as `inspect`."""
-    if isolated:
-        return inspect(paths, search=search, input_format=input_format).facts
-    from imgscan import scan  # noqa: PLC0415 - the parsers: only when they are asked for in this process
-
-    return scan.inspect_machine(paths, scan.ScanOptions(tuple(search), input_format))
+def inspect_machine(paths: Sequence[str | Path], options: ReadOptions | None = None) -> MachineFacts:
+    """Read the facts of one machine; raises as `inspect`."""
+    return inspect(paths, options).facts
 
 
 def scan_machine(
-    paths: Sequence[str | Path],
-    profiles: Sequence[Profile],
-    *,
-    search: Sequence[Path] = (),
-    input_format: str | None = None,
-    isolated: bool = True,
+    paths: Sequence[str | Path], profiles: Sequence[Profile], options: ReadOptions | None = None
 ) -> Report:
-    """Read the disks of one machine once and judge them for each profile. Raises as `inspect`."""
-    facts = inspect_machine(paths, search=search, input_format=input_format, isolated=isolated)
-    return report_on([facts], profiles)
+    """Read the disks of one machine once and judge them for each profile; raises as `inspect`."""
+    return report_on([inspect(paths, options).facts], profiles)
 
 
 class ServedDisk:
@@ -185,12 +195,12 @@ class ServedDisk:
     Not to be shared between threads, unlike a disk of this process.
     """
 
-    def __init__(self, path: str, search: Sequence[Path], input_format: str | None) -> None:
-        self._files = LocalGivenFiles([path], search)
+    def __init__(self, path: str, options: ReadOptions) -> None:
+        self._files = LocalGivenFiles([path], options.search)
         limits = Limits(cpu=None, wall=None)
         server = FileServer(self._files, [path])
-        talk = Conversation(make_job("serve", [path], input_format), server, limits)
-        self._worker = Worker(talk, required=False)
+        talk = Conversation(make_job("serve", [path], options.input_format), server, limits)
+        self._worker = Worker(talk, required=options.required)
         try:
             served = msgspec.json.decode(self._next_answer(), type=Served)
         except BaseException:
@@ -235,16 +245,15 @@ class ServedDisk:
         self.close()
 
 
-def open_disk(
-    path: str | Path, *, search: Sequence[Path] = (), input_format: str | None = None, isolated: bool = True
-) -> ServedDisk | OpenDisk:
-    """Open one virtual disk for reading by position; without `isolated` in this process, which is many times faster.
+def open_disk(path: str | Path, options: ReadOptions | None = None) -> ServedDisk | OpenDisk:
+    """Open one virtual disk for reading by position; not `isolated`, it is many times faster.
 
     :raises UsageError: there is no such file
     :raises ImageError: the file cannot be opened, or nothing of its content can be read
     """
-    if isolated:
-        return ServedDisk(str(path), search, input_format)
+    options = options or ReadOptions()
+    if options.isolated:
+        return ServedDisk(str(path), options)
     from imgscan import scan  # noqa: PLC0415 - the parsers: only when they are asked for in this process
 
-    return scan.open_disk(path, scan.ScanOptions(tuple(search), input_format))
+    return scan.open_disk(path, scan.ScanOptions(options.search, options.input_format))

@@ -79,7 +79,7 @@ def run_job(
     opener: Opener,
     limits: Limits,
     *,
-    sink: Callable[[bytes], None] | None = None,
+    sink: Callable[[bytes], object] | None = None,
     note: Callable[[str], None] | None = None,
     required: bool = False,
 ) -> tuple[Ended, FileServer]:

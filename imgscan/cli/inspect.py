@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from imgscan.batch import isolated
+from imgscan.batch.isolated import ReadOptions
 from imgscan.cli.main import INTERNAL, OK, UNDECIDED, report_failures
 from imgscan.cli.options import format_option, image_options, output_options, paths_argument
 from imgscan.cli.output import check_output, text_style, write_result
@@ -24,15 +25,14 @@ def command(
     format_: str,
     output: Path | None,
     force: bool,
-    input_format: str | None,
-    search_dirs: tuple[Path, ...],
+    reading: ReadOptions,
 ) -> int:
     """Read the facts of one machine and print them; JSON can be judged later, without the image.
 
     Exit status: 0 when every disk could be opened, else 3.
     """
     check_output(output, force=force)
-    found = isolated.inspect(paths, search=search_dirs, input_format=input_format)
+    found = isolated.inspect(paths, reading)
     facts = FactsFile(tool=this_tool(), machine=found.facts)
     if format_ == "json":
         from imgscan.reports import json

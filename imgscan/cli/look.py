@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from imgscan.batch import isolated
+from imgscan.batch.isolated import ReadOptions
 from imgscan.errors import UsageError
 
 
@@ -14,8 +14,7 @@ def look_into(
     kind: str,
     arguments: Sequence[str],
     options: dict[str, str | int | bool | None],
-    input_format: str | None,
-    search_dirs: Sequence[Path],
+    reading: ReadOptions,
     sink: Callable[[bytes], object],
 ) -> None:
     """Do a job of a kind on the place that the last argument names; what it writes goes to `sink` as it comes.
@@ -28,11 +27,7 @@ def look_into(
     *paths, where = arguments
     if not where.startswith("/") and ":/" not in where:
         raise UsageError("not a place in a guest; give /path, or VOLUME:/path", where=where)
-
-    def write(data: bytes) -> None:
-        sink(data)
-
-    isolated.look(kind, paths, {**options, "where": where}, write, search=search_dirs, input_format=input_format)
+    isolated.look(kind, paths, {**options, "where": where}, sink, options=reading)
 
 
 def write_text(data: bytes) -> None:

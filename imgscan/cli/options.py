@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
+from imgscan.batch.isolated import ReadOptions
 from imgscan.reports import FORMATS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -16,20 +18,51 @@ INPUT_FORMATS = ("raw", "vmdk", "vhd", "vhdx", "qcow2", "vdi")
 
 
 def image_options(command: Command) -> Command:
-    """Add `--input-format` and `--search-dir`."""
-    command = click.option(
-        "--input-format",
-        type=click.Choice(INPUT_FORMATS),
-        help="Take the images for this format instead of telling it by their content.",
-    )(command)
-    return click.option(
-        "--search-dir",
-        "search_dirs",
-        multiple=True,
-        type=click.Path(path_type=Path),
-        metavar="DIR",
-        help="Also look here for the parents that an image names. May be repeated.",
-    )(command)
+    """Add the options on how images are read; the command gets them as one argument `reading`.
+
+    Stands next to the command: it changes its arguments.
+    """
+
+    @functools.wraps(command)
+    def with_reading(
+        *arguments: Any,
+        input_format: str | None,
+        search_dirs: tuple[Path, ...],
+        in_process: bool,
+        require_sandbox: bool,
+        **others: Any,
+    ) -> Any:
+        reading = ReadOptions(search_dirs, input_format, not in_process, require_sandbox)
+        return command(*arguments, reading=reading, **others)
+
+    options = (
+        click.option(
+            "--input-format",
+            type=click.Choice(INPUT_FORMATS),
+            help="Take the images for this format instead of telling it by their content.",
+        ),
+        click.option(
+            "--search-dir",
+            "search_dirs",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            metavar="DIR",
+            help="Also look here for the parents that an image names. May be repeated.",
+        ),
+        click.option(
+            "--require-sandbox",
+            is_flag=True,
+            help="Read nothing unless the process that parses is closed in fully (limits, Landlock, seccomp).",
+        ),
+        click.option(
+            "--in-process",
+            is_flag=True,
+            help="Parse in this process, with nothing between it and a hostile image: for finding faults.",
+        ),
+    )
+    for option in reversed(options):
+        with_reading = option(with_reading)
+    return cast(Command, with_reading)
 
 
 def output_options(command: Command) -> Command:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from imgscan.batch import isolated
+from imgscan.batch.isolated import ReadOptions
 from imgscan.cli.main import OK, UNDECIDED
 from imgscan.cli.options import image_options
 from imgscan.errors import UsageError
@@ -29,8 +30,7 @@ def command(
     length: int | None,
     volume: str | None,
     on_error: str,
-    input_format: str | None,
-    search_dirs: tuple[Path, ...],
+    reading: ReadOptions,
 ) -> int:
     """Write one virtual disk's bytes to standard output.
 
@@ -47,5 +47,5 @@ def command(
 
     wanted: dict[str, str | int | bool | None] = {"offset": offset, "length": length, "volume": volume}
     wanted["zero"] = on_error == "zero"
-    answer = isolated.look("raw", [path], wanted, write, note=note, search=search_dirs, input_format=input_format)
+    answer = isolated.look("raw", [path], wanted, write, note, reading)
     return UNDECIDED if answer == b"lost" else OK

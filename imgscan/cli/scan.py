@@ -8,6 +8,7 @@ import click
 
 from imgscan import profiles
 from imgscan.batch import isolated
+from imgscan.batch.isolated import ReadOptions
 from imgscan.cli.main import DEFAULT_PROFILE, INTERNAL, NOT_READY, OK, UNDECIDED, report_failures
 from imgscan.cli.options import (
     format_option,
@@ -39,8 +40,7 @@ def command(
     verbose: bool,
     output: Path | None,
     force: bool,
-    input_format: str | None,
-    search_dirs: tuple[Path, ...],
+    reading: ReadOptions,
 ) -> int:
     """Scan one machine: all PATHs together are its disks, in their order.
 
@@ -48,7 +48,7 @@ def command(
     """
     check_output(output, force=force)
     chosen = [profiles.load(name) for name in profile_names or (DEFAULT_PROFILE,)]
-    found = isolated.inspect(paths, search=search_dirs, input_format=input_format)
+    found = isolated.inspect(paths, reading)
     report = report_on([found.facts], chosen)
     text = render(report, format_, output, verbose=verbose)
     write_result(text, output, force=force, images=found.images, names=found.referred)

@@ -42,7 +42,7 @@ class Parts:
         self._watch(part)
         try:
             yield
-        except (ImgscanError, OSError):
+        except ImgscanError:
             raise
         except MemoryError as error:
             raise LimitExceeded("reading it needs more memory than one machine may use") from error

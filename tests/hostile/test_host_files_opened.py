@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from tools import FIXTURES, ROOT
 
+WORKER = {"task", "null"}
+"""What a supervisor opens to start a worker: /proc/self/task and /dev/null."""
 WATCHER = """
 import json, sys, os
 opened, limit = [], 400 << 20
@@ -18,7 +20,7 @@ def watch(event, arguments):
     if event == "open" and isinstance(arguments[0], (str, bytes)):
         mode, flags = arguments[1], arguments[2] or 0
         opened.append([os.fsdecode(arguments[0]), bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))])
-    elif event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.connect",
+    elif event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect",
                    "os.remove", "os.rename", "os.truncate", "os.mkdir"):
         opened.append([event, True])
 import resource
@@ -82,7 +84,7 @@ def folder(tmp_path: Path) -> Path:
 def test_an_extent_elsewhere_is_not_opened(folder: Path, name: str) -> None:
     image = folder / "disk.vmdk"
     image.write_bytes(descriptor(f'RW 16 FLAT "{name}" 0').encode())
-    status, opened, _, err = watched(folder, "scan", "--format", "json", image)
+    status, opened, _, err = watched(folder, "scan", "--in-process", "--format", "json", image)
     assert status in {1, 3}, err
     assert opened <= {"disk.vmdk", "export"}
 
@@ -95,7 +97,7 @@ def test_a_parent_elsewhere_is_not_opened(folder: Path, hint: str) -> None:
     (folder / "own.bin").write_bytes(bytes(8192))
     text = descriptor('RW 16 FLAT "own.bin" 0', more=f'parentCID=87654321\nparentFileNameHint="{hint}"')
     image.write_bytes(text.encode())
-    status, opened, _, err = watched(folder, "scan", "--format", "json", image)
+    status, opened, _, err = watched(folder, "scan", "--in-process", "--format", "json", image)
     assert status in {1, 3}, err
     assert opened <= {"disk.vmdk", "export", "own.bin"}
 
@@ -104,7 +106,21 @@ def test_a_scan_of_a_real_export_opens_nothing_else(folder: Path) -> None:
     export = FIXTURES / "images" / "debian12-bios.vmdk"
     image = folder / "export.vmdk"
     image.write_bytes(export.read_bytes())
-    status, opened, mebibytes, err = watched(folder, "scan", "--format", "json", image)
+    status, opened, mebibytes, err = watched(folder, "scan", "--in-process", "--format", "json", image)
     assert (status, err) == (0, "")
     assert opened == {"export.vmdk"}
     assert mebibytes < 100
+
+
+def test_the_supervisor_of_a_worker_opens_what_the_policy_allows_and_nothing_else(folder: Path) -> None:
+    export = FIXTURES / "images" / "debian12-bios.vmdk"
+    image = folder / "export.vmdk"
+    image.write_bytes(export.read_bytes())
+    status, opened, mebibytes, err = watched(folder, "scan", "--format", "json", image)
+    assert (status, err) == (0, "")
+    assert opened - WORKER == {"export.vmdk"}
+    assert mebibytes < 100
+    image.write_bytes(descriptor('RW 16 FLAT "../secret.bin" 0').encode())
+    status, opened, _, err = watched(folder, "scan", "--format", "json", image)
+    assert status in {1, 3}, err
+    assert opened - WORKER <= {"export.vmdk", "export"}

@@ -48,7 +48,7 @@ Scan = Callable[..., Scanned]
 @pytest.fixture
 def scan(capsys: pytest.CaptureFixture[str]) -> Scan:
     def go(disks: list[Path]) -> Scanned:
-        status = run(["scan", "--format", "json", *map(str, disks)])
+        status = run(["scan", "--in-process", "--format", "json", *map(str, disks)])
         out, err = capsys.readouterr()
         assert err == ""
         (machine,) = json.loads(out)["machines"]
@@ -81,7 +81,7 @@ def test_one_fault_moves_one_finding(
     assert (faulty.verdict["readiness"], faulty.status) == (case.readiness, EXIT_STATUS[case.readiness])
 
     failed = [finding for finding in faulty.verdict["findings"] if finding["outcome"] == "fail"]
-    assert run(["scan", *map(str, disks)]) == faulty.status
+    assert run(["scan", "--in-process", *map(str, disks)]) == faulty.status
     text = words(capsys.readouterr().out)
     for finding in failed:
         assert finding["evidence"], finding

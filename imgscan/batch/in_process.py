@@ -1,0 +1,72 @@
+"""A job without a worker: in the calling process, for finding faults and for tests of the parsers themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NoReturn
+
+from imgscan.batch.conversation import Ended, Usage
+from imgscan.batch.protocol import Done, Job, unpack_text
+from imgscan.batch.sandbox import Level
+from imgscan.batch.worker import job_function
+from imgscan.devices.counters import IoCounter
+from imgscan.devices.host_files import GivenFiles, LocalGivenFiles
+from imgscan.errors import ImgscanError, Why
+from imgscan.model.machine import MachineFacts
+
+
+class LocalContext:
+    """The context of a job that runs in the calling process."""
+
+    def __init__(
+        self,
+        job: Job,
+        given: LocalGivenFiles,
+        sink: Callable[[bytes], object] | None,
+        note: Callable[[str], None] | None,
+    ) -> None:
+        self.given: GivenFiles = given
+        self.counter = IoCounter(fingerprint=True)
+        self.left_out: dict[str, tuple[Why, str]] = {
+            part: (why, unpack_text(detail)) for part, (why, detail) in job.left_out.items()
+        }
+        self._sink = sink
+        self._note = note
+
+    def part(self, name: str) -> None:
+        """Nobody watches."""
+
+    def learnt(self, facts: MachineFacts) -> None:
+        """Nobody watches."""
+
+    def write(self, data: bytes) -> None:
+        """Write output."""
+        if self._sink is not None:
+            self._sink(data)
+
+    def note(self, text: str) -> None:
+        """Tell the user something."""
+        if self._note is not None:
+            self._note(text)
+
+    def next_request(self) -> NoReturn:
+        """Nobody asks."""
+        raise NotImplementedError
+
+    def reply(self, data: bytes) -> NoReturn:
+        """Nobody asks."""
+        raise NotImplementedError
+
+
+def run_here(
+    job: Job,
+    given: LocalGivenFiles,
+    sink: Callable[[bytes], object] | None,
+    note: Callable[[str], None] | None,
+) -> Ended:
+    """Do a job in the calling process; bugs of imgscan's own are raised as they are."""
+    try:
+        result = job_function(job.kind)(job, LocalContext(job, given, sink, note))
+    except ImgscanError as error:
+        return Ended(None, error, None, None, Usage())
+    return Ended(Done(Level(), result), None, None, None, Usage())
