@@ -79,7 +79,7 @@ class Conversation:
         self.output, self.worker_output = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(self.worker_output, True)
         page = os.memfd_create("imgscan-part", os.MFD_CLOEXEC)
-        os.ftruncate(page, protocol.PART_BYTES)
+        os.write(page, bytes(protocol.PART_BYTES))
         self._page = mmap.mmap(page, protocol.PART_BYTES)
         self._job = job
         self._page_file = page
