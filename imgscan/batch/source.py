@@ -197,11 +197,8 @@ def _entry(entry: os.DirEntry[str], name: str) -> Entry:
         return Entry(name, "link", None)
     if entry.is_dir(follow_symlinks=False):
         return Entry(name, "folder", None)
-    if not entry.is_file(follow_symlinks=False):
-        # an entry that is gone by now is no file either, and says so here
-        kind: EntryKind = "file" if stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode) else "other"
-        return Entry(name, kind, None)
-    return Entry(name, "file", _stamp(entry.stat(follow_symlinks=False)))
+    info = entry.stat(follow_symlinks=False)  # what is gone by now says so here, and what was exchanged too
+    return Entry(name, "file", _stamp(info)) if stat.S_ISREG(info.st_mode) else Entry(name, "other", None)
 
 
 def _stamp(info: os.stat_result) -> FileStamp:
