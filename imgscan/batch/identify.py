@@ -1,11 +1,108 @@
-"""What a file is, told by a worker: the one module of discovery that knows the readers of images."""
+"""What a file is, told by a worker: the one module of discovery that knows the readers of images.
+
+A share holds more other files than images, and each is asked: so the front and the end of a file are read once, and the
+readers are served from there. An image costs what its reader needs beyond that.
+"""
 
 from __future__ import annotations
 
+import re
+
+from imgscan import containers
 from imgscan.batch.share import Identified
+from imgscan.containers import refused, sidecars
+from imgscan.devices.counters import IoCounter
 from imgscan.devices.file import FileDevice
+from imgscan.devices.limits import KIB
+from imgscan.errors import ImageError
+
+FRONT_BYTES = 72 * KIB
+"""What is read of every file: all signs of formats, and nearly all of filesystems, lie within."""
+END_BYTES = 12 * KIB
+"""What is read of a file's end, when anything of it is asked for."""
+FLOPPY_BYTES = frozenset(kib * KIB for kib in (160, 180, 320, 360, 640, 720, 1200, 1440, 1680, 1722, 2880))
+"""Sizes of floppy disks."""
+_ISO_NAME = re.compile(r"\.(?:iso|cdr)\Z", re.IGNORECASE)
+_ISO_MAGIC_AT = 32769
+_KERNEL_MAGIC_AT = 514
 
 
 def identify_file(file: FileDevice) -> Identified:
-    """Say what a file is by its content; never raises an `ImageError`."""
-    raise NotImplementedError
+    """Say what a file is by its content, and which other files it names; opens none, and raises no `ImageError`.
+
+    Three things begin like a disk and are none of a machine: an ISO image that a USB stick can boot from, the image of
+    a floppy disk (told by its size) and a Linux kernel; they are told as what they are.
+    """
+    ends = _Ends(file)
+    try:
+        sidecar = sidecars.recognise(ends)
+        if sidecar is not None:
+            return Identified(
+                sidecar=sidecar.what,
+                sidecar_disks=sidecar.disks,
+                what=sidecar.what,
+                why="unsupported",
+                detail=f"this is {sidecar.what}",
+            )
+        found = containers.identify(ends)
+        if found.format is None:
+            return _unknown(ends, found.reason)
+        no_disk = _no_disk(ends) if found.format == "raw" else None
+        if no_disk is not None:
+            return Identified(what=no_disk, why="unsupported", detail=f"this is {no_disk}; it is no disk of a machine")
+    except ImageError as error:
+        return Identified(why=error.why, detail=str(error.message))
+    return Identified(format=found.format, extents=found.references.extents, parents=found.references.parents)
+
+
+def _unknown(file: FileDevice, reason: ImageError | None) -> Identified:
+    if reason is None:
+        return Identified(why="unsupported", detail="this is no disk image that imgscan knows")
+    known = refused.recognise(file) or refused.recognise_without_disk(file) if file.size else None
+    return Identified(what=None if known is None else known.what, why=reason.why, detail=reason.message)
+
+
+def _no_disk(file: FileDevice) -> str | None:
+    """Return what a file is that begins like a raw disk and is none of a machine."""
+    if file.size in FLOPPY_BYTES:
+        return "the image of a floppy disk"
+    if _holds(file, _KERNEL_MAGIC_AT, b"HdrS"):
+        return "a Linux kernel"
+    if _ISO_NAME.search(file.name) and _holds(file, _ISO_MAGIC_AT, b"CD001"):
+        return "an ISO 9660 image (a CD or DVD) that can boot as a disk too"
+    return None
+
+
+def _holds(file: FileDevice, offset: int, magic: bytes) -> bool:
+    return file.size >= offset + len(magic) and file.read_at(offset, len(magic)) == magic
+
+
+class _Ends(FileDevice):
+    """A file whose front and end are read once. It owns no descriptor: the file it is made of does."""
+
+    def __init__(self, file: FileDevice) -> None:
+        super().__init__(-1, file.name, file.size, file.identity, IoCounter())
+        self._file = file
+        self._front: bytes | None = None
+        self._end: bytes | None = None
+        self._end_at = max(FRONT_BYTES, file.size - END_BYTES)
+
+    @property
+    def modified(self) -> float:
+        """When the host file was last written."""
+        return self._file.modified
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return exactly `length` bytes, from memory when they lie in the front or the end."""
+        if offset >= 0 and length >= 0 and offset + length <= min(FRONT_BYTES, self.size):
+            if self._front is None:
+                self._front = self._file.read_at(0, min(FRONT_BYTES, self.size))
+            return self._front[offset : offset + length]
+        if self._end_at <= offset and length >= 0 and offset + length <= self.size:
+            if self._end is None:
+                self._end = self._file.read_at(self._end_at, self.size - self._end_at)
+            return self._end[offset - self._end_at : offset - self._end_at + length]
+        return self._file.read_at(offset, length)
+
+    def close(self) -> None:
+        """Close nothing."""

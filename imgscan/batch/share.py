@@ -38,12 +38,14 @@ class Identified(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a file's content says it is (made by a worker, from `containers.identify`).
 
     `format` is a container format's name, None when it is no disk image that imgscan reads; `why` and `detail` then
-    say what it is or why it could not be told. `extents` (bare names) make up the same disk, `parents` are hints to
+    say what it is or why it could not be told; `what` then names what it was recognised as ("a zip archive"), None when
+    it was not. `extents` (bare names) make up the same disk, `parents` are hints to
     what lies below it, both as the image gives them. `sidecar` says what a machine's description is ("an OVF
     descriptor"), `sidecar_disks` the bare names of the disks that it gives.
     """
 
     format: str | None = None
+    what: str | None = None
     extents: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
     sidecar: str | None = None

@@ -75,7 +75,7 @@ _WINDOWS_DISK_END = re.compile(r"\.(?:avhdx|avhd|vhdx|vhdpmem|vhd)(?![\w.])", re
 _NOT_IN_WINDOWS_NAME = re.compile(r"[\x00-\x1f<>|\"?*\\/:\ufffd]")
 _HEAD_BYTES = 4096
 _SIGN_WITHIN = 65536
-"""How far into a text its sign is looked for; comments and licences may stand in front."""
+"""How many bytes into a text its sign is looked for; comments and licences may stand in front."""
 
 
 def recognise(file: FileDevice) -> Sidecar | None:
@@ -91,10 +91,10 @@ def recognise(file: FileDevice) -> Sidecar | None:
     encoding = _encoding(head)
     if encoding is None:
         return None
-    data = file.read_at(0, min(file.size, DESCRIPTOR_BYTES))
-    text = data.decode(encoding, "surrogateescape" if encoding == "utf-8" else "replace")
+    beginning = _decoded(file.read_at(0, min(file.size, _SIGN_WITHIN)), encoding)
     for kind in _KINDS:
-        if kind.sign.search(text, 0, _SIGN_WITHIN):
+        if kind.sign.search(beginning):
+            text = _decoded(file.read_at(0, min(file.size, DESCRIPTOR_BYTES)), encoding)
             return Sidecar(kind.what, _disks(kind.disk.findall(text)))
     return None
 
@@ -118,6 +118,10 @@ def _encoding(head: bytes) -> str | None:
     if not head or b"\0" in head or not head.lstrip(b"\xef\xbb\xbf \t\r\n"):
         return None
     return "utf-8"
+
+
+def _decoded(data: bytes, encoding: str) -> str:
+    return data.decode(encoding, "surrogateescape" if encoding == "utf-8" else "replace")
 
 
 def _windows_disks(text: str) -> Iterator[str]:

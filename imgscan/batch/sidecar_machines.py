@@ -1,0 +1,237 @@
+"""Machines that sidecars describe: which disks each names, and which sidecars are of the same machine.
+
+- A name is looked up in the sidecar's own folder; then where Hyper-V and VirtualBox keep the disks of a machine beside
+  its description (`Virtual Hard Disks`, `Snapshots`, below it or below its parent folder).
+- The disk is what the sidecar names, also when other images lie on it. Of two named files of which one is an extent of
+  the other or lies below it, only the upper is a disk.
+- Sidecars of different kinds are one machine when the disks of one are among those of the other (a VMX and the OVF that
+  was made of it). Sidecars of the same kind are one machine only when they name the same disks (copies).
+- **A disk that two machines name is a disk of both**, and both say so: clusters share disks, and whoever has two
+  descriptions of one disk cannot be told from them. So no sidecar can take a disk away from another.
+- The first sidecar names the machine: by kind (`RANKS`), then in natural order of paths.
+- What only accompanies a machine (snapshot lists, manifests, the configurations of Hyper-V's checkpoints, copies that
+  the product keeps) makes none, and belongs to the one that it names a file of; when it names files of several, to
+  those that have its name. An image that only a snapshot list names is an older state: it belongs to the machine, and
+  is no disk of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from imgscan.batch.chains import Folder, Folders, ShareFile, chain_of
+from imgscan.batch.names import join, split, suffix_of
+
+MANIFEST = "an OVF manifest"
+SNAPSHOT_LIST = "a VMware snapshot list (.vmsd)"
+RANKS = {
+    "a VMX machine file": 0,
+    "a VirtualBox machine file": 0,
+    "a Hyper-V machine file (.vmcx or .vmrs)": 0,
+    "a Hyper-V machine file": 1,
+    "a libvirt machine file": 2,
+    "an OVF descriptor": 3,
+    SNAPSHOT_LIST: 8,
+    MANIFEST: 9,
+}
+"""Which description of a machine goes first: the product's own before what was made for an export."""
+UNKNOWN_RANK = 7
+MAIN_SUFFIXES = frozenset({"vmx", "vmtx", "ovf", "vbox", "xml", "vmcx"})
+"""Endings of descriptions that are in use; one with another (`.vbox-prev`, `.vmx.bak`, `.vmrs`) comes after them."""
+HYPERV_CONFIG, HYPERV_DISKS, SNAPSHOTS = "virtual machines", "virtual hard disks", "snapshots"
+COMPANION_SUFFIXES = ("vmxf", "vmsd", "cert", "mf")
+"""Files beside a VMX or OVF of the same name that belong to it."""
+COMPARED = 8
+"""Machines with a disk in common that a sidecar is compared with."""
+
+
+@dataclass(slots=True, eq=False)
+class DescribedMachine:
+    """A machine of one or more sidecars; `disks` in the order of the first. `missing` are names that led nowhere.
+
+    `older` are images that only a snapshot list names.
+    """
+
+    sidecars: list[ShareFile]
+    disks: list[ShareFile]
+    missing: dict[str, None] = field(default_factory=dict)
+    older: list[ShareFile] = field(default_factory=list)
+    companions: list[ShareFile] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Described:
+    """What the sidecars of a share say. `unused` are sidecars without a machine, and why."""
+
+    machines: list[DescribedMachine]
+    unused: list[tuple[ShareFile, str, bool]]
+
+
+@dataclass(slots=True)
+class _Named:
+    """What a sidecar names: images (each once, in order), and names that led nowhere."""
+
+    disks: list[ShareFile]
+    missing: list[str]
+
+
+def describe(files: Iterable[ShareFile], folders: Folders) -> Described:
+    """Return the machines that the sidecars among the files describe."""
+    sidecars = sorted((file for file in files if file.kind == "sidecar"), key=_order)
+    result = Described([], [])
+    by_disk: dict[ShareFile, list[DescribedMachine]] = {}
+    by_disks: dict[frozenset[ShareFile], DescribedMachine] = {}
+    later: list[tuple[ShareFile, _Named]] = []
+    for sidecar in sidecars:
+        named = _named(sidecar, folders)
+        accompanies = _only_accompanies(sidecar)
+        if accompanies or (_is_late(sidecar) and any(disk in by_disk for disk in named.disks)):
+            later.append((sidecar, named))
+        elif not named.disks:
+            result.unused.append((sidecar, *_why_unused(named)))
+        else:
+            _place(sidecar, named, result.machines, by_disk, by_disks)
+    _attach(later, result, folders)
+    return result
+
+
+def _order(sidecar: ShareFile) -> tuple[bool, int, int]:
+    rank = RANKS.get(sidecar.identified.sidecar or "", UNKNOWN_RANK)
+    return _is_late(sidecar), rank, sidecar.number
+
+
+def _is_late(sidecar: ShareFile) -> bool:
+    return suffix_of(sidecar.name) not in MAIN_SUFFIXES or _is_checkpoint(sidecar)
+
+
+def _is_checkpoint(sidecar: ShareFile) -> bool:
+    """Whether it is the configuration of a Hyper-V checkpoint."""
+    hyperv = (sidecar.identified.sidecar or "").startswith("a Hyper-V")
+    return hyperv and split(sidecar.folder)[1].casefold() == SNAPSHOTS
+
+
+def _only_accompanies(sidecar: ShareFile) -> bool:
+    return sidecar.identified.sidecar in {MANIFEST, SNAPSHOT_LIST}
+
+
+def _named(sidecar: ShareFile, folders: Folders) -> _Named:
+    places = [folder for path in _places(sidecar.folder, folders) if (folder := folders.get(path)) is not None]
+    found: dict[ShareFile, None] = {}
+    missing: list[str] = []
+    for name in dict.fromkeys(sidecar.identified.sidecar_disks):
+        file = next((file for place in places if (file := place.find(name)) is not None), None)
+        if file is None:
+            missing.append(name)
+            continue
+        if file.kind in {"image", "suspect"}:
+            found[file] = None
+    below = {part for file in found for image in chain_of(file) for part in (image.parent, *image.parts)}
+    return _Named([file for file in found if file not in below], missing)
+
+
+def _places(folder: str, folders: Folders) -> list[str]:
+    """Return the folders in which a sidecar's disks are looked up."""
+    above, name = split(folder)
+    places = [folder]
+    if folder != "." and name.casefold() in {HYPERV_CONFIG, SNAPSHOTS}:
+        places += [_spelled(join(above, HYPERV_DISKS), folders), above]
+    places += [_spelled(join(folder, HYPERV_DISKS), folders), _spelled(join(folder, SNAPSHOTS), folders)]
+    return places
+
+
+def _spelled(path: str, folders: Folders) -> str:
+    """Return the path as it is spelled on the share: as the products write it, or in small letters."""
+    folder, name = split(path)
+    usual = join(folder, name.title())
+    return usual if usual in folders else path
+
+
+def _place(
+    sidecar: ShareFile,
+    named: _Named,
+    machines: list[DescribedMachine],
+    by_disk: dict[ShareFile, list[DescribedMachine]],
+    by_disks: dict[frozenset[ShareFile], DescribedMachine],
+) -> None:
+    """Put a sidecar to the machine that it describes too, or make it a machine."""
+    disks = frozenset(named.disks)
+    machine = by_disks.get(disks)
+    if machine is None:
+        sharing = dict.fromkeys(other for disk in named.disks for other in by_disk.get(disk, ())[:COMPARED])
+        machine = next((other for other in sharing if _is_same_machine(sidecar, disks, other)), None)
+    if machine is None:
+        machine = DescribedMachine([], [])
+        machines.append(machine)
+    machine.sidecars.append(sidecar)
+    machine.missing.update(dict.fromkeys(named.missing))
+    known = set(machine.disks)
+    for disk in named.disks:
+        if disk not in known:
+            machine.disks.append(disk)
+            by_disk.setdefault(disk, []).append(machine)
+    by_disks.setdefault(disks, machine)
+    by_disks.setdefault(frozenset(machine.disks), machine)
+
+
+def _is_same_machine(sidecar: ShareFile, disks: frozenset[ShareFile], machine: DescribedMachine) -> bool:
+    if any(other.identified.sidecar == sidecar.identified.sidecar for other in machine.sidecars):
+        return False
+    there = frozenset(machine.disks)
+    return disks <= there or there <= disks
+
+
+def _why_unused(named: _Named) -> tuple[str, bool]:
+    """Return why a sidecar makes no machine, and whether that is because something is missing."""
+    if named.missing:
+        return f"none of the disks that it names is here: {_list(named.missing)}", True
+    return "it names no disk", False
+
+
+def _list(names: list[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _attach(later: list[tuple[ShareFile, _Named]], result: Described, folders: Folders) -> None:
+    """Put what only accompanies a machine to it."""
+    owners: dict[ShareFile, list[DescribedMachine]] = {}
+    for machine in result.machines:
+        for disk in machine.disks:
+            for image in chain_of(disk):
+                owners.setdefault(image, []).append(machine)
+    taken = set(owners)
+    for sidecar, named in later:
+        machines = dict.fromkeys(machine for disk in named.disks for machine in owners.get(disk, ())[:COMPARED])
+        if len(machines) > 1:
+            machines = {machine: None for machine in machines if _has_name_of(machine, sidecar)}
+        for machine in machines:
+            machine.companions.append(sidecar)
+        if not machines:
+            result.unused.append((sidecar, "it belongs to no machine here", False))
+        elif len(machines) == 1 and sidecar.identified.sidecar != MANIFEST:
+            machine = next(iter(machines))
+            for disk in named.disks:
+                if disk.owners == 0 and disk not in taken:
+                    taken.add(disk)
+                    machine.older.append(disk)
+    for machine in result.machines:
+        there = {*machine.sidecars, *machine.companions}
+        for sidecar in list(machine.sidecars):
+            _add_companions(sidecar, folders[sidecar.folder], machine, there)
+
+
+def _has_name_of(machine: DescribedMachine, sidecar: ShareFile) -> bool:
+    return any(_bare(other.name) == _bare(sidecar.name) for other in machine.sidecars)
+
+
+def _bare(name: str) -> str:
+    return name.rpartition(".")[0].casefold()
+
+
+def _add_companions(sidecar: ShareFile, folder: Folder, machine: DescribedMachine, there: set[ShareFile]) -> None:
+    base = sidecar.name.rpartition(".")[0]
+    for suffix in COMPANION_SUFFIXES:
+        file = folder.find(f"{base}.{suffix}")
+        if file is not None and file not in there and file.kind in {"sidecar", "other"}:
+            there.add(file)
+            machine.companions.append(file)
