@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 import hashlib
 import os
 import socket
@@ -128,6 +129,7 @@ class Ledger:
         self._tool = ""
         self._profiles: dict[str, int] = {}
         self._requirements: dict[tuple[str | None, ...], int] | None = None
+        self._identified: dict[str, tuple[int, int, int, str]] | None = None
 
     @classmethod
     def open(cls, path: Path, root: Path, now: Callable[[], str] | None = None) -> Self:
@@ -212,13 +214,18 @@ class Ledger:
 
     def identified(self, path: str, stamp: FileStamp) -> Identified | None:
         """Return what this version of imgscan found a file to be, when it has not changed since; else None."""
-        with typed_errors(self._path):
-            row = self._connection.execute(
-                "SELECT identified FROM files WHERE path = ? AND size = ? AND mtime_ns = ? AND inode = ? "
-                "AND identified_by = ? AND identified IS NOT NULL",
-                (written(path), stamp.size, _wrapped(stamp.mtime_ns), _wrapped(stamp.inode), self._tool),
-            ).fetchone()
-        return None if row is None else _parse_identified(row[0])
+        if self._identified is None:  # all at once, until the plan is recorded: discovery asks for each file
+            with typed_errors(self._path):
+                self._identified = {
+                    path: (size, mtime_ns, inode, text)
+                    for path, size, mtime_ns, inode, text in self._connection.execute(
+                        "SELECT path, size, mtime_ns, inode, identified FROM files "
+                        "WHERE identified IS NOT NULL AND identified_by = ?",
+                        (self._tool,),
+                    )
+                }
+        row = self._identified.get(written(path))
+        return _parse_identified(row[3]) if row is not None and row[:3] == tuple(_columns(stamp)[:3]) else None
 
     def keep_identified(self, path: str, stamp: FileStamp, identified: Identified) -> None:
         """Keep what a file is. Call it inside a `transaction` of many."""
@@ -254,6 +261,7 @@ class Ledger:
             planned = self._record_machines(plan, stamps, numbers, conditions, retry)
             self._record_paths("path_problems", plan.problems)
             self._record_paths("other_files", plan.others)
+        self._identified = None
         return planned
 
     def pending(self) -> list[PendingMachine]:
@@ -410,10 +418,7 @@ class Ledger:
             self._execute("UPDATE runs SET ended = ?, ending = 'died' WHERE ended IS NULL", (self._now(),))
 
     def _interrupt(self) -> None:
-        self._execute(
-            "UPDATE attempts SET ended = ?, outcome = 'interrupted' WHERE ended IS NULL",
-            (self._now(),),
-        )
+        self._execute("UPDATE attempts SET ended = ?, outcome = 'interrupted' WHERE ended IS NULL", (self._now(),))
         self._execute("UPDATE machines SET state = 'pending' WHERE state = 'running'")
 
     def _profile(self, profile: Profile | ProfileStamp) -> int:
@@ -700,6 +705,7 @@ def _identified_json(identified: Identified) -> str:
     ).decode()
 
 
+@functools.lru_cache(maxsize=1024)
 def _parse_identified(text: str) -> Identified:
     identified = _IDENTIFIED.decode(text)
     return msgspec.structs.replace(

@@ -151,24 +151,27 @@ def open_reader(path: Path) -> sqlite3.Connection:
     address = path.as_uri()
     with typed_errors(path):
         if network is None:
-            connection = sqlite3.connect(f"{address}?mode=ro", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+            # a connection that may write removes log and shared memory when it was the last one
+            may_write = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
             try:
-                connection.execute("SELECT root FROM ledger")
+                return _connect_reader(f"{address}?mode={'rw' if may_write else 'ro'}", path)
             except sqlite3.OperationalError:
-                connection.close()
                 if has_log:
                     raise
-            else:
-                _check_version(connection, path)
-                return connection
         # nobody writes it, and the folder may be read-only: no shared memory is needed
-        connection = sqlite3.connect(f"{address}?immutable=1", uri=True, isolation_level=None)
-        try:
-            _check_version(connection, path)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        return _connect_reader(f"{address}?immutable=1", path)
+
+
+def _connect_reader(address: str, path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        connection.execute("PRAGMA query_only = ON")
+        _check_version(connection, path)
+        connection.execute("SELECT root FROM ledger")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _check_header(path: Path) -> bool:

@@ -348,7 +348,11 @@ ORDER BY files.fingerprint, files.path;
 
 -- The profiles that the last run judged, which the other views are about.
 CREATE VIEW current_profiles AS
-SELECT profile FROM run_profiles WHERE run = (SELECT max(run) FROM run_profiles);
+SELECT run_profiles.position, run_profiles.profile, profiles.name, profiles.version
+FROM run_profiles
+JOIN profiles ON profiles.id = run_profiles.profile
+WHERE run_profiles.run = (SELECT max(run) FROM run_profiles)
+ORDER BY run_profiles.position;
 
 -- What each attempt took.
 CREATE VIEW attempt_costs AS

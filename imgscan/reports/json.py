@@ -28,6 +28,17 @@ def compact(value: Any) -> bytes:
         return msgspec.json.encode(_printable(msgspec.to_builtins(value)), order="deterministic")
 
 
+def harmless(data: bytes) -> bytes:
+    """Return JSON in which hidden characters (control, bidirectional) inside text are escaped as `shown` does it.
+
+    Facts are made printable when they are read; those of a reader that an image took over need not be.
+    """
+    text = data.decode()
+    if text.isprintable() and "\\u00" not in text:
+        return data
+    return msgspec.json.encode(_printable(msgspec.json.decode(data)))
+
+
 def parse_facts(data: bytes, where: str) -> FactsFile:
     """Read what `imgscan inspect --format json` wrote.
 
