@@ -16,9 +16,10 @@ from facts_builder import (
 )
 
 from imgscan import profiles
+from imgscan.batch.conversation import Death
 from imgscan.batch.ledger import AttemptEnd, Failure, Ledger
+from imgscan.batch.recovery import cut_short
 from imgscan.batch.share import FileStamp, PathProblem, Plan, PlannedMachine
-from imgscan.batch.unscanned import unscanned
 from imgscan.judge import judge
 from imgscan.model.machine import MachineFacts
 from imgscan.model.profile import Profile
@@ -79,9 +80,10 @@ def scan_into(
         failure = failures.get(name)
         if failure is not None and name not in machines:
             why = "crashed" if failure.kind == "killed" else failure.kind
-            facts = unscanned(plans[name], why, failure.detail)
+            facts = cut_short(None, plans[name].disks, Death(why, failure.detail, "disk0"))
         else:
-            facts = msgspec.structs.replace(machines[name], name=name)
+            facts = machines[name]
+        facts = msgspec.structs.replace(facts, name=name)
         with ledger.transaction():
             ledger.start_attempt(name)
             ledger.end_attempt(name, AttemptEnd(outcome="done" if failure is None else failure.kind, reads=3, bytes=99))

@@ -326,8 +326,8 @@ class Ledger:
     ) -> None:
         """Record a machine's results: it is `done`, or `failed` when `failure` says why.
 
-        `facts` of a failed machine are what was learnt (`imgscan.batch.unscanned` makes those of one of which nothing
-        was). `verdicts` are by the profile's digest; `fingerprints` by path.
+        `facts` of a failed machine are what was learnt (`imgscan.batch.recovery.cut_short` also makes those of one of
+        which nothing was). `verdicts` are by the profile's digest; `fingerprints` by path.
         """
         with self.transaction():
             machine, _ = self._machine(name)

@@ -1,10 +1,10 @@
 -- The ledger of `imgscan batch`: what is on the share, what was done about it, and what came out.
---
--- The comments here are the documentation (docs/ledger.md is made of them): a comment in front of a table or view
--- says what a row is, the one behind a column what it holds. Sizes are in bytes; times are UTC, ISO 8601. Text from
--- the share or a guest is made printable: control, bidirectional and undecodable characters are escapes (\x1b,
--- \u202e), and a backslash in a file's or machine's name is \x5c, so that each name is written in one way only.
--- JSON columns hold the shapes that `imgscan schema report` publishes.
+-- Sizes are in bytes; times are UTC, ISO 8601. Text from the share or a guest is made printable: control,
+-- bidirectional and undecodable characters are escapes (`\x1b`, `\u202e`), and a backslash in a file's or machine's
+-- name is `\x5c`, so that each name is written in one way only. JSON columns hold the shapes that
+-- `imgscan schema report` publishes.
+
+-- These comments are the documentation; docs/ledger.md is made of them.
 
 -- One row: what this database is about.
 CREATE TABLE ledger (
@@ -243,6 +243,7 @@ ORDER BY machines.name, verdicts.profile;
 CREATE VIEW machine_findings AS
 SELECT
     machines.name AS machine,
+    machines.state,
     profiles.name AS profile,
     findings.rule,
     findings.severity,
@@ -274,11 +275,11 @@ GROUP BY profile, rule, severity
 ORDER BY profile, failed DESC, unknown DESC, rule;
 
 -- What stands between machines and the target: `machines` have this rule among their blockers (failed or undecided),
--- for `alone` it is the only one.
+-- for `alone` it is the only one. Machines that could not be read are left out.
 CREATE VIEW blocking_rules AS
 WITH blockers AS (
     SELECT DISTINCT profile, machine, rule FROM machine_findings
-    WHERE severity = 'blocker' AND outcome IN ('fail', 'unknown')
+    WHERE severity = 'blocker' AND outcome IN ('fail', 'unknown') AND state = 'done'
 ),
 counted AS (SELECT profile, machine, count(*) AS rules FROM blockers GROUP BY profile, machine)
 SELECT

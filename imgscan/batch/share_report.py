@@ -319,7 +319,7 @@ class SummaryBuilder:
             self._formats[disk.format or "unrecognised"] += 1
         self._systems.update({(system.family, system.product, system.version) for system in answer.systems})
         for counter, verdict in zip(self._profiles, answer.verdicts, strict=True):
-            counter.add(verdict)
+            counter.add(verdict, failed=answer.share.state == "failed")
 
     def result(self) -> Summary:
         """Return the sum of all that was added."""
@@ -358,17 +358,17 @@ class _ProfileCounter:
         self._unknown: Counter[tuple[Severity, str]] = Counter()
         self._blockers: Counter[frozenset[str]] = Counter()
 
-    def add(self, verdict: Verdict | None) -> None:
+    def add(self, verdict: Verdict | None, *, failed: bool) -> None:
         if verdict is None:
             self._not_judged += 1
             return
         self._readiness[verdict.readiness] += 1
-        failed = {(f.severity, f.rule) for f in verdict.findings if f.outcome == "fail"}
-        unknown = {(f.severity, f.rule) for f in verdict.findings if f.outcome == "unknown"} - failed
-        self._failed.update(failed)
+        fails = {(f.severity, f.rule) for f in verdict.findings if f.outcome == "fail"}
+        unknown = {(f.severity, f.rule) for f in verdict.findings if f.outcome == "unknown"} - fails
+        self._failed.update(fails)
         self._unknown.update(unknown)
-        blockers = frozenset(rule for severity, rule in failed | unknown if severity == "blocker")
-        if blockers:
+        blockers = frozenset(rule for severity, rule in fails | unknown if severity == "blocker")
+        if blockers and not failed:
             self._blockers[blockers] += 1
 
     def result(self) -> ProfileSummary:

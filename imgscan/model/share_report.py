@@ -48,7 +48,8 @@ class ShareMachine(MachineReport, frozen=True, kw_only=True):
 class RuleCount(msgspec.Struct, frozen=True, kw_only=True):
     """How many machines a rule fails for, or could not be decided for (and fails for no part of).
 
-    `alone` counts the machines for which this blocker is the only one that failed or is undecided.
+    `alone` counts the machines for which this blocker is the only one that failed or is undecided, without those that
+    could not be read (state `failed`): for them reading comes first.
     """
 
     rule: str
@@ -74,8 +75,9 @@ class Fix(msgspec.Struct, frozen=True, kw_only=True):
 class ProfileSummary(msgspec.Struct, frozen=True, kw_only=True):
     """All machines under one profile.
 
-    `readiness` counts machines, `blocked` those with a blocker that failed or is undecided, `not_judged` those that
-    were not scanned yet or not judged for this profile. `rules` are those that failed or are undecided anywhere.
+    `readiness` counts machines, `not_judged` those that were not scanned yet or not judged for this profile, `blocked`
+    those that were read and have a blocker that failed or is undecided: `fixes` are about them. `rules` are those
+    that failed or are undecided anywhere.
     """
 
     profile: str

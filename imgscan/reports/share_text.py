@@ -41,21 +41,26 @@ def render(
     console, out = open_console(style)
     _print_head(console, summary)
     for profile in summary.profiles:
-        _print_profile(console, profile, summary)
-    _print_systems(console, summary, style)
-    _print_not_scanned(console, summary, style)
+        _print_readiness(console, profile, summary)
+        if rule is None:
+            _print_rules(console, profile)
     if rule is not None:
         rows = [_finding(answer, finding) for answer in listed for _, finding in answer.findings(rule)]
         section(console, f"Machines with {rule}", rows or [Text("none")], spaced=True)
-    elif summary.selection:
+        return printed(out, style)
+    _print_systems(console, summary, style)
+    if summary.selection:
         section(console, "Machines", [_machines(listed)] if listed else [Text("none")])
+    else:
+        _print_not_scanned(console, summary, style)
     return printed(out, style)
 
 
 def _print_head(console: Console, summary: Summary) -> None:
     console.print(
         Text(
-            f"{_many(summary.machines, 'machine')}, {_many(summary.disks, 'disk')}, {size_text(summary.virtual_size)}",
+            f"{_many(summary.machines, 'machine')}, {_many(summary.disks, 'disk')} of "
+            f"{size_text(summary.virtual_size)} as the guests see them",
             "bold",
         )
     )
@@ -67,7 +72,7 @@ def _print_head(console: Console, summary: Summary) -> None:
         console.print(Text(f"disks: {formats}"))
 
 
-def _print_profile(console: Console, profile: ProfileSummary, summary: Summary) -> None:
+def _print_readiness(console: Console, profile: ProfileSummary, summary: Summary) -> None:
     table = _table("", "machines", "", right=(1, 2))
     for readiness, count in profile.readiness.items():
         words, color = READINESS[readiness]
@@ -75,6 +80,9 @@ def _print_profile(console: Console, profile: ProfileSummary, summary: Summary) 
     if profile.not_judged:
         table.add_row(Text("not scanned yet"), str(profile.not_judged), _percent(profile.not_judged, summary.machines))
     section(console, f"Readiness for {shown(profile.profile)}", [table])
+
+
+def _print_rules(console: Console, profile: ProfileSummary) -> None:
     if profile.rules:
         table = _table("rule", "", "failed", "undecided", "only blocker", right=(2, 3, 4))
         for about in profile.rules:
@@ -91,7 +99,10 @@ def _print_profile(console: Console, profile: ProfileSummary, summary: Summary) 
                 *(str(number), Text(fix.rule), str(fix.machines), _number(fix.unblocks)),
                 f"{fix.cumulative} of {profile.blocked}",
             )
-        section(console, "What to fix first, to free most machines of their blockers", [table])
+        rows: list[RenderableType] = [table]
+        if len(profile.fixes) > MAX_FIXES:
+            rows.append(Text(f"and {_many(len(profile.fixes) - MAX_FIXES, 'more step')} (see --format json)"))
+        section(console, "What to fix first, to free most machines of their blockers", rows)
 
 
 def _print_systems(console: Console, summary: Summary, style: Style) -> None:
@@ -126,7 +137,7 @@ def _print_not_scanned(console: Console, summary: Summary, style: Style) -> None
         paths.append(Text(f"and {len(summary.paths) - limit} more (--verbose lists them)"))
     if paths:
         section(console, f"Paths that could not be looked at ({len(summary.paths)})", paths)
-    if summary.other_files and not summary.selection:
+    if summary.other_files:
         console.print()
         others = "1 file belongs" if summary.other_files == 1 else f"{summary.other_files} files belong"
         console.print(Text(f"{others} to no machine.", "dim"))
@@ -139,10 +150,12 @@ def _named(label: str, names: Sequence[str], style: Style, how: str) -> Renderab
 
 
 def _machines(answers: Iterable[MachineAnswer]) -> Table:
-    table = _table("machine", "", "blockers that failed or are undecided")
+    table = _table("machine", "", "blockers that failed or are undecided, or why it was not read")
     for answer in answers:
         blockers = dict.fromkeys(finding.rule for _, finding in answer.findings() if finding.severity == "blocker")
-        table.add_row(Text(shown(answer.name)), _state(answer), Text(", ".join(blockers)))
+        failure = answer.share.failure
+        why = ", ".join(blockers) if failure is None else f"{failure.failure}: {failure.detail}"
+        table.add_row(Text(shown(answer.name)), _state(answer), Text(shown(why)))
     return table
 
 
@@ -152,9 +165,6 @@ def _state(answer: MachineAnswer) -> Text:
         if verdict is not None:
             text, color = READINESS[verdict.readiness]
             words.append(", " if words else "").append(text.lower(), color)
-    failure = answer.share.failure
-    if failure is not None:
-        words.append(", " if words else "").append(shown(failure.failure))
     return words or Text("not scanned yet")
 
 
