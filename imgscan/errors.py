@@ -18,6 +18,8 @@
         TookTooLong              timed-out     reading it used up the time that one machine has
         ParserCrashed            crashed       the process that read it died
         ParserFailed             internal      imgscan itself failed while reading it: a bug
+      LedgerError                a results database cannot be used as it is
+        LedgerUnavailable        not now: disk full, I/O error, locked; the transaction may be repeated
     UnreadFact                   a signal: a rule asked for a fact that was not read (see `imgscan.judge`)
 
 One class for each decision that a caller takes, no more.
@@ -149,6 +151,17 @@ class ParserFailed(ImageError):
     """Imgscan itself failed while reading it: a bug, contained to this part of the machine."""
 
     why = "internal"
+
+
+class LedgerError(ImgscanError):
+    """A results database is damaged, or holds nothing that answers; trying again does not help."""
+
+
+class LedgerUnavailable(LedgerError):
+    """A results database cannot be written or read now (disk full, I/O error, locked by another program).
+
+    Nothing of the transaction was kept; the same transaction may be repeated.
+    """
 
 
 ERRORS: dict[str, type[ImageError]] = {kind.why: kind for kind in ImageError.__subclasses__()}

@@ -1,6 +1,6 @@
 """Writes the generated part of docs/, and the example in the README. --check only compares.
 
-Generated are rule pages, indexes, the command line's reference, and the JSON Schemas.
+Generated are rule pages, indexes, the command line's reference, the ledger's tables, and the JSON Schemas.
 
 Everything comes from the code: a rule's docstring, the profiles, the commands' help, the model. With --check nothing
 is written; stale, missing and superfluous files are listed and the exit status is 1.
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cli_reference import cli_page, schema_pages  # beside this script
+from ledger_page import ledger_page  # the same
 
 from imgscan import profiles, rules, scan_machine
 from imgscan.model.profile import Profile, Use
@@ -47,6 +48,7 @@ def pages() -> dict[str, str]:
     made["rules.md"] = rules_page(loaded)
     made["requirements.md"] = requirements_page(loaded)
     made["cli.md"] = cli_page()
+    made["ledger.md"] = ledger_page()
     made["../README.md"] = readme()
     made.update({f"schemas/{name}": content for name, content in schema_pages().items()})
     return made

@@ -23,6 +23,7 @@ COMMANDS = {
     "scan": "imgscan.cli.scan",
     "inspect": "imgscan.cli.inspect",
     "judge": "imgscan.cli.judge",
+    "report": "imgscan.cli.report",
     "ls": "imgscan.cli.ls",
     "cat": "imgscan.cli.cat",
     "stat": "imgscan.cli.stat",

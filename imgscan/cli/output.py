@@ -30,17 +30,23 @@ def check_output(output: Path | None, *, force: bool) -> None:
 
 
 def write_result(
-    text: str, output: Path | None, *, force: bool, images: frozenset[FileIdentity], names: Iterable[Path] = ()
+    text: str | Iterable[str],
+    output: Path | None,
+    *,
+    force: bool,
+    images: frozenset[FileIdentity],
+    names: Iterable[Path] = (),
 ) -> None:
-    """Print `text`, or write it to `output` through a temporary file that is renamed.
+    """Print `text`, whole or in pieces, or write it to `output` through a temporary file that is renamed.
 
     `images` are the files that were read; `names` are paths that an image refers to, whether or not they exist:
     neither is ever replaced, not even with `force`.
 
     :raises UsageError: `output` is one of those, exists without `force`, or cannot be written
     """
+    pieces = [text] if isinstance(text, str) else text
     if output is None:
-        sys.stdout.write(text)
+        sys.stdout.writelines(pieces)
         return
     check_output(output, force=force)
     if output.exists():
@@ -56,7 +62,7 @@ def write_result(
             "w", dir=target.parent, prefix=".imgscan-", encoding="utf-8", delete=False
         ) as file:
             temporary = file.name
-            file.write(text)
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
         _keep_usual_mode(Path(temporary))

@@ -7,3 +7,5 @@ from __future__ import annotations
 
 FORMATS = ("text", "json")
 """What ``--format`` takes."""
+SHARE_FORMATS = ("text", "json", "csv")
+"""What ``--format`` takes for the report over a share; its modules yield the pieces of a long report."""

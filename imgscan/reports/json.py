@@ -16,12 +16,27 @@ FACTS_SCHEMA = "imgscan.facts/1"
 
 def render(report: Report | FactsFile) -> str:
     """Return indented JSON that ends in a newline; keys stand in the model's order, mappings sorted."""
+    return msgspec.json.format(compact(report), indent=2).decode() + "\n"
+
+
+def compact(value: Any) -> bytes:
+    """Return a value of the model as JSON on one line."""
     try:
-        data = msgspec.json.encode(report, order="deterministic")
+        return msgspec.json.encode(value, order="deterministic")
     except UnicodeEncodeError:
         # A lone surrogate, from a name that is not valid text, reached a field without its escape.
-        data = msgspec.json.encode(_printable(msgspec.to_builtins(report)), order="deterministic")
-    return msgspec.json.format(data, indent=2).decode() + "\n"
+        return msgspec.json.encode(_printable(msgspec.to_builtins(value)), order="deterministic")
+
+
+def harmless(data: bytes) -> bytes:
+    """Return JSON in which hidden characters (control, bidirectional) inside text are escaped as `shown` does it.
+
+    Facts are made printable when they are read; those of a reader that an image took over need not be.
+    """
+    text = data.decode()
+    if text.isprintable() and "\\u00" not in text:
+        return data
+    return msgspec.json.encode(_printable(msgspec.json.decode(data)))
 
 
 def parse_facts(data: bytes, where: str) -> FactsFile:

@@ -8,13 +8,14 @@ import msgspec
 
 from imgscan.model.machine import FactsFile
 from imgscan.model.report import Report
+from imgscan.model.share_report import ShareReport
 
-SCHEMAS: dict[str, type[Any]] = {"report": Report, "facts": FactsFile}
+SCHEMAS: dict[str, type[Any]] = {"report": Report, "facts": FactsFile, "share-report": ShareReport}
 """By the name that `imgscan schema` takes."""
 
 
 def json_schema(name: str) -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of `report` or `facts`."""
+    """Return the JSON Schema (draft 2020-12) of `report`, `facts` or `share-report`."""
     kind = SCHEMAS[name]
     schema = msgspec.json.schema(kind)
     version = next(f.default for f in msgspec.structs.fields(kind) if f.name == "schema")

@@ -54,6 +54,17 @@ class Style:
 def render(report: Report | FactsFile, style: Style | None = None) -> str:
     """Return the report, or bare facts, as text that ends in a newline."""
     style = style or Style()
+    console, out = open_console(style)
+    machines: Sequence[MachineFacts] = [report.machine] if isinstance(report, FactsFile) else report.machines
+    for number, machine in enumerate(machines):
+        if number:
+            console.print()
+        _print_machine(console, machine, style)
+    return printed(out, style)
+
+
+def open_console(style: Style) -> tuple[Console, StringIO]:
+    """Return a console and what is printed on it."""
     out = StringIO()
     console = Console(
         file=out,
@@ -66,11 +77,11 @@ def render(report: Report | FactsFile, style: Style | None = None) -> str:
         emoji=False,
         legacy_windows=False,
     )
-    machines: Sequence[MachineFacts] = [report.machine] if isinstance(report, FactsFile) else report.machines
-    for number, machine in enumerate(machines):
-        if number:
-            console.print()
-        _print_machine(console, machine, style)
+    return console, out
+
+
+def printed(out: StringIO, style: Style) -> str:
+    """Return what was printed, without the blanks that fill lines up."""
     return (
         "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n" if not style.color else out.getvalue()
     )
@@ -81,16 +92,16 @@ def _print_machine(console: Console, machine: MachineFacts, style: Style) -> Non
     console.print(Text(f"Machine {shown(machine.name)}", "bold"))
     for verdict in verdicts:
         console.print(_headline(verdict))
-    _section(console, "Disks", [_disk(disk, machine, style, console.width) for disk in machine.disks])
-    _section(
+    section(console, "Disks", [_disk(disk, machine, style, console.width) for disk in machine.disks])
+    section(
         console,
         "Volumes",
         [_volumes(machine, console.width), *_identities(machine, console.width)]
         if machine.volumes
         else [Text("none found")],
     )
-    _section(console, "Boot", list(_boot(machine.boot)))
-    _section(
+    section(console, "Boot", list(_boot(machine.boot)))
+    section(
         console,
         "Systems",
         [_system(index, system) for index, system in enumerate(machine.systems)] or [_no_system(machine)],
@@ -98,13 +109,14 @@ def _print_machine(console: Console, machine: MachineFacts, style: Style) -> Non
     for verdict in verdicts:
         _print_findings(console, verdict, machine, style)
     if machine.unread:
-        rows = [_labelled(place.where, _reason(place.where, place.why, place.detail)) for place in machine.unread]
-        _section(console, "Not read", rows)
+        rows = [labelled(place.where, _reason(place.where, place.why, place.detail)) for place in machine.unread]
+        section(console, "Not read", rows)
     console.print()
     console.print(Text(f"Read {size_text(machine.io.bytes)} of the images in {machine.io.reads} reads.", "dim"))
 
 
-def _section(console: Console, title: str, rows: Iterable[RenderableType], *, spaced: bool = False) -> None:
+def section(console: Console, title: str, rows: Iterable[RenderableType], *, spaced: bool = False) -> None:
+    """Print a title and what stands below it, indented."""
     console.print()
     console.print(Text(title, "bold underline" if console.is_terminal else "bold"))
     for number, row in enumerate(rows):
@@ -147,7 +159,7 @@ def _disk(disk: Disk, machine: MachineFacts, style: Style, width: int) -> Render
         rows.append(Padding(bar, (0, 0, 0, 2)))
     problems = (*disk.problems, *(table.problems if table else ()))
     rows.extend(
-        Padding(_labelled(problem.kind, f"{shown(problem.detail)} ({problem.code})"), (0, 0, 0, 2))
+        Padding(labelled(problem.kind, f"{shown(problem.detail)} ({problem.code})"), (0, 0, 0, 2))
         for problem in problems
     )
     return Group(*rows)
@@ -214,7 +226,7 @@ def _identities(machine: MachineFacts, width: int) -> Iterable[RenderableType]:
     for volume in machine.volumes:
         words = [f"{name} {_fact(fact)}" for name, fact in (("label", volume.label), ("uuid", volume.uuid)) if fact]
         if words:
-            yield _labelled(volume.name, ", ".join(words))
+            yield labelled(volume.name, ", ".join(words))
 
 
 def _partitions(disk: Disk) -> tuple[Partition, ...]:
@@ -222,21 +234,21 @@ def _partitions(disk: Disk) -> tuple[Partition, ...]:
 
 
 def _boot(boot: Boot) -> Iterable[RenderableType]:
-    yield _labelled("firmware", _fact(boot.firmware))
+    yield labelled("firmware", _fact(boot.firmware))
     if boot.disk.is_known:
         disks = boot.disk.get()
-        yield _labelled("boot disk", " or ".join(disks) if disks else "none: nothing here boots")
+        yield labelled("boot disk", " or ".join(disks) if disks else "none: nothing here boots")
     else:
-        yield _labelled("boot disk", _fact(boot.disk))
+        yield labelled("boot disk", _fact(boot.disk))
     for code in boot.code:
         if code.what != "none":
             loads = f", loads {code.loads}" if code.loads else ""
             version = f" {code.version}" if code.version else ""
             detail = f" ({shown(code.detail)})" if code.detail else ""
-            yield _labelled("boot code", f"{code.what}{version} in {code.where}{loads}{detail}")
+            yield labelled("boot code", f"{code.what}{version} in {code.where}{loads}{detail}")
     for loader in boot.loaders:
         fallback = ", started by default" if loader.fallback else ""
-        yield _labelled(
+        yield labelled(
             "EFI loader",
             f"{shown(loader.path)} on {loader.volume}: {loader.what}, {loader.machine or 'no PE file'}{fallback}",
         )
@@ -271,16 +283,16 @@ def _print_findings(console: Console, verdict: Verdict, machine: MachineFacts, s
     loud = [f for f in order if f.outcome in {"fail", "unknown"}]
     by_hand = [f for f in order if f.outcome == "manual"]
     quiet = [f for f in order if f.outcome in {"pass", "not-applicable"}]
-    _section(
+    section(
         console,
         f"Findings for {verdict.profile}",
         [_finding(f, machine) for f in loud] or [Text("nothing to object to")],
         spaced=True,
     )
     if by_hand:
-        _section(console, "To be confirmed by hand", [_finding(f, machine) for f in by_hand], spaced=True)
+        section(console, "To be confirmed by hand", [_finding(f, machine) for f in by_hand], spaced=True)
     if style.verbose:
-        _section(console, "Passed, or does not apply", [_quiet(f) for f in quiet])
+        section(console, "Passed, or does not apply", [_quiet(f) for f in quiet])
     elif quiet:
         passes = sum(1 for f in quiet if f.outcome == "pass")
         console.print()
@@ -297,14 +309,14 @@ def _finding(finding: Finding, machine: MachineFacts) -> RenderableType:
         Text.assemble((word.upper(), SEVERITY_STYLE[finding.severity]), f"  {finding.rule}{about}"),
         Text(shown(finding.summary)),
     ]
-    rows.extend(_labelled("where", _evidence(piece)) for piece in finding.evidence[:MAX_EVIDENCE])
+    rows.extend(labelled("where", evidence_text(piece)) for piece in finding.evidence[:MAX_EVIDENCE])
     if len(finding.evidence) > MAX_EVIDENCE:
-        rows.append(_labelled("where", f"and {len(finding.evidence) - MAX_EVIDENCE} more (see --format json)"))
-    rows.append(_labelled("requires", f"{finding.requirement.text} [{finding.requirement.source}]"))
+        rows.append(labelled("where", f"and {len(finding.evidence) - MAX_EVIDENCE} more (see --format json)"))
+    rows.append(labelled("requires", f"{finding.requirement.text} [{finding.requirement.source}]"))
     if finding.predicts and finding.outcome == "fail":
-        rows.append(_labelled("predicts", finding.predicts))
+        rows.append(labelled("predicts", finding.predicts))
     if finding.outcome != "unknown":
-        rows.append(_labelled("fix", finding.remedy))
+        rows.append(labelled("fix", finding.remedy))
     return Group(rows[0], *(Padding(row, (0, 0, 0, 3)) for row in rows[1:]))
 
 
@@ -312,7 +324,7 @@ def _quiet(finding: Finding) -> Text:
     return Text.assemble((finding.outcome.ljust(15), "dim"), f"{finding.rule}: {shown(finding.summary)}")
 
 
-def _labelled(label: str, value: str) -> Table:
+def labelled(label: str, value: str) -> Table:
     """Return a label with its text beside it, the text wrapped under itself."""
     table = Table.grid(padding=(0, 1, 0, 0))
     table.add_column(style="dim", no_wrap=True, min_width=9)
@@ -335,7 +347,8 @@ def _fact(fact: Fact[Any] | None) -> str:
     return "-" if fact.value is None else shown(str(fact.value))
 
 
-def _evidence(piece: Evidence) -> str:
+def evidence_text(piece: Evidence) -> str:
+    """Return a piece of evidence in one line; not yet made harmless."""
     if isinstance(piece, AtOffset):
         what = f" ({piece.structure})" if piece.structure else ""
         return f"{piece.where} at offset {piece.offset}{what}"
