@@ -11,13 +11,14 @@ from imgscan.model.machine import MachineFacts
 class Inspection(msgspec.Struct, frozen=True):
     """The facts, and what a supervisor needs beside them.
 
-    `fingerprint` is a hash of the structures that opening the images read (see `IoCounter`), `failed_reads` how many
+    `fingerprints` are hashes of the structures that opening the images read, by the files' bare names as `IoCounter`
+    keeps them (escaped where they are no text), `failed_reads` how many
     reads the host could not do: with any, the facts may be others next time. `failures` are bugs of imgscan's own that
     were contained, each in one line.
     """
 
     facts: MachineFacts
-    fingerprint: str | None
+    fingerprints: dict[str, str]
     failed_reads: int
     failures: tuple[str, ...]
 

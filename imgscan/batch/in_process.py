@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from imgscan.batch.conversation import Ended, Usage
@@ -13,6 +14,9 @@ from imgscan.devices.counters import IoCounter
 from imgscan.devices.host_files import GivenFiles, LocalGivenFiles
 from imgscan.errors import ImgscanError, Why
 from imgscan.model.machine import MachineFacts
+from imgscan.scan import OpenDisk, ScanOptions, open_disk
+
+__all__ = ["LocalContext", "OpenDisk", "open_here", "run_here"]
 
 
 class LocalContext:
@@ -70,3 +74,8 @@ def run_here(
     except ImgscanError as error:
         return Ended(None, error, None, None, Usage())
     return Ended(Done(Level(), result), None, None, None, Usage())
+
+
+def open_here(path: str | Path, search: Sequence[Path], input_format: str | None) -> OpenDisk:
+    """Open one virtual disk in the calling process; raises as `imgscan.open_disk`."""
+    return open_disk(path, ScanOptions(tuple(search), input_format))

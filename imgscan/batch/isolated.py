@@ -32,7 +32,7 @@ from imgscan.model.profile import Profile
 from imgscan.model.report import Report
 
 if TYPE_CHECKING:
-    from imgscan.scan import OpenDisk
+    from imgscan.batch.in_process import OpenDisk
 
 KILLED_AGAIN = 3
 """How often a worker that something else killed is started again."""
@@ -254,6 +254,6 @@ def open_disk(path: str | Path, options: ReadOptions | None = None) -> ServedDis
     options = options or ReadOptions()
     if options.isolated:
         return ServedDisk(str(path), options)
-    from imgscan import scan  # noqa: PLC0415 - the parsers: only when they are asked for in this process
+    from imgscan.batch.in_process import open_here  # noqa: PLC0415 - the parsers: only when they are asked for here
 
-    return scan.open_disk(path, scan.ScanOptions(options.search, options.input_format))
+    return open_here(path, options.search, options.input_format)

@@ -106,15 +106,7 @@ def become_worker(channel: socket.socket, output: int, limits: Limits, *, requir
     """Turn the calling process, just forked, into a worker: it does its job and ends here."""
     status = 1
     try:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
-            signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        kept = channel.fileno()
-        os.closerange(3, kept)
-        os.closerange(kept + 1, 1 << 20)
+        settle(channel, output)
         from imgscan.batch.worker import work  # noqa: PLC0415 - the parsers: never loaded by a supervisor
 
         work(channel, limits, required=required)
@@ -123,6 +115,22 @@ def become_worker(channel: socket.socket, output: int, limits: Limits, *, requir
         os.write(2, f"{type(error).__name__}: {error}".encode("utf-8", "replace"))
     finally:
         os._exit(status)
+
+
+def settle(channel: socket.socket, output: int) -> None:
+    """Let go of what a fork inherited: signal handlers, standard streams, all descriptors but the channel.
+
+    Ctrl-C is the supervisor's business, who ends its children.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN if number in {signal.SIGINT, signal.SIGPIPE} else signal.SIG_DFL)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    kept = channel.fileno()
+    os.closerange(3, kept)
+    os.closerange(kept + 1, 1 << 20)
 
 
 def _spawn(conversation: Conversation, *, required: bool) -> int:

@@ -12,14 +12,17 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, Self
 
 from imgscan.batch.names import split
 from imgscan.batch.share import FileStamp
-from imgscan.devices.file import FileIdentity
+from imgscan.devices.counters import IoCounter
+from imgscan.devices.file import FileDevice, FileIdentity
+from imgscan.devices.host_files import LocalHostFiles
 from imgscan.errors import AccessRefused, ImageError, LimitExceeded, MissingPart, ReadFailed, UsageError
 from imgscan.model.text import shown
 
@@ -241,3 +244,38 @@ def _error(error: OSError, path: str) -> ImageError:
     if error.errno in _FORBIDDEN:
         return AccessRefused(f"it may not be read: {error.strerror}", where=where)
     return ReadFailed(f"the host could not read it: {error.strerror}", where=where)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFolder:
+    """A folder of a source, for the host-file policy."""
+
+    source: Source
+    path: str
+
+    def open(self) -> int:
+        """Return a handle of the folder."""
+        return self.source.open_folder(self.path)
+
+
+class SourceFiles:
+    """The given files of one machine on a source: its disks, by their paths, and the files that they may refer to."""
+
+    def __init__(self, source: Source, disks: Sequence[str]) -> None:
+        self._source = source
+        self._folders = tuple(dict.fromkeys(SourceFolder(source, split(disk)[0]) for disk in disks))
+        self._hosts: list[LocalHostFiles] = []
+
+    def open(self, path: str, counter: IoCounter) -> tuple[FileDevice, LocalHostFiles]:
+        """Open a disk, with the files that it may refer to."""
+        folder, name = split(path)
+        opened = self._source.open_file(path)
+        host = LocalHostFiles(SourceFolder(self._source, folder), self._folders, counter)
+        self._hosts.append(host)
+        identity = FileIdentity(opened.stamp.device, opened.stamp.inode)
+        return host.keep(opened.descriptor, name, opened.stamp.size, identity), host
+
+    def close(self) -> None:
+        """Close every file that was opened."""
+        for host in self._hosts:
+            host.close()

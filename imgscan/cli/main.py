@@ -28,6 +28,7 @@ COMMANDS = {
     "cat": "imgscan.cli.cat",
     "stat": "imgscan.cli.stat",
     "raw": "imgscan.cli.raw",
+    "batch": "imgscan.cli.batch",
     "rules": "imgscan.cli.rules",
     "explain": "imgscan.cli.explain",
     "profiles": "imgscan.cli.profiles",

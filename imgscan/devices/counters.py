@@ -31,7 +31,7 @@ class IoCounter:
         self._stage = "open"
         self._reads: dict[str, int] = {}
         self._bytes: dict[str, int] = {}
-        self._hash = _sha256() if fingerprint else None
+        self._hashes: dict[str, hashlib._Hash] | None = {} if fingerprint else None
         self.failed = 0
 
     @contextmanager
@@ -43,18 +43,19 @@ class IoCounter:
         finally:
             self._stage = outer
 
-    def count(self, offset: int, data: bytes) -> None:
-        """Record one read that returned `data`."""
+    def count(self, name: str, offset: int, data: bytes) -> None:
+        """Record one read of the file `name` (its bare name) that returned `data`."""
         self._reads[self._stage] = self._reads.get(self._stage, 0) + 1
         self._bytes[self._stage] = self._bytes.get(self._stage, 0) + len(data)
-        if self._hash is not None and self._stage in FINGERPRINT_STAGES:
-            self._hash.update(b"%d %d\n" % (offset, len(data)))
-            self._hash.update(data)
+        if self._hashes is not None and self._stage in FINGERPRINT_STAGES:
+            if name not in self._hashes:
+                self._hashes[name] = _sha256()
+            self._hashes[name].update(b"%d %d\n" % (offset, len(data)))
+            self._hashes[name].update(data)
 
-    @property
-    def fingerprint(self) -> str | None:
-        """SHA-256 over offset, length and bytes of every read that opening the images did; None when not kept."""
-        return None if self._hash is None else self._hash.hexdigest()
+    def fingerprints(self) -> dict[str, str]:
+        """Return for each file SHA-256 over offset, length and bytes of the reads that opening the images did."""
+        return {name: found.hexdigest() for name, found in sorted((self._hashes or {}).items())}
 
     def result(self) -> Io:
         """Return the counts so far, stages in alphabetical order."""

@@ -51,10 +51,10 @@ class FileDevice:
         check_range(self, offset, length)
         try:
             data = os.pread(self._descriptor, length, offset)
-            self._counter.count(offset, data)
+            self._counter.count(self.name, offset, data)
             while 0 < len(data) < length:  # the kernel returns at most 2 GiB - 4 KiB at once, and network mounts less
                 more = os.pread(self._descriptor, length - len(data), offset + len(data))
-                self._counter.count(offset + len(data), more)
+                self._counter.count(self.name, offset + len(data), more)
                 if not more:
                     break
                 data += more

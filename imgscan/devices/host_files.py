@@ -105,13 +105,24 @@ class LocalGivenFiles:
         self.close()
 
 
+class Folder(Protocol):
+    """A folder that is not known by a path of the host, but below the root of a share. Hashable."""
+
+    def open(self) -> int:
+        """Return a handle of the folder, which the caller closes.
+
+        :raises ImageError: it is gone, or may not be read
+        """
+        ...
+
+
 class LocalHostFiles:
     """`HostFiles` on the local file system. Keeps what it opened, and closes it all in `close`."""
 
     def __init__(
         self,
-        folder: Path,
-        search: tuple[Path, ...],
+        folder: Path | Folder,
+        search: Sequence[Path | Folder],
         counter: IoCounter,
         opened: dict[tuple[FileIdentity, str], FileDevice] | None = None,
     ) -> None:
@@ -146,9 +157,10 @@ class LocalHostFiles:
             raise refused
         return found
 
-    def _open(self, folder: Path, name: str) -> FileDevice:
+    def _open(self, folder: Path | Folder, name: str) -> FileDevice:
         try:
-            directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+            directory = os.open(folder, flags) if isinstance(folder, Path) else folder.open()
             try:
                 # Looked at before it is opened: opening a device or a tape may already do something.
                 _require_regular(os.stat(name, dir_fd=directory, follow_symlinks=False), name)

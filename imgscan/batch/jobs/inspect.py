@@ -8,6 +8,7 @@ from imgscan import scan
 from imgscan.batch.answers import Inspection
 from imgscan.batch.protocol import Job, unpack_text
 from imgscan.batch.worker import JobContext
+from imgscan.model.text import shown
 from imgscan.scan import ScanOptions
 
 
@@ -17,5 +18,10 @@ def run(job: Job, context: JobContext) -> bytes:
     paths = [unpack_text(path) for path in job.paths]
     with scan.open_machine(paths, options, given=context.given, watch=context, counter=context.counter) as machine:
         return msgspec.json.encode(
-            Inspection(machine.facts, context.counter.fingerprint, context.counter.failed, tuple(machine.failures))
+            Inspection(
+                machine.facts,
+                {shown(name): found for name, found in context.counter.fingerprints().items()},
+                context.counter.failed,
+                tuple(map(shown, machine.failures)),
+            )
         )
