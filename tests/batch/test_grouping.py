@@ -192,8 +192,20 @@ XEN_TOOLS: Tree = {"domains/web/disk.img": "raw", "domains/web/swap.img": "raw",
             },
         ),
     ],
-    ids=["esxi", "ovftool", "workstation", "hyper-v", "hyper-v-2008", "virtualbox", "libvirt", "proxmox", "azure", "aws", "xen"],
-)  # fmt: skip
+    ids=[
+        "esxi",
+        "ovftool",
+        "workstation",
+        "hyper-v",
+        "hyper-v-2008",
+        "virtualbox",
+        "libvirt",
+        "proxmox",
+        "azure",
+        "aws",
+        "xen",
+    ],
+)
 def test_layouts_of_products(tree: Tree, expected: dict[str, list[str]]) -> None:
     assert machines(tree) == expected
 
