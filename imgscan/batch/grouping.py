@@ -177,7 +177,7 @@ def _by_names(folder: str, disks: Sequence[ShareFile], *, alone: bool) -> list[_
     named = []
     for disk, root in zip(disks, roots, strict=True):
         known_by = disk if uses[root] > 1 else root
-        named.append(NamedDisk(_disk_stem(known_by), disk.family, root, stem(disk.name)))
+        named.append(NamedDisk(_disk_stem(known_by), disk.family, root))
     series = find_series(named, "" if folder == "." else split(folder)[1], alone=alone)
     result: list[_Machine] = []
     doubts: dict[int, str] = {}
@@ -186,7 +186,7 @@ def _by_names(folder: str, disks: Sequence[ShareFile], *, alone: bool) -> list[_
         members = [disks[place] for place in found.members]
         if found.together:
             grouped.update(found.members)
-            result.append(_together(members, named[found.members[0]].stem, found.why))
+            result.append(_together(members, found.why))
             continue
         names = _names(members)
         for place in found.members:
@@ -194,19 +194,19 @@ def _by_names(folder: str, disks: Sequence[ShareFile], *, alone: bool) -> list[_
     for place, disk in enumerate(disks):
         if place not in grouped:
             why = doubts.get(place, "no sidecar names it, and no other disk of its folder belongs to it by name")
-            result.append(_single(disk, why, named[place].stem))
+            result.append(_single(disk, why))
     return result
 
 
-def _together(disks: list[ShareFile], bare: str, why: str) -> _Machine:
+def _together(disks: list[ShareFile], why: str) -> _Machine:
     first = disks[0]
     reason = f"{_names(disks)} are disks of one machine by their names: {why}{_flaws(disks)}"
-    return _Machine(disks, [], join(_machine_folder(first.folder), bare), first.path, reason)
+    return _Machine(disks, [], join(_machine_folder(first.folder), _disk_stem(first)), first.path, reason)
 
 
-def _single(disk: ShareFile, why: str, bare: str | None = None) -> _Machine:
-    bare = _disk_stem(disk) if bare is None else bare
-    return _Machine([disk], [], join(_machine_folder(disk.folder), bare), disk.path, why + _flaws([disk]))
+def _single(disk: ShareFile, why: str) -> _Machine:
+    name = join(_machine_folder(disk.folder), _disk_stem(disk))
+    return _Machine([disk], [], name, disk.path, why + _flaws([disk]))
 
 
 def _by_folder(tops: Sequence[ShareFile], files: Sequence[ShareFile]) -> list[_Machine]:
@@ -265,17 +265,17 @@ def _plan(
     names = _unique_names(machines)
     shared = Shared()
     planned: list[PlannedMachine] = []
-    accounted: set[str] = set()
+    accounted: set[ShareFile] = set()
     for machine in sorted(machines, key=lambda machine: machine.disks[0].number):
-        paths = {file.path for file in machine.more}
+        belonging = set(machine.more)
         for disk in [*machine.disks, *(file for file in machine.more if file.kind in {"image", "suspect"})]:
-            paths.update(file.path for file in files_below(disk, shared))
-        accounted |= paths
+            belonging.update(files_below(disk, shared))
+        accounted |= belonging
         planned.append(
             PlannedMachine(
                 name=names[id(machine)],
                 disks=tuple(disk.path for disk in machine.disks),
-                files=tuple(sorted(paths, key=natural_path_key)),
+                files=tuple(file.path for file in sorted(belonging, key=lambda file: file.number)),
                 reason=machine.reason,
             )
         )
@@ -283,7 +283,7 @@ def _plan(
     others: list[PathProblem] = []
     lost = list(problems)
     for file in files:
-        if file.path in accounted:
+        if file in accounted:
             continue
         told = _other(file, unused.get(file))
         untold = told.why in UNTOLD and file.kind == "other" and file.identified.what is None

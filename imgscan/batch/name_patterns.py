@@ -31,7 +31,7 @@ Against every pattern: more than `MOST_DISKS` disks, two that have the same plac
 and two that lie on the same parent (two states of one disk, or two clones) are no machine; each is one of its own.
 
 The order of a machine's disks: the one with the bare name, or what its role says is the system's; then by number; then
-data, then swap; for the rest natural order of the names.
+data, then swap, then what configures the system (cloud-init); for the rest natural order of the names.
 """
 
 from __future__ import annotations
@@ -39,8 +39,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
-
-from imgscan.batch.names import natural_key
 
 MOST_DISKS = 32
 """Disks that names alone make one machine."""
@@ -50,10 +48,12 @@ MOST_NUMBERED = 16
 _SYSTEM_ROLES = ("os", "system", "boot", "root", "disk", "osdisk", "systemdisk", "bootdisk", "rootdisk")
 _DATA_ROLES = ("data", "datadisk")
 _SWAP_ROLES = ("swap", "pagefile", "swapdisk")
+_SEED_ROLES = ("cloudinit", "cidata", "seed")
 ROLES = {
     **dict.fromkeys(_SYSTEM_ROLES, 0),
     **dict.fromkeys(_DATA_ROLES, 2),
     **dict.fromkeys(_SWAP_ROLES, 3),
+    **dict.fromkeys(_SEED_ROLES, 4),
 }
 """Words for what a disk is for, and their rank in the order of a machine's disks."""
 # Every pattern is anchored at both ends and has one unbounded part: names have 255 bytes, and hostile ones too.
@@ -76,15 +76,11 @@ _SEPARATORS = re.compile(r"[-_. ]+")
 
 
 class NamedDisk(NamedTuple):
-    """A disk as the patterns see it: its `stem`, its `family` of formats, and what it lies on (`root`, any value).
-
-    `full` is the stem with its snapshot's mark, for the order.
-    """
+    """A disk as the patterns see it: its `stem`, its `family` of formats, and what it lies on (`root`, any value)."""
 
     stem: str
     family: str
     root: object
-    full: str
 
 
 class Series(NamedTuple):
@@ -116,11 +112,12 @@ def plain_stem(stem: str, *, delta: bool) -> str:
 def find_series(disks: Sequence[NamedDisk], folder: str, *, alone: bool) -> list[Series]:
     """Return the machines that names make of disks of one folder; disks in no series stand for themselves.
 
-    `folder` is the folder's own name, empty for the root; `alone` is whether it holds no other disks than these.
+    The disks are in natural order. `folder` is the folder's own name, empty for the root; `alone` is whether it holds
+    no other disks than these.
     """
     names = [disk.stem.casefold() for disk in disks]
     found = _marked(disks, names)
-    taken = {place for series in found for place in series.members if series.together}
+    taken = {place for series in found for place in series.members}
     return found + _numbered(disks, names, taken, folder.casefold(), alone=alone)
 
 
@@ -158,7 +155,8 @@ def _marked(disks: Sequence[NamedDisk], names: Sequence[str]) -> list[Series]:
 def _mark(name: str) -> _Mark | None:
     word = _DISK_WORD.fullmatch(name) or _GLUED_DISK.fullmatch(name)
     if word is not None:
-        rank = 0 if "osdisk" in word["mark"] else 2 if "datadisk" in word["mark"] else 1
+        mark = word["mark"]
+        rank = 0 if "osdisk" in mark else 2 if "datadisk" in mark or "lun" in mark else 1
         return _Mark(word["base"], rank, int(word["number"]), "disk")
     role = _ROLE.fullmatch(name)
     if role is not None:
@@ -194,13 +192,13 @@ def _checked(disks: Sequence[NamedDisk], marks: Sequence[_Mark | None], members:
     places = {(disks[place].stem.casefold() if (mark := marks[place]) is None else mark[:3]) for place in members}
     if len(places) < len(members):
         return Series(tuple(members), together=False, why="two of them have the same number")
-    members.sort(key=lambda place: _order(disks[place], marks[place]))
+    members.sort(key=lambda place: _order(place, marks[place]))
     return Series(tuple(members), together=True, why=why)
 
 
-def _order(disk: NamedDisk, mark: _Mark | None) -> tuple[object, ...]:
+def _order(place: int, mark: _Mark | None) -> tuple[int, int, int]:
     rank, number = (0, -2) if mark is None else (mark.rank, mark.number)
-    return rank, number, natural_key(disk.full)
+    return rank, number, place
 
 
 def _numbered(
@@ -221,7 +219,7 @@ def _numbered(
         members = [place for _, place in numbered] + ([] if main is None else [main])
         if len(members) < 2:
             continue
-        members.sort(key=lambda place: natural_key(disks[place].full))
+        members.sort()
         numbers = sorted(int(number) for number, _ in numbered)
         first = numbers[0]
         whole = (

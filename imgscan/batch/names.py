@@ -29,8 +29,9 @@ def natural_key(name: str) -> NaturalKey:
 
     Two names have the same key only when they are the same.
     """
-    pieces = _DIGITS.split(name.casefold())
-    return tuple(int(piece) if number & 1 else piece for number, piece in enumerate(pieces)), name
+    pieces: list[str | int] = list(_DIGITS.split(name.casefold()))
+    pieces[1::2] = map(int, pieces[1::2])
+    return tuple(pieces), name
 
 
 def natural_path_key(path: str) -> tuple[NaturalKey, ...]:

@@ -70,9 +70,10 @@ class Described:
 
 @dataclass(slots=True)
 class _Named:
-    """What a sidecar names: images (each once, in order), and names that led nowhere."""
+    """What a sidecar names: the disks in order, all images (also those below the disks), names that led nowhere."""
 
     disks: list[ShareFile]
+    images: list[ShareFile]
     missing: list[str]
 
 
@@ -127,7 +128,7 @@ def _named(sidecar: ShareFile, folders: Folders) -> _Named:
         if file.kind in {"image", "suspect"}:
             found[file] = None
     below = {part for file in found for image in chain_of(file) for part in (image.parent, *image.parts)}
-    return _Named([file for file in found if file not in below], missing)
+    return _Named([file for file in found if file not in below], list(found), missing)
 
 
 def _places(folder: str, folders: Folders) -> list[str]:
@@ -201,7 +202,7 @@ def _attach(later: list[tuple[ShareFile, _Named]], result: Described, folders: F
                 owners.setdefault(image, []).append(machine)
     taken = set(owners)
     for sidecar, named in later:
-        machines = dict.fromkeys(machine for disk in named.disks for machine in owners.get(disk, ())[:COMPARED])
+        machines = dict.fromkeys(machine for image in named.images for machine in owners.get(image, ())[:COMPARED])
         if len(machines) > 1:
             machines = {machine: None for machine in machines if _has_name_of(machine, sidecar)}
         for machine in machines:
@@ -210,7 +211,7 @@ def _attach(later: list[tuple[ShareFile, _Named]], result: Described, folders: F
             result.unused.append((sidecar, "it belongs to no machine here", False))
         elif len(machines) == 1 and sidecar.identified.sidecar != MANIFEST:
             machine = next(iter(machines))
-            for disk in named.disks:
+            for disk in named.images:
                 if disk.owners == 0 and disk not in taken:
                     taken.add(disk)
                     machine.older.append(disk)
