@@ -306,7 +306,7 @@ class Engine:
         if facts is None:
             lost = death or Death("crashed", "the worker ended without an answer", "")
             facts = cut_short(ended.learnt, machine.disks, lost)
-        failure = None if outcome == "done" else Failure(outcome, detail or outcome)
+        failure = None if outcome in {"done", "interrupted"} else Failure(outcome, detail or outcome)  # type: ignore[arg-type] # not narrowed
         if failure is None and attempts.death is not None:
             before = attempts.death
             failure = Failure(before.why, f"{before.part}: {before.detail}")
@@ -448,7 +448,7 @@ def _resumed(machine: PendingMachine) -> _Attempts:
     attempts = _Attempts(list(machine.attempts))
     for end in machine.attempts:
         if end.outcome in {"crashed", "timed-out", "limit"} and end.part:
-            attempts.death = Death(end.outcome, end.detail or "", end.part)  # type: ignore[arg-type] # one of the three
+            attempts.death = Death(end.outcome, end.detail or "", end.part)
             attempts.left_out = without_failing_part(attempts.death) or {}
     return attempts
 
