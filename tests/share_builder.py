@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping
 
 from imgscan.batch.grouping import Mode, group
+from imgscan.batch.names import last_component
 from imgscan.batch.share import FileStamp, FoundFile, Identified, Plan
 
 VMX, VBOX, OVF, MANIFEST = "a VMX machine file", "a VirtualBox machine file", "an OVF descriptor", "an OVF manifest"
@@ -20,8 +21,8 @@ UNREADABLE = Identified(why="io-error", detail="reading failed: Input/output err
 
 
 def image(kind: str, extents: tuple[str, ...] = (), parent: str | tuple[str, ...] = ()) -> Identified:
-    parents = (parent,) if isinstance(parent, str) else parent
-    return Identified(format=kind, extents=extents, parents=parents)
+    hints = (parent,) if isinstance(parent, str) else parent
+    return Identified(format=kind, extents=extents, parents=tuple(last_component(hint) for hint in hints))
 
 
 def sidecar(what: str, *disks: str) -> Identified:
