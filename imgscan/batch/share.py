@@ -71,7 +71,7 @@ class PlannedMachine(msgspec.Struct, frozen=True, kw_only=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """All machines of a share, sorted by name; `others` are the files that are none of any machine, and what they are.
 
-    `problems` are paths that could not be looked at.
+    What was left out on purpose is there too (`not-collected`). `problems` are paths that could not be looked at.
     """
 
     machines: tuple[PlannedMachine, ...]
