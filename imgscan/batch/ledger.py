@@ -48,7 +48,7 @@ from imgscan.model.profile import Profile
 from imgscan.model.report import ProfileStamp, Verdict
 from imgscan.model.text import shown
 from imgscan.model.volume import Volume
-from imgscan.reports.json import compact
+from imgscan.reports.json import compact, harmless
 
 Ending = Literal["finished", "interrupted", "failed"]
 FailureClass = Why | Literal["killed"]
@@ -558,7 +558,7 @@ class Ledger:
             self._execute(f"DELETE FROM {table} WHERE machine = ?", (machine,))  # noqa: S608 - a fixed list of ours
 
     def _keep_facts(self, machine: int, facts: MachineFacts) -> None:
-        self._execute("INSERT INTO facts VALUES (?, ?)", (machine, compact(facts).decode()))
+        self._execute("INSERT INTO facts VALUES (?, ?)", (machine, harmless(compact(facts)).decode()))
         many = self._connection.executemany
         many(
             "INSERT INTO disks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -611,7 +611,7 @@ class Ledger:
             [
                 (
                     *(machine, profile, position, finding.rule, finding.severity, finding.system, finding.outcome),
-                    *(_text(finding.summary), compact(finding.evidence).decode()),
+                    *(_text(finding.summary), harmless(compact(finding.evidence)).decode()),
                     self._requirement(
                         finding.requirement.text,
                         finding.requirement.source,
