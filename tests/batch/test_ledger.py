@@ -116,6 +116,16 @@ def test_what_is_gone_keeps_its_results_for_its_return(ledger: Ledger, tmp_path:
     assert record(ledger, planned("a"), planned("b")) == Planned(0, 0, 2, 0, 0)
 
 
+def test_a_plan_of_a_part_of_the_share_leaves_the_rest_as_it_is(ledger: Ledger) -> None:
+    record(ledger, planned("a"), planned("b"), planned("c"))
+    scan_into(ledger, {"a": a_linux_machine(), "b": a_linux_machine()})
+    stamps = stamps_of([planned("a"), planned("b"), planned("c")])
+    part = ledger.record_plan(plan_of([planned("b")]), {"b.vmdk": stamps["b.vmdk"]}, CONDITIONS, whole=False)
+    assert part == Planned(0, 0, 1, 0, 0)
+    assert ledger.counts() == {"pending": 1, "running": 0, "done": 2, "failed": 0}
+    assert names(ledger) == ["c"]
+
+
 def test_failed_machines_are_tried_again_only_when_asked(ledger: Ledger) -> None:
     machines = [planned(name) for name in ("a", "b", "c")]
     record(ledger, *machines)

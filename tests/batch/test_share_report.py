@@ -145,7 +145,7 @@ def test_a_path_that_was_not_looked_at_is_status_3(tmp_path: Path) -> None:
     connection.commit()
     connection.close()
     with ShareReader.open(path) as reader:
-        assert exit_status(summary_of(reader)) == 3
+        assert reader.exit_status() == exit_status(summary_of(reader)) == 3
 
 
 def test_one_machine_is_what_scan_gives(database: Path) -> None:
@@ -194,6 +194,23 @@ def test_a_verdict_that_is_missing_is_judged_where_the_profile_is_known(database
         summary = summary_of(reader)
     assert summary.profiles[0].not_judged == summary.machines
     assert exit_status(summary) == 3
+
+
+@pytest.mark.parametrize(
+    ("machines", "more", "status"),
+    [
+        (["lab/debian"], False, 0),
+        (["lab/debian"], True, 3),
+        (["lab/debian", "lab/hidden"], False, 3),
+        (["lab/debian", "lab/efi"], False, 1),
+        (["lab/debian", "lab/efi"], True, 1),
+        ([], False, 0),
+    ],
+)
+def test_the_short_way_to_the_exit_status(tmp_path: Path, machines: list[str], more: bool, status: int) -> None:
+    facts = {name: share()[name] for name in machines}
+    with ShareReader.open(make_share_ledger(tmp_path / "results.db", facts, failed=more, pending=more)) as reader:
+        assert reader.exit_status() == exit_status(summary_of(reader)) == status
 
 
 def test_the_json_is_that_of_the_whole_model(database: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgscan.batch.names import restored, written
+from imgscan.batch.written_names import restored, written
 from imgscan.model.text import shown
 
 
