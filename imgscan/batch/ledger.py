@@ -335,7 +335,8 @@ class Ledger:
         """
         with self.transaction():
             machine, _ = self._machine(name)
-            self._forget(machine)
+            if self._execute("SELECT 1 FROM facts WHERE machine = ?", (machine,)).fetchone() is not None:
+                self._forget(machine)
             self._keep_facts(machine, facts)
             for digest, verdict in verdicts.items():
                 self._keep_verdict(machine, digest, verdict)
