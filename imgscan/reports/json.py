@@ -36,7 +36,7 @@ def harmless(data: bytes) -> bytes:
     Facts are made printable when they are read; those of a worker that an image took over need not be.
     """
     text = data.decode()
-    if text.isprintable() and not _ESCAPED_CONTROL.search(text):
+    if text.isprintable() and ("\\" not in text or not _ESCAPED_CONTROL.search(text)):
         return data
     return msgspec.json.encode(_printable(msgspec.json.decode(data)))
 
