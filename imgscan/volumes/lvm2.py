@@ -182,7 +182,7 @@ def _assembled(
         on=on if pool is not None else (*on, *built.members),
         size=built.size,
         device=None if nothing or isinstance(device, ImageError) else device,
-        error=device if isinstance(device, ImageError) and not nothing else None,
+        error=None if nothing else built.error,
         problems=tuple(dict.fromkeys(problems)),
         metadata=metadata,
         is_complete=is_complete,

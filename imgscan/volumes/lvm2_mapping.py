@@ -35,18 +35,25 @@ class Built:
     """A logical volume: its device and what it is made of.
 
     `members` are the physical volumes that are present and that it lies on, `missing` the names (in the metadata) of
-    those that are not; `kinds` the types of its segments and of those below. `size` is in bytes.
+    those that are not; `kinds` the types of its segments. `size` is in bytes. `error` says why a part of it, or all,
+    cannot be read.
     """
 
     size: int
     device: Readable
+    error: ImageError | None = None
     kinds: dict[str, None] = field(default_factory=dict)
     members: dict[str, None] = field(default_factory=dict)
     missing: dict[str, None] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
-    def take(self, below: Built) -> Readable:
-        """Note what a volume below is made of, and return its device."""
+    def take(self, below: Built, *, is_needed: bool) -> Readable:
+        """Note what a volume below is made of, and return its device.
+
+        `is_needed` is whether what cannot be read there cannot be read here either.
+        """
+        if is_needed:
+            self.error = self.error or below.error
         self.members |= below.members
         self.missing |= below.missing
         self.problems += [problem for problem in below.problems if problem not in self.problems]
@@ -107,13 +114,13 @@ class GroupDevices:
             return self._volume(name, 0)
         origin, node, extents = role
         store, below = self._volume(name, 0), self._volume(origin, 0)
-        built = Built(0, UnsupportedFormat("it is a snapshot"), {"snapshot": None})
-        device, base = built.take(store), built.take(below)
+        built = Built(0, UnsupportedFormat("it is a snapshot"), kinds={"snapshot": None})
+        device, base = built.take(store, is_needed=True), built.take(below, is_needed=True)
         try:
             built.size = self._size(extents)
             built.device = _snapshot(self._named(name), base, device, built.size)
         except ImageError as error:
-            built.device = error
+            built.device = built.error = error
         if "merging_store" in node:
             built.problems.append(Problem("snapshot-merging", "unclean", f"it is being merged into {shown(origin)}"))
         return built
@@ -145,14 +152,16 @@ class GroupDevices:
             return self._built[name]
         if name in self._open or depth > LVM_DEPTH:
             what = "lies on itself" if name in self._open else f"lies deeper than {LVM_DEPTH} other volumes"
-            return Built(0, CorruptStructure(f"the logical volume {what}", where=self._named(name)))
+            cycle = CorruptStructure(f"the logical volume {what}", where=self._named(name))
+            return Built(0, cycle, cycle)
         self._open.add(name)
-        built = Built(0, MissingPart("the metadata has no such logical volume", where=self._named(name)))
+        absent = CorruptStructure("the metadata has no such logical volume", where=self._named(name))
+        built = Built(0, absent, None if name in self._group.volumes else absent)
         try:
             if name in self._group.volumes:
                 self._join(name, built, depth)
         except ImageError as error:
-            built.device = error if error.where else type(error)(error.message, where=self._named(name))
+            built.device = built.error = error if error.where else type(error)(error.message, where=self._named(name))
         self._open.discard(name)
         self._built[name] = built
         return built
@@ -178,6 +187,8 @@ class GroupDevices:
             parts.append((size, self._segment(segment)))
         whole = [part for size, part in parts if size]
         errors = [part for part in whole if isinstance(part, ImageError)]
+        if errors:
+            built.error = errors[0]
         if len(whole) == 1 or (errors and len(errors) == len(whole)):
             built.device = whole[0]
         else:
@@ -193,11 +204,11 @@ class GroupDevices:
         except ImageError as error:
             return error if error.where else type(error)(error.message, where=segment.name, offset=error.offset)
 
-    def _below(self, segment: _Segment, name: str) -> Readable:
+    def _below(self, segment: _Segment, name: str, *, is_needed: bool = False) -> Readable:
         """Return the logical volume of a segment's part."""
-        return segment.into.take(self._volume(name, segment.depth + 1))
+        return segment.into.take(self._volume(name, segment.depth + 1), is_needed=is_needed)
 
-    def _areas(self, segment: _Segment, name: str, extents: int) -> list[Readable]:
+    def _areas(self, segment: _Segment, name: str, extents: int, *, is_needed: bool) -> list[Readable]:
         """Return the parts that an array of names and first extents lists, each of as many extents."""
         listed = segment.node.get(name)
         if not isinstance(listed, list) or len(listed) % 2 or not listed:
@@ -216,7 +227,7 @@ class GroupDevices:
                 else:
                     segment.into.missing[below] = None
             else:
-                device = self._below(segment, below)
+                device = self._below(segment, below, is_needed=is_needed)
             found.append(device if isinstance(device, ImageError) else SliceDevice(device, start, size, segment.name))
         return found
 
@@ -224,7 +235,7 @@ class GroupDevices:
         count = number(segment.node, "stripe_count", 1, most=1 << 16)
         if not count or segment.extents % count:
             raise CorruptStructure(f"{segment.extents} extents are no stripes over {count} parts")
-        parts = self._areas(segment, "stripes", segment.extents // count)
+        parts = self._areas(segment, "stripes", segment.extents // count, is_needed=True)
         if len(parts) != count:
             raise CorruptStructure(f"{len(parts)} parts are listed for {count} stripes")
         return parts[0] if count == 1 else _stripes(segment, parts)
@@ -234,7 +245,7 @@ class GroupDevices:
 
         Without it another one is read where the log on disk says that all of it is in sync.
         """
-        legs = self._areas(segment, "mirrors", segment.extents)
+        legs = self._areas(segment, "mirrors", segment.extents, is_needed=False)
         first = legs[0]
         if not isinstance(first, ImageError):
             return first
@@ -293,7 +304,7 @@ class GroupDevices:
         names = strings(segment.node, "raid0_lvs") or strings(segment.node, "raids")[1::2]
         if not names or segment.extents % len(names):
             raise CorruptStructure("the RAID has no list of images")
-        return _stripes(segment, [self._below(segment, name) for name in names])
+        return _stripes(segment, [self._below(segment, name, is_needed=True) for name in names])
 
     def _raid10(self, segment: _Segment) -> Readable:
         copies = number(segment.node, "data_copies", 2, most=64)
@@ -302,6 +313,8 @@ class GroupDevices:
             raise UnsupportedFormat(f"a RAID 10 of {copies} copies on {count} images is not read")
         images, _ = self._images(segment)
         _raise_if_all_lost(images)
+        for first in range(0, count, copies):
+            _note_loss(segment, images[first : first + copies], copies - 1)
         return Raid10Device(segment.name, images, copies, _chunk(segment), segment.size)
 
     def _parity(self, segment: _Segment) -> Readable:
@@ -312,12 +325,13 @@ class GroupDevices:
             raise CorruptStructure(f"{segment.extents} extents are no RAID over {count} images")
         images, has_parity = self._images(segment)
         _raise_if_all_lost(images)
+        _note_loss(segment, images, 1 if has_parity else 0)
         return ParityDevice(segment.name, images, layout, _chunk(segment), segment.size, has_parity=has_parity)
 
     def _thin(self, segment: _Segment) -> Readable:
         pool = self._pool(string(segment.node, "thin_pool"), segment)
         external = segment.node.get("external_origin")
-        origin = self._below(segment, external) if isinstance(external, str) else None
+        origin = self._below(segment, external, is_needed=True) if isinstance(external, str) else None
         device = number(segment.node, "device_id", most=1 << 24)
         return ThinDevice(segment.name, pool, device, segment.size, origin)
 
@@ -330,7 +344,7 @@ class GroupDevices:
         node = section(self._group.volumes.get(name, {}), "segment1")
         if string(node, "type", "").partition("+")[0] != "thin-pool":
             raise CorruptStructure("its thin pool is not in the metadata")
-        metadata, data = (self._below(segment, string(node, key)) for key in ("metadata", "pool"))
+        metadata, data = (self._below(segment, string(node, key), is_needed=True) for key in ("metadata", "pool"))
         if name not in self._pools:
             try:
                 if isinstance(metadata, ImageError) or isinstance(data, ImageError):
@@ -351,7 +365,7 @@ class GroupDevices:
 
     def _cache(self, segment: _Segment) -> Readable:
         """Read the origin of a cache that writes through; in any other mode the origin may be out of date."""
-        origin = self._below(segment, string(segment.node, "origin"))
+        origin = self._below(segment, string(segment.node, "origin"), is_needed=True)
         pool = segment.node.get("cache_pool", "")
         node: Mapping[str, Value] = section(self._group.volumes.get(str(pool), {}), "segment1")
         mode = segment.node.get("cache_mode", node.get("cache_mode"))
@@ -401,6 +415,7 @@ def _chunk(segment: _Segment) -> int:
 
 def _stripes(segment: _Segment, parts: list[Readable]) -> Readable:
     _raise_if_all_lost(parts)
+    segment.into.error = segment.into.error or next((part for part in parts if isinstance(part, ImageError)), None)
     return StripedDevice(segment.name, parts, _chunk(segment), segment.size)
 
 
@@ -408,6 +423,13 @@ def _raise_if_all_lost(parts: Iterable[Readable]) -> None:
     errors = [part for part in parts if isinstance(part, ImageError)]
     if errors and all(isinstance(part, ImageError) for part in parts):
         raise type(errors[0])(errors[0].message, where=errors[0].where, offset=errors[0].offset)
+
+
+def _note_loss(segment: _Segment, images: Iterable[Readable], bearable: int) -> None:
+    """Note that more images are lost than what is left can stand in for."""
+    errors = [image for image in images if isinstance(image, ImageError)]
+    if len(errors) > bearable:
+        segment.into.error = segment.into.error or errors[0]
 
 
 def _superblock(metadata: Readable) -> RaidSuperblock | ImageError | None:

@@ -102,9 +102,7 @@ class MetadataReader:
                 found.error = found.error or _at(error, member.name)
                 where = AtOffset(member.name, area.offset, lvm2.AREA_HEADER_BYTES, "LVM2 metadata area")
                 detail = f"the metadata area of {member.name} at byte {area.offset} is of no use: {error.message}"
-                kind = (
-                    "damage" if error.why == "corrupt" else "truncated" if error.why == "truncated" else "unsupported"
-                )
+                kind = _KINDS.get(error.why, "unsupported")
                 found.problems.append(Problem("lvm-metadata-area", kind, shown(detail), (where,)))
                 continue
             if copy is not None:
