@@ -446,7 +446,9 @@ def _inspect_systems(scan: _Scan) -> tuple[list[System], list[GuestTree]]:
     places: list[systems.FoundSystem] = []
     try:
         with scan.parts.reading("systems"):
-            places = systems.find_systems(scan.filesystems, scan.unsearched)
+            shadows = _shadows(scan)
+            searched = {name: each for name, each in scan.filesystems.items() if name not in shadows}
+            places = systems.find_systems(searched, scan.unsearched)
     except ImageError as error:
         scan.unsearched.append(UnreadPlace("systems", error.why, shown(str(error))))
     scan.unsearched += [
@@ -464,6 +466,15 @@ def _inspect_systems(scan: _Scan) -> tuple[list[System], list[GuestTree]]:
         scan.unread.extend(inspected.unread)
     scan.unread.extend(scan.unsearched)
     return found, trees
+
+
+def _shadows(scan: _Scan) -> frozenset[str]:
+    """Return the snapshots whose origin can be read: what is installed there is the same system once more."""
+    return frozenset(
+        volume.name
+        for volume in scan.volumes
+        if volume.kind == "snapshot" and volume.metadata.get("origin") in scan.filesystems
+    )
 
 
 def _inspector(family: str) -> Inspector:
@@ -487,6 +498,8 @@ def _systems_searched(scan: _Scan, boot_facts: Boot, found: Sequence[System]) ->
     """
     boot_disks = set(boot_facts.disk.value or ()) if isinstance(boot_facts.disk.value, tuple) else None
 
+    shadows = _shadows(scan)
+
     def matters(name: str) -> bool:
         below = disks_below(name, scan.disks, scan.volumes)
         return not found or boot_disks is None or not below or bool(below & boot_disks)
@@ -498,7 +511,7 @@ def _systems_searched(scan: _Scan, boot_facts: Boot, found: Sequence[System]) ->
     ]
     for volume in scan.volumes:
         lost = volume.readable if volume.signature.is_known else volume.signature
-        if lost is None or lost.is_known or volume.content in NEVER_A_SYSTEM:
+        if lost is None or lost.is_known or volume.content in NEVER_A_SYSTEM or volume.name in shadows:
             continue
         if matters(volume.name):
             hidden.append(_about(volume.name, lost))
@@ -511,7 +524,7 @@ def _systems_searched(scan: _Scan, boot_facts: Boot, found: Sequence[System]) ->
             detail="; ".join(str(lost.detail) for lost in hidden),
             evidence=tuple(piece for lost in hidden for piece in lost.evidence),
         )
-    return known(tuple(sorted(scan.filesystems)))
+    return known(tuple(sorted(set(scan.filesystems) - shadows)))
 
 
 def _about(name: str, lost: Fact[bool] | Fact[str] | Fact[str | None]) -> Fact[str]:

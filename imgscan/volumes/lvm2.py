@@ -14,7 +14,7 @@ from typing import Final
 from imgscan.devices.device import BlockDevice
 from imgscan.errors import CorruptStructure, ImageError, MissingPart
 from imgscan.layouts.lvm2 import string, strings
-from imgscan.model.disk import Problem
+from imgscan.model.disk import Problem, ProblemKind
 from imgscan.model.evidence import AtOffset
 from imgscan.model.text import shown
 from imgscan.model.volume import VolumeKind
@@ -142,8 +142,8 @@ def _volumes(
             continue
         own = [*problems, *built.problems]
         for each in missing.values():
-            is_below = each.name in built.missing
-            own.append(_lost(each, title, evidence, is_below=is_below))
+            kind: ProblemKind = "missing" if built.error else "unclean"
+            own.append(_lost(each, title, evidence, kind if each.name in built.missing else "note"))
         yield _assembled(group, title, name, maker, built, own, is_complete=not missing)
 
 
@@ -194,12 +194,16 @@ def _missing(physical: PhysicalVolume) -> str:
     return f"the physical volume {_uuid(physical.uuid)}, last seen as {physical.hint}, {what}"
 
 
-def _lost(physical: PhysicalVolume, title: str, evidence: tuple[AtOffset, ...], *, is_below: bool) -> Problem:
-    """Return the problem that a physical volume is missing, for a volume that lies on it or only beside it."""
+def _lost(physical: PhysicalVolume, title: str, evidence: tuple[AtOffset, ...], kind: ProblemKind) -> Problem:
+    """Return the problem that a physical volume is missing, for one volume of its group.
+
+    It is `missing` where a part of the volume is lost, `unclean` where the rest stands in for it, and a `note` where
+    nothing of the volume lies there.
+    """
     detail = _missing(physical)
-    if is_below:
-        return Problem("missing-physical-volume", "missing", detail, evidence)
-    return Problem("incomplete-volume-group", "note", f"{detail}; {title} is incomplete", evidence)
+    if kind == "note":
+        return Problem("incomplete-volume-group", kind, f"{detail}; {title} is incomplete", evidence)
+    return Problem("missing-physical-volume", kind, detail, evidence)
 
 
 def _without_group(read: Sequence[ReadMember], used: set[str], found: Sequence[Assembled]) -> Iterator[Assembled]:
