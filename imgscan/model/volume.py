@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from imgscan.model.disk import Problem
 from imgscan.model.fact import Fact
 
 VolumeKind = Literal[
@@ -29,6 +30,9 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     same as a fact, with where the magic stands, or why it could not be looked for. `readable` is known True when
     imgscan reads its files, unread with the reason when not, and None when there is no filesystem to read.
     `label`, `uuid` and `free` are None where the content has no such thing.
+
+    Of a volume that a layer made (LVM2, RAID) `problems` are what is wrong with that layer, and `metadata` is what is
+    worth showing of it: its UUID, its segments' types, the origin of a snapshot, ...
     """
 
     name: str
@@ -41,3 +45,5 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     uuid: Fact[str | None] | None = None
     free: Fact[Free] | None = None
     readable: Fact[bool] | None = None
+    problems: tuple[Problem, ...] = ()
+    metadata: dict[str, str] = {}

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from imgscan.guests.grub_device import array_names, bare, grub_volumes
 from imgscan.model.disk import Disk
 from imgscan.model.volume import Volume
 
@@ -71,14 +72,17 @@ class Devices:
         tag, equals, value = source.partition("=")
         if equals and not source.startswith("/"):
             return self._by_tag(tag.upper(), _without_quotes(value))
+        match = re.fullmatch(r"/dev/disk/by-id/(dm-name|dm-uuid|md-name|md-uuid)-(.+)", source)
+        if match:
+            return self._by_layer(match[1], _without_udev_escapes(match[2]))
         if source.startswith("/dev/disk/"):
             folder, _, name = source.removeprefix("/dev/disk/").partition("/")
             return self._by_tag(folder.removeprefix("by-").upper(), _without_udev_escapes(name))
         if source.startswith("/dev/mapper/"):
             return self._by_mapper(source.removeprefix("/dev/mapper/"))
-        if re.match(r"/dev/md(\d|/|_)", source):
-            arrays = [volume.name for volume in self._volumes if volume.kind == "raid-array"]
-            return Resolution(arrays[0] if len(arrays) == 1 else None, tuple(arrays), is_guess=True)
+        match = re.fullmatch(r"/dev/md(?:/|_(?=d))?([^/]+)", source)
+        if match:
+            return self._by_array(match[1])
         device = _parse_device(source)
         if device is not None:
             return self._by_number(device)
@@ -88,10 +92,11 @@ class Devices:
         return Resolution(None)
 
     def resolve_grub(self, device: str) -> Resolution:
-        """Return what GRUB 2's `(hd0,msdos1)`, `hd0,gpt2`, `lvm/vg-root` means; it counts partitions from 1."""
+        """Return what GRUB 2's `(hd0,msdos1)`, `hd0,gpt2`, `lvmid/...` means; it counts partitions from 1."""
         name = device.strip("() ")
-        if name.startswith("lvm/"):
-            return self._by_mapper(name.removeprefix("lvm/"))
+        layered = grub_volumes(name, self._volumes)
+        if layered is not None:
+            return _one(layered)
         match = re.fullmatch(r"hd(\d{1,9})(?:,[a-z]*(\d{1,9}))*", name)
         if match is None:
             return Resolution(None)
@@ -110,14 +115,23 @@ class Devices:
         wanted = value.lower()
         filesystems = [volume for volume in self._volumes if volume.content not in NOT_A_FILESYSTEM]
         if tag == "UUID":
-            return _one(v.name for v in filesystems if v.uuid and str(v.uuid.value).lower() == wanted)
+            return self._originals(v for v in filesystems if v.uuid and str(v.uuid.value).lower() == wanted)
         if tag == "LABEL":
-            return _one(v.name for v in filesystems if v.label and v.label.value == value)
+            return self._originals(v for v in filesystems if v.label and v.label.value == value)
         if tag == "PARTUUID":
-            return self._partition(partition.name for partition in self._partitions if partition.uuid == wanted)
+            inner = [v.name for v in self._volumes if v.metadata.get("partition_uuid") == wanted]
+            own = [partition.name for partition in self._partitions if partition.uuid == wanted]
+            return self._partition((*own, *inner))
         if tag == "PARTLABEL":
             return self._partition(partition.name for partition in self._partitions if partition.label == value)
         return Resolution(None)
+
+    @staticmethod
+    def _originals(volumes: Iterable[Volume]) -> Resolution:
+        """Resolve to the volumes themselves, not to snapshots of them, which look the same."""
+        found = list(volumes)
+        originals = [volume for volume in found if volume.kind != "snapshot"]
+        return _one(volume.name for volume in originals or found)
 
     def _partition(self, names: Iterable[str]) -> Resolution:
         return _one(name for name in names if name in self._names)
@@ -132,6 +146,38 @@ class Devices:
         name = disk if device.partition is None else f"{disk}/p{device.partition}"
         found = name if name in self._names else None
         return Resolution(found, (found,) if found else (), is_guess=True)
+
+    def _by_array(self, name: str) -> Resolution:
+        """Return the MD array of a name below /dev or /dev/md, or a partition on it; without names it is a guess."""
+        arrays = [volume for volume in self._volumes if volume.kind == "raid-array"]
+        for pattern in (r"(.+)", r"(.*\d)p(\d{1,9})", r"(.*\D)(\d{1,9})"):  # md0, md0p1, root, root1
+            match = re.fullmatch(pattern, name)
+            if match is None:
+                continue
+            suffix = f"/p{match[2]}" if match.re.groups > 1 else ""
+            named = [each.name for each in arrays if match[1] in array_names(each)]
+            found = [f"{each}{suffix}" for each in named if f"{each}{suffix}" in self._names]
+            if found:
+                return _one(found)
+        match = re.fullmatch(r"(?:d?\d+|.*\D)(?:p(\d{1,9}))?", name)
+        suffix = f"/p{match[1]}" if match and match[1] else ""
+        guessed = tuple(f"{each.name}{suffix}" for each in arrays if f"{each.name}{suffix}" in self._names)
+        return Resolution(guessed[0] if len(guessed) == 1 else None, guessed, is_guess=True)
+
+    def _by_layer(self, kind: str, name: str) -> Resolution:
+        """Return what udev's links by device-mapper's and MD's names and UUIDs mean."""
+        if kind == "dm-name":
+            return self._by_mapper(name)
+        if kind == "md-name":
+            return self._by_array(name.rpartition(":")[2])
+        if kind == "md-uuid":
+            return _one(v.name for v in self._volumes if bare(v.metadata.get("array_uuid", "?")) == bare(name))
+        wanted = bare(name.removeprefix("LVM-"))
+        return _one(
+            volume.name
+            for volume in self._volumes
+            if bare(volume.metadata.get("group_uuid", "?") + volume.metadata.get("uuid", "?")) == wanted
+        )
 
     def _by_mapper(self, name: str) -> Resolution:
         if name.startswith("luks-"):
