@@ -75,3 +75,11 @@ EFI_ENTRIES = 4096
 """Names looked at on one EFI system partition."""
 FREE_SPACE_BYTES = 4 * MIB
 """What a scan reads to count a volume's free space: an NTFS bitmap of 128 GiB at the usual cluster."""
+BTRFS_CHUNKS = 1_000_000
+"""Chunks of one Btrfs: 1 GiB each, as a rule."""
+BTRFS_DEVICES = 1024
+"""Devices of one Btrfs."""
+BTRFS_NODE_CACHE_BYTES = 4 * MIB
+"""Tree nodes kept of one Btrfs."""
+BTRFS_SUBVOLUMES = 10_000
+"""Subvolumes of one Btrfs that are listed: snapshots are kept by the hundred."""

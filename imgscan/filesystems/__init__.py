@@ -1,7 +1,8 @@
 """Filesystems: a block device to files.
 
 `signatures` recognises what a volume holds, `open_filesystem` opens it: ext2/3/4 (`ext_filesystem`), NTFS
-(`ntfs_filesystem`), FAT and exFAT (`fat_filesystem`), all through `tsk`. Everything else is refused by name.
+(`ntfs_filesystem`), FAT and exFAT (`fat_filesystem`), all through `tsk`; Btrfs (`btrfs`). Everything else is refused by
+name.
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ def open_filesystem(device: BlockDevice, volume: str, content: str) -> FileSyste
         from imgscan.filesystems.fat_filesystem import ExfatFileSystem  # noqa: PLC0415 - see above
 
         return ExfatFileSystem(device, volume, content)
+    if content == "btrfs":
+        from imgscan.filesystems.btrfs import open_btrfs  # noqa: PLC0415 - start-up time
+
+        return open_btrfs([device], volume)
     if content in ENCRYPTED:
         raise EncryptedData(f"{content} is encrypted, and imgscan has no key for it", where=volume)
     raise UnsupportedFormat(f"{content} is recognised, and not read by this version", where=volume)
