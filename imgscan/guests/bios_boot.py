@@ -14,6 +14,7 @@ import msgspec
 
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.filesystem import FileSystem
+from imgscan.devices.subvolumes import loader_roots
 from imgscan.errors import CorruptStructure, ImageError, UnsupportedFormat, Why
 from imgscan.guests.boot_code import DOS, FREEDOS, GPTMBR, identify_boot_code
 from imgscan.guests.grub_core import GrubCore, PerhapsDamaged, read_core, read_legacy
@@ -267,8 +268,12 @@ def on_volume(machine: Machine, name: str, paths: Sequence[str], what: str = "")
 
 
 def _exists(filesystem: FileSystem, path: str) -> bool:
-    """Whether a path is there; what lies behind a symbolic link is taken to be there."""
-    node = filesystem.root
+    """Whether a path is there, as a boot loader begins it."""
+    return any(_exists_below(filesystem, root, path) for root in loader_roots(filesystem))
+
+
+def _exists_below(filesystem: FileSystem, node: int, path: str) -> bool:
+    """Whether a path below a directory is there; what lies behind a symbolic link is taken to be there."""
     for name in path.split("/"):
         if not name:
             continue
