@@ -104,3 +104,11 @@ class SubvolumeFileSystem(FileSystem, Protocol):
     def subvolume(self, wanted: str | int) -> Subvolume | None:
         """Return the subvolume of a path from the top level, or of a number; None when there is none."""
         ...
+
+
+@runtime_checkable
+class SeveralDevices(Protocol):
+    """What a filesystem offers that may lie on several devices."""
+
+    missing_devices: int
+    """How many of them were not given; reading what lies on them raises `MissingPart`."""

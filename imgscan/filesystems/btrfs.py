@@ -76,9 +76,10 @@ class BtrfsFileSystem:
             item = each.superblock.device
             if each.superblock.fsid == superblock.fsid:
                 members.setdefault(item.id, Member(each.device, item.uuid, each.superblock.generation))
-        missing = superblock.device_count - len(members)
-        if missing > 0:
-            self._problems.append(f"{missing} of its {superblock.device_count} devices are not among the disks given")
+        self.missing_devices = max(0, superblock.device_count - len(members))
+        if self.missing_devices:
+            count = f"{self.missing_devices} of its {superblock.device_count} devices"
+            self._problems.append(f"{count} are not among the disks given")
         checksum = CHECKSUMS[superblock.checksum_type]
         has_own_uuid = superblock.incompat & btrfs.METADATA_UUID
         fsid = superblock.metadata_uuid if has_own_uuid else superblock.fsid

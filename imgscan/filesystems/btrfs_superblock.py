@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from imgscan.devices.device import BlockDevice
@@ -86,3 +87,24 @@ def _read(device: BlockDevice, offset: int) -> Superblock:
             f"the Btrfs superblock has sectors of {sector} and nodes of {node} bytes", where=device.name, offset=offset
         )
     return superblock
+
+
+def group_devices(devices: Mapping[str, BlockDevice]) -> list[list[str]]:
+    """Return which of the devices with one UUID, given by name, are one filesystem; no two with one number are.
+
+    One whose superblock is not valid stands alone.
+    """
+    groups: list[dict[int, str]] = []
+    alone: list[list[str]] = []
+    for name, device in devices.items():
+        try:
+            number = find_superblock(device).superblock.device.id
+        except ImageError:
+            alone.append([name])
+            continue
+        group = next((group for group in groups if number not in group), None)
+        if group is None:
+            groups.append({number: name})
+        else:
+            group[number] = name
+    return [list(group.values()) for group in groups] + alone

@@ -21,7 +21,7 @@ from imgscan.guests.grub_core import GrubCore, PerhapsDamaged, read_core, read_l
 from imgscan.guests.grub_menu import problem_of_file
 from imgscan.model.boot import BootCode
 from imgscan.model.disk import Disk, Partition
-from imgscan.model.volume import Volume
+from imgscan.model.volume import Volume, whole_names
 
 GRUB_DIRECTORIES = ("/boot/grub", "/boot/grub2", "/grub", "/grub2")
 """Where GRUB's files lie, on the volume of / or on that of /boot."""
@@ -244,6 +244,7 @@ def _device(machine: Machine, disk: Disk, device: str, paths: Sequence[str], sho
 
 def on_volume(machine: Machine, name: str, paths: Sequence[str], what: str = "") -> Answer:
     """Return whether the volume is there and holds one of `paths` (all, when there are none)."""
+    name = whole_names(machine.volumes).get(name, name)
     volume = machine.volume(name)
     if volume is None:
         return Answer("no", f"{what}{name}, which does not exist")

@@ -11,6 +11,7 @@ from imgscan.batch.worker import JobContext
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.devices.subvolumes import split_path
 from imgscan.errors import ERRORS, ImageError, UnsupportedFormat, UsageError
+from imgscan.model.volume import whole_names
 from imgscan.scan import OpenMachine, ScanOptions
 
 
@@ -54,6 +55,7 @@ def _system_tree(machine: OpenMachine, wanted: str | int | None) -> GuestTree:
 
 
 def _volume_tree(machine: OpenMachine, volume: str, path: str) -> tuple[GuestTree, str]:
+    volume = whole_names(machine.facts.volumes).get(volume, volume)
     if volume in machine.filesystems:
         root, rest = split_path(machine.filesystems[volume], path)
         return GuestTree({"/": root}), rest
