@@ -25,12 +25,12 @@ from imgscan import containers, filesystems, partitions, volumes
 from imgscan.devices.counters import IoCounter
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.file import FileDevice
-from imgscan.devices.filesystem import FileSystem
+from imgscan.devices.filesystem import FileSystem, SeveralDevices
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.devices.host_files import GivenFiles, HostFiles, LocalGivenFiles
 from imgscan.devices.limits import FILESYSTEMS, FREE_SPACE_BYTES, SYSTEMS
 from imgscan.devices.named import NamedDevice
-from imgscan.devices.parts import Parts, WatchedFileSystem
+from imgscan.devices.parts import Parts, watched
 from imgscan.devices.slice import SliceDevice
 from imgscan.errors import ERRORS, ImageError, LimitExceeded, UsageError, Why
 from imgscan.filesystems import signatures
@@ -107,6 +107,7 @@ class _Scan:
     volumes: list[Volume] = field(default_factory=list)
     devices: dict[str, BlockDevice] = field(default_factory=dict)
     filesystems: dict[str, FileSystem] = field(default_factory=dict)
+    members: dict[tuple[str, str], dict[str, BlockDevice]] = field(default_factory=dict)
     unread: list[UnreadPlace] = field(default_factory=list)
     unsearched: list[UnreadPlace] = field(default_factory=list)
 
@@ -309,6 +310,7 @@ def _open_volumes(scan: _Scan) -> None:
             part = SliceDevice(device, partition.start, partition.size, partition.name)
             _open_volume(scan, stack, _volume(partition.name, "partition", (disk.name,), part.size), part)
     _open_layers(scan, stack)
+    _open_members(scan)
 
 
 def _volume(name: str, kind: VolumeKind, on: tuple[str, ...], size: int) -> Volume:
@@ -400,26 +402,62 @@ def _open_volume(scan: _Scan, stack: Stack, volume: Volume, device: BlockDevice)
         label=None if signature.label is None else known(signature.label, *signature.evidence),
         uuid=None if signature.uuid is None else known(signature.uuid, *signature.evidence),
     )
+    scan.volumes.append(volume)
     if signature.content in volumes.MEMBERS:
         stack.add(Member(name, device, str(signature.content)))
+    elif signature.content in filesystems.ON_SEVERAL:  # opened when all members are known
+        scan.members.setdefault((signature.content, signature.uuid or name), {})[name] = device
     elif signature.content is not None and signature.content not in NO_FILES:
-        readable, free = _open_filesystem(scan, name, device, signature.content)
-        volume = msgspec.structs.replace(volume, readable=readable, free=free)
-        if not readable.is_known:
-            scan.unread.append(_unread_place(name, readable))
-    scan.volumes.append(volume)
+        _set_filesystem(scan, name, *_open_filesystem(scan, name, device, signature.content))
     return signature.content
 
 
-def _open_filesystem(scan: _Scan, name: str, device: BlockDevice, content: str) -> tuple[Fact[bool], Fact[Free]]:
+def _open_members(scan: _Scan) -> None:
+    """Open the filesystems that may lie on several volumes.
+
+    Each goes by the name of its first member, which lies on the others too; those are readable through it.
+    """
+    for (content, _), devices in scan.members.items():
+        for first, *others in filesystems.group_members(devices):
+            further = [devices[name] for name in others]
+            readable, free = _open_filesystem(scan, first, devices[first], content, further)
+            _set_filesystem(scan, first, readable, free)
+            for name in others:
+                _set_filesystem(scan, name, readable, None)
+            if others:
+                index = _volume_index(scan, first)
+                on = (*scan.volumes[index].on, *others)
+                scan.volumes[index] = msgspec.structs.replace(scan.volumes[index], on=on)
+    scan.filesystems = {
+        volume.name: scan.filesystems[volume.name] for volume in scan.volumes if volume.name in scan.filesystems
+    }
+
+
+def _set_filesystem(scan: _Scan, name: str, readable: Fact[bool], free: Fact[Free] | None) -> None:
+    index = _volume_index(scan, name)
+    scan.volumes[index] = msgspec.structs.replace(scan.volumes[index], readable=readable, free=free)
+    if not readable.is_known:
+        scan.unread.append(_unread_place(name, readable))
+
+
+def _volume_index(scan: _Scan, name: str) -> int:
+    return next(index for index, volume in enumerate(scan.volumes) if volume.name == name)
+
+
+def _open_filesystem(
+    scan: _Scan, name: str, device: BlockDevice, content: str, others: Sequence[BlockDevice] = ()
+) -> tuple[Fact[bool], Fact[Free]]:
     try:
         if len(scan.filesystems) >= FILESYSTEMS:
             raise LimitExceeded(f"a filesystem beyond the first {FILESYSTEMS}", where=name)
         with scan.parts.reading(f"filesystem {name}"):
-            filesystem = WatchedFileSystem(filesystems.open_filesystem(device, name, content), scan.parts)
+            opened = filesystems.open_filesystem(device, name, content, others)
     except ImageError as error:
         return unread_because(error), unread_because(error)
-    scan.filesystems[name] = filesystem
+    if isinstance(opened, SeveralDevices) and opened.missing_devices:
+        detail = f"{opened.missing_devices} of its devices are not among the disks given"
+        scan.unread.append(UnreadPlace(name, "missing", detail))
+    filesystem = scan.filesystems[name] = watched(opened, scan.parts)
     try:
         cost = filesystem.free_cost()
         if cost > FREE_SPACE_BYTES:

@@ -31,6 +31,7 @@ PRELOADED: Final = (
     *("imgscan.scan", "imgscan.guests.linux", "imgscan.guests.windows", "imgscan.filesystems.ext_filesystem"),
     *("imgscan.filesystems.ntfs_filesystem", "imgscan.filesystems.fat_filesystem", "construct", "lzma", "zlib"),
     "imgscan.volumes.lvm2",
+    *("imgscan.filesystems.btrfs", "imgscan.guests.linux.subvolumes", "google_crc32c", "xxhash", "zstandard"),
     *("encodings.utf_16", "encodings.utf_16_le", "encodings.utf_16_be", "encodings.latin_1", "encodings.ascii"),
     *("encodings.cp437", "encodings.cp1252", "encodings.utf_32", "encodings.idna", "shlex", "hashlib", "bz2"),
     *("unicodedata", "datetime", "uuid", "_strptime", "json", "locale", "warnings", "traceback", "linecache"),

@@ -95,3 +95,11 @@ VOLUME_DEPTH = 16
 """Volume layers on top of each other: LVM on RAID on partitions has three."""
 VOLUMES = 2048
 """Volumes of one machine, of all layers."""
+BTRFS_CHUNKS = 1_000_000
+"""Chunks of one Btrfs: 1 GiB each, as a rule."""
+BTRFS_DEVICES = 1024
+"""Devices of one Btrfs."""
+BTRFS_NODE_CACHE_BYTES = 4 * MIB
+"""Tree nodes kept of one Btrfs."""
+BTRFS_SUBVOLUMES = 10_000
+"""Subvolumes of one Btrfs that are listed: snapshots are kept by the hundred."""

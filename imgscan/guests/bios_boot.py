@@ -14,6 +14,7 @@ import msgspec
 
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.filesystem import FileSystem
+from imgscan.devices.subvolumes import loader_roots
 from imgscan.errors import CorruptStructure, ImageError, UnsupportedFormat, Why
 from imgscan.guests.boot_code import DOS, FREEDOS, GPTMBR, identify_boot_code
 from imgscan.guests.grub_core import GrubCore, PerhapsDamaged, read_core, read_legacy
@@ -22,7 +23,7 @@ from imgscan.guests.grub_menu import problem_of_file
 from imgscan.model.boot import BootCode
 from imgscan.model.disk import Disk, Partition
 from imgscan.model.machine import disks_below
-from imgscan.model.volume import Volume
+from imgscan.model.volume import Volume, whole_names
 
 GRUB_DIRECTORIES = ("/boot/grub", "/boot/grub2", "/grub", "/grub2")
 """Where GRUB's files lie, on the volume of / or on that of /boot."""
@@ -243,6 +244,7 @@ def _device(machine: Machine, disk: Disk, device: str, paths: Sequence[str], sho
 
 def on_volume(machine: Machine, name: str, paths: Sequence[str], what: str = "") -> Answer:
     """Return whether the volume is there and holds one of `paths` (all, when there are none)."""
+    name = whole_names(machine.volumes).get(name, name)
     volume = machine.volume(name)
     if volume is None:
         return Answer("no", f"{what}{name}, which does not exist")
@@ -267,8 +269,12 @@ def on_volume(machine: Machine, name: str, paths: Sequence[str], what: str = "")
 
 
 def _exists(filesystem: FileSystem, path: str) -> bool:
-    """Whether a path is there; what lies behind a symbolic link is taken to be there."""
-    node = filesystem.root
+    """Whether a path is there, as a boot loader begins it."""
+    return any(_exists_below(filesystem, root, path) for root in loader_roots(filesystem))
+
+
+def _exists_below(filesystem: FileSystem, node: int, path: str) -> bool:
+    """Whether a path below a directory is there; what lies behind a symbolic link is taken to be there."""
     for name in path.split("/"):
         if not name:
             continue

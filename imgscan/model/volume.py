@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -47,3 +48,17 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     readable: Fact[bool] | None = None
     problems: tuple[Problem, ...] = ()
     metadata: dict[str, str] = {}
+
+
+def whole_names(volumes: Sequence[Volume]) -> dict[str, str]:
+    """Return, for each volume that is a further member of a filesystem on several ones, the name by which that goes.
+
+    That is the first member: it has the same content, and lies on the others.
+    """
+    by_name = {volume.name: volume for volume in volumes}
+    return {
+        member: volume.name
+        for volume in volumes
+        for member in volume.on
+        if member in by_name and volume.content is not None and by_name[member].content == volume.content
+    }

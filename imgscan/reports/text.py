@@ -261,7 +261,7 @@ def _volume_problems(machine: MachineFacts) -> Iterable[RenderableType]:
             found.setdefault((problem.kind, problem.code, problem.detail), []).append(volume.name)
     for (kind, code, detail), names in found.items():
         about = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-        yield _labelled(kind, f"{about}: {detail.removeprefix(f'{names[0]}: ')} ({code})")
+        yield labelled(kind, f"{about}: {detail.removeprefix(f'{names[0]}: ')} ({code})")
 
 
 def _identities(machine: MachineFacts, width: int) -> Iterable[RenderableType]:
@@ -310,7 +310,7 @@ def _system(index: int, system: System) -> RenderableType:
         ("host name", _fact(system.hostname)),
         ("bootloader", _fact(system.bootloader)),
     ]
-    head = Text.assemble((f"{index}  {product}", "bold"), f"  {system.family}, root on {system.root}")
+    head = Text.assemble((f"{index}  {product}", "bold"), f"  {system.family}, root on {_root(system)}")
     line = ", ".join(f"{name} {value}" for name, value in facts if value != "-")
     return Group(head, Padding(Text(line), (0, 0, 0, 3)))
 
@@ -363,6 +363,12 @@ def _finding(finding: Finding, machine: MachineFacts) -> RenderableType:
     if finding.outcome != "unknown":
         rows.append(labelled("fix", finding.remedy))
     return Group(rows[0], *(Padding(row, (0, 0, 0, 3)) for row in rows[1:]))
+
+
+def _root(system: System) -> str:
+    """Return the volume of a system's root, with the subvolume when it is not the one that a mount shows."""
+    directory = system.directory or "/"
+    return f"{system.root}:{shown(directory)}" if directory.startswith("/subvol:") else system.root
 
 
 def _quiet(finding: Finding) -> Text:

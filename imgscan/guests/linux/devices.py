@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from imgscan.guests.grub_device import array_names, bare, grub_volumes
 from imgscan.model.disk import Disk
-from imgscan.model.volume import Volume
+from imgscan.model.volume import Volume, whole_names
 
 NOT_A_FILESYSTEM: Final = frozenset({"LVM2_member", "linux_raid_member", "ddf_raid_member", "isw_raid_member"})
 """Members of something larger: their UUID or label is never what a mount means."""
@@ -43,7 +43,8 @@ class Devices:
     """The volumes of a machine by the names that a Linux gives them."""
 
     def __init__(self, volumes: Sequence[Volume], disks: Sequence[Disk]) -> None:
-        self._volumes = tuple(volumes)
+        self._whole = whole_names(volumes)
+        self._volumes = tuple(volume for volume in volumes if volume.name not in self._whole)
         self._names = frozenset(volume.name for volume in volumes)
         self._disks = tuple(disk.name for disk in disks)
         self._partitions = tuple(
@@ -65,8 +66,15 @@ class Devices:
             self._hardware[source] = volume
 
     def resolve(self, source: str) -> Resolution:
-        """Return what a device name or tag means."""
-        source = source.strip()
+        """Return what a device name or tag means; any member of a filesystem on several volumes means all of it."""
+        return self._as_whole(self._resolve(source.strip()))
+
+    def _as_whole(self, found: Resolution) -> Resolution:
+        if found.volume not in self._whole:
+            return found
+        return found._replace(volume=self._whole[found.volume], candidates=(self._whole[found.volume],))
+
+    def _resolve(self, source: str) -> Resolution:
         if source in self._hardware:
             return Resolution(self._hardware[source], (self._hardware[source],), is_guess=True)
         tag, equals, value = source.partition("=")
@@ -100,14 +108,16 @@ class Devices:
         match = re.fullmatch(r"hd(\d{1,9})(?:,[a-z]*(\d{1,9}))*", name)
         if match is None:
             return Resolution(None)
-        return self._by_number(_Device("grub", match[1], int(match[1]), int(match[2]) if match[2] else None))
+        number = int(match[2]) if match[2] else None
+        return self._as_whole(self._by_number(_Device("grub", match[1], int(match[1]), number)))
 
     def resolve_grub_legacy(self, device: str) -> Resolution:
         """Return what GRUB legacy's `(hd0,0)` means; it counts partitions from 0."""
         match = re.fullmatch(r"\(?hd(\d{1,9})(?:,(\d{1,9})(?:,[a-z])?)?\)?", device.strip())
         if match is None:
             return Resolution(None)
-        return self._by_number(_Device("grub", match[1], int(match[1]), int(match[2]) + 1 if match[2] else None))
+        number = int(match[2]) + 1 if match[2] else None
+        return self._as_whole(self._by_number(_Device("grub", match[1], int(match[1]), number)))
 
     def _by_tag(self, tag: str, value: str) -> Resolution:
         if not value:
