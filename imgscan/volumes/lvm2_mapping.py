@@ -23,7 +23,7 @@ from imgscan.volumes.lvm2_thin import ThinDevice, ThinPool
 
 Readable = BlockDevice | ImageError
 """A device, or why nothing of it can be read."""
-_MIRROR_LOG_MAGIC: Final = b"RiMr"
+_MIRROR_LOG_MAGIC: Final = b"rRiM"
 _MOST_LOG_BYTES: Final = 1 << 20
 """Of a mirror's log: LVM has regions of 512 KiB and more, 4 TiB then."""
 _WRITES_THROUGH: Final = frozenset({"writethrough", "passthrough"})

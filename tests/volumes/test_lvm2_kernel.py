@@ -28,6 +28,7 @@ UNREAD = {"vgcache/wb": "writeback", "vgcache/wc": "writecache"}
 NO_PARITY = {"r0", "r0m"}
 ALONE = {"mcore"}
 """Mirrors without a log on disk are read from their first image only."""
+STALE = "vgraid/r1stale"
 
 
 @cache
@@ -100,6 +101,8 @@ def test_without_some_disks_it_is_the_same_or_an_error(name: str) -> None:
             if volume.device is None:
                 assert isinstance(volume.error, MissingPart)
                 continue
+            if volume.name == STALE and "disk1" in lost:
+                continue
             try:
                 assert digest(volume.device) == sums[volume.name], f"{volume.name} without {lost}"
             except MissingPart:
@@ -113,7 +116,7 @@ def test_each_disk_alone_is_replaced_by_mirrors_and_parity() -> None:
     for lost in disks:
         for name, volume in volumes(disks, (lost,)).items():
             short = name.partition("/")[2]
-            if short in NO_PARITY | ALONE or short == "r1stale":
+            if short in NO_PARITY | ALONE or name == STALE:
                 continue
             assert volume.device is not None, f"{name} without {lost}: {volume.error}"
             assert digest(volume.device) == sums[name], f"{name} without {lost}"
@@ -122,14 +125,16 @@ def test_each_disk_alone_is_replaced_by_mirrors_and_parity() -> None:
 def test_an_image_that_failed_is_not_read() -> None:
     """The kernel wrote to the second image only; the first one still holds the old data."""
     disks, sums = unpacked("raid")
-    volume = volumes(disks)["vgraid/r1stale"]
+    volume = volumes(disks)[STALE]
     assert volume.device is not None
-    assert digest(volume.device) == sums["vgraid/r1stale"]
+    assert digest(volume.device) == sums[STALE]
     assert "degraded-volume" in {problem.code for problem in volume.problems}
-    for lost in disks:
-        found = volumes(disks, (lost,))["vgraid/r1stale"]
-        if found.device is not None:
-            assert digest(found.device) == sums["vgraid/r1stale"]
+    without_old = volumes(disks, ("disk0",))[STALE]
+    assert without_old.device is not None
+    assert digest(without_old.device) == sums[STALE]
+    # The old image alone does not know that it failed; the kernel would start from it too. That it is alone is told.
+    without_new = volumes(disks, ("disk1",))[STALE]
+    assert {"degraded-volume", "missing-physical-volume"} <= {problem.code for problem in without_new.problems}
 
 
 def test_what_the_report_shows_of_thin_volumes_and_snapshots() -> None:
