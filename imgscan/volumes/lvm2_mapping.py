@@ -273,6 +273,7 @@ class GroupDevices:
         device = self._below(segment, log)
         if isinstance(device, ImageError) or not _is_synced(device, segment):
             raise MissingPart(f"{first.message}, and its log does not say that the mirror is in sync")
+        _raise_if_all_lost(legs)
         segment.into.problems.append(_degraded(segment, "its first leg is missing", "missing"))
         return MirroredDevice(segment.name, legs[1:], segment.size, first)
 
