@@ -266,7 +266,7 @@ class Engine:
         outcome: Outcome = "done"
         part: str | None = None
         detail: str | None = None
-        level = str(ended.done.level) if ended.done is not None else None
+        level = str(ended.level) if ended.level is not None else None
         if level is not None:
             self._sandbox(level)
         if ended.done is not None:

@@ -35,7 +35,8 @@ class _Place:
         self.task = task
         self.started = time.monotonic()
         self.killed = False
-        self.server = FileServer(task.opener(), [unpack_text(path) for path in task.job.paths])
+        paths = [unpack_text(path) for path in task.job.paths]
+        self.server = FileServer(task.opener(), paths, self._limits.files)
         self.talk = Conversation(task.job, self.server, self._limits)
         try:
             self.nursery.start(self.talk)

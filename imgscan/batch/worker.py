@@ -17,11 +17,11 @@ import msgspec
 
 from imgscan.batch import protocol
 from imgscan.batch.protocol import Answer, Ask, Job, OpenedFile, pack_text, unpack_text
-from imgscan.batch.sandbox import Limits, close_in, die_with_parent
+from imgscan.batch.sandbox import NOT_CLOSED_IN, Level, Limits, close_in
 from imgscan.devices.counters import IoCounter
 from imgscan.devices.file import FileDevice, FileIdentity
 from imgscan.devices.host_files import GivenFiles, HostFiles
-from imgscan.errors import MissingPart, Why
+from imgscan.errors import LimitExceeded, MissingPart, Why
 from imgscan.model.machine import MachineFacts
 
 JOBS: Final = ("inspect", "identify", "ls", "cat", "stat", "raw", "serve")
@@ -89,7 +89,6 @@ def work(channel: socket.socket, limits: Limits, *, required: bool) -> None:
 
     `required` is whether nothing is parsed unless the worker is closed in fully.
     """
-    die_with_parent()
     preload()
     received = protocol.receive(channel)
     if received is None:
@@ -99,16 +98,19 @@ def work(channel: socket.socket, limits: Limits, *, required: bool) -> None:
     page = mmap.mmap(descriptors[0], protocol.PART_BYTES)
     function = job_function(job.kind)
     level = close_in(limits, channel.fileno())
-    context = RemoteContext(channel, job, page)
+    protocol.send(channel, protocol.CLOSED_IN, msgspec.msgpack.encode(level))
     try:
-        if required and not level.is_full:
-            context.fail("limit", f"the worker could not be closed in fully (reached: {level})")
-            return
-        result = function(job, context)
+        _check_level(level, required=required)
+        result = function(job, RemoteContext(channel, job, page))
     except Exception as error:  # noqa: BLE001 - it crosses the channel, and the supervisor raises it
         protocol.send(channel, protocol.ERROR, msgspec.msgpack.encode(protocol.pack_error(error)))
         return
-    protocol.send(channel, protocol.RESULT, msgspec.msgpack.encode(protocol.Done(level, result)))
+    protocol.send(channel, protocol.RESULT, result)
+
+
+def _check_level(level: Level, *, required: bool) -> None:
+    if required and not level.is_full:
+        raise LimitExceeded(NOT_CLOSED_IN.format(level))
 
 
 class RemoteContext:
@@ -142,11 +144,6 @@ class RemoteContext:
     def note(self, text: str) -> None:
         """Send a line for the user."""
         protocol.send(self._channel, protocol.NOTE, pack_text(text))
-
-    def fail(self, kind: str, text: str) -> None:
-        """Send an error that ends the job."""
-        error = protocol.ErrorMessage(kind, pack_text(text))
-        protocol.send(self._channel, protocol.ERROR, msgspec.msgpack.encode(error))
 
     def next_request(self) -> bytes | None:
         """Wait for a request."""
@@ -220,6 +217,6 @@ class RemoteHostFiles:
         if before is not None:
             os.close(descriptor)
             return before
-        device = FileDevice(descriptor, name, opened.size, identity, self._counter)
+        device = FileDevice(descriptor, name, opened.size, identity, self._counter, opened.modified)
         self._seen[identity, name] = device
         return device

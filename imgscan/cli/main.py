@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import click
 
-from imgscan.errors import ImageError, ImgscanError, ProfileError, UsageError
+from imgscan.errors import ImageError, ImgscanError, InternalFailure, ProfileError, UsageError
 from imgscan.model.text import shown
 from imgscan.version import VERSION
 
@@ -85,6 +85,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), USAGE)
     except ImageError as error:
         return _fail(f"{error} ({error.why})", UNDECIDED)
+    except InternalFailure as error:
+        return _fail(f"internal error, please report it: {error}", INTERNAL)
     except ImgscanError as error:
         return _fail(str(error), UNDECIDED)
     except BrokenPipeError:
@@ -131,6 +133,8 @@ def _fail(message: str, status: int) -> int:
 
 def _open_closed_streams() -> None:
     """Give a standard stream that the caller closed (``>&-``) somewhere to go: writing to it is an error of its own."""
+    if sys.stdin is None:
+        os.open(os.devnull, os.O_RDONLY)  # it becomes 0, which no image or channel may become
     for number, name in ((1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:
             # read-only: what is written there fails, and the user hears of it on the other stream
