@@ -18,13 +18,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from planted_parsers import CANARY, ESCAPES, TRICKS, disk
 from tools import FIXTURES, ROOT
 
-sys.path.insert(0, str(Path(__file__).parent))
-from planted_parsers import CANARY, ESCAPES, TRICKS, disk
-
 DEBIAN = FIXTURES / "images" / "debian12-bios.vmdk"
-PROGRAM = Path(__file__).with_name("planted_parsers.py")
+PROGRAM = ROOT / "tests" / "planted_parsers.py"
 CANARY_TEXT = "the canary sings"
 PART = "filesystem disk0/p1"
 

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 KIB, MIB = 1 << 10, 1 << 20
 PART_AT, PART_BYTES = MIB, 64 * KIB
@@ -313,10 +314,11 @@ TRICKS: dict[str, Callable[[], object]] = {
 def plant() -> None:
     """Put the tricks in the place of the reader of filesystems, in this process and all that it forks."""
     import imgscan.filesystems
-    from imgscan.batch import worker
+    from imgscan.batch import sandbox, worker
 
     real = imgscan.filesystems.open_filesystem
     begin = worker.RemoteContext.__init__
+    close_in = sandbox.close_in
 
     def remember(self: Any, *arguments: Any) -> None:
         begin(self, *arguments)
@@ -329,13 +331,15 @@ def plant() -> None:
         return real(device, volume, content)
 
     def leave_open(limits: Any, channel: int) -> Any:
-        LEFT_OPEN[:] = [*socket.socketpair(), Path(os.devnull).open("wb")]
+        LEFT_OPEN[:] = [*socket.socketpair(), os.fdopen(os.open(os.devnull, os.O_WRONLY), "wb")]
         return close_in(limits, channel)
 
-    close_in = worker.close_in
-    worker.close_in = leave_open
-    worker.RemoteContext.__init__ = remember  # type: ignore[method-assign]
-    imgscan.filesystems.open_filesystem = planted
+    for owner, name, ours in (
+        (worker, "close_in", leave_open),
+        (worker.RemoteContext, "__init__", remember),
+        (imgscan.filesystems, "open_filesystem", planted),
+    ):
+        mock.patch.object(owner, name, ours).start()
 
 
 if __name__ == "__main__":
