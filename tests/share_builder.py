@@ -1,12 +1,20 @@
-"""Shares for tests of grouping: what would be found and identified, without files."""
+"""Shares for tests of grouping: what would be found and identified, without files; and shares on disk."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from pathlib import Path
 
+from imgscan.batch.discovery import discover, needs_identification
 from imgscan.batch.grouping import Mode, group
-from imgscan.batch.share import FileStamp, FoundFile, Identified, Plan
+from imgscan.batch.identify import identify_file
+from imgscan.batch.names import last_component
+from imgscan.batch.share import FileStamp, FoundFile, Identified, PathProblem, Plan
+from imgscan.batch.source import LocalSource
+from imgscan.devices.counters import IoCounter
+from imgscan.devices.file import FileDevice, FileIdentity
+from imgscan.errors import ImageError
 
 VMX, VBOX, OVF, MANIFEST = "a VMX machine file", "a VirtualBox machine file", "an OVF descriptor", "an OVF manifest"
 VMCX, VMSD = "a Hyper-V machine file (.vmcx or .vmrs)", "a VMware snapshot list (.vmsd)"
@@ -20,8 +28,8 @@ UNREADABLE = Identified(why="io-error", detail="reading failed: Input/output err
 
 
 def image(kind: str, extents: tuple[str, ...] = (), parent: str | tuple[str, ...] = ()) -> Identified:
-    parents = (parent,) if isinstance(parent, str) else parent
-    return Identified(format=kind, extents=extents, parents=parents)
+    hints = (parent,) if isinstance(parent, str) else parent
+    return Identified(format=kind, extents=extents, parents=tuple(last_component(hint) for hint in hints))
 
 
 def sidecar(what: str, *disks: str) -> Identified:
@@ -73,3 +81,32 @@ def assert_accounted(tree: Tree, plan: Plan) -> None:
         assert machine.disks
         assert set(machine.disks) <= set(machine.files)
         assert machine.reason.isprintable()
+
+
+def plan_share(root: Path, mode: Mode = "auto") -> Plan:
+    """Walk, identify and group a share on disk, in this process."""
+    files: list[FoundFile] = []
+    problems: list[PathProblem] = []
+    identified: dict[str, Identified] = {}
+    with LocalSource(root) as source:
+        for found in discover(source):
+            if isinstance(found, PathProblem):
+                problems.append(found)
+                continue
+            files.append(found)
+            if needs_identification(found):
+                identified[found.path] = _identified(source, found.path)
+    return group(files, identified, mode, problems)
+
+
+def _identified(source: LocalSource, path: str) -> Identified:
+    try:
+        opened = source.open_file(path)
+    except ImageError as error:
+        return Identified(why=error.why, detail=error.message)
+    identity = FileIdentity(opened.stamp.device, opened.stamp.inode)
+    file = FileDevice(opened.descriptor, path.rpartition("/")[2], opened.stamp.size, identity, IoCounter())
+    try:
+        return identify_file(file)
+    finally:
+        file.close()

@@ -1,8 +1,9 @@
 """Which images lie below which: extents and parents belong to the disk on top of them.
 
 What an image says of other files is looked up as the host-file policy does it (`imgscan.devices.host_files`): extents
-are bare names of its own folder, parents are looked up there by their last component. A name in other letters (capitals
-and small ones) is taken when no file has the very name, since that is what it means on the system it comes from.
+are bare names of its own folder, parents are looked up there by their last component. A name that differs in capitals
+is taken when no file has the very name, since that is what it means on the system it comes from; so is the shown form
+of a name that is not valid text.
 
 An image can claim anything. A claim holds only when the other file can be what it is said to be: an extent is raw data
 or a part of a VMDK, a parent is an image of the same format (of any, below a qcow2).
@@ -19,7 +20,6 @@ from imgscan.batch.names import (
     GENERAL_SUFFIXES,
     IMAGE_SUFFIXES,
     image_suffix,
-    last_component,
     natural_path_key,
     split,
     suffix_of,
@@ -149,18 +149,16 @@ def link(files: Iterable[ShareFile], folders: Folders) -> list[ShareFile]:
 
 def _link_references(file: ShareFile, folder: Folder) -> None:
     for name in dict.fromkeys(file.identified.extents):
-        if "/" not in name and "\\" not in name:
-            part = folder.find(name)
-            if part is not None and part is not file and _can_be_extent(part):
-                _own(file, part)
-    hints = file.identified.parents
-    for hint in hints:
-        parent = folder.find(last_component(hint))
+        part = folder.find(name)
+        if part is not None and part is not file and _can_be_extent(part):
+            _own(file, part)
+    for name in file.identified.parents:
+        parent = folder.find(name)
         if parent is not None and parent is not file and _can_be_parent(parent, file):
             file.parent = parent
             parent.owners += 1
             return
-    file.parent_missing = last_component(hints[0]) if hints else ""
+    file.parent_missing = next(iter(file.identified.parents), "")
 
 
 def _own(file: ShareFile, part: ShareFile) -> None:

@@ -210,6 +210,5 @@ def is_special(name: str) -> bool:
 
 def _links_problem(folder: str, links: Sequence[str]) -> PathProblem:
     named = ", ".join(shown(name) for name in links[:LINKS_NAMED])
-    count = "1 symbolic link" if len(links) == 1 else f"{len(links)} symbolic links"
-    more = ", ..." if len(links) > LINKS_NAMED else ""
-    return PathProblem(folder, "not-collected", f"{count} in this folder, not followed: {named}{more}")
+    more = f" and {len(links) - LINKS_NAMED} more" if len(links) > LINKS_NAMED else ""
+    return PathProblem(folder, "not-collected", f"symbolic links in this folder, not followed: {named}{more}")

@@ -181,7 +181,8 @@ class Engine:
 
         def record() -> None:
             nonlocal planned
-            planned = ledger.record_plan(plan, stamps, conditions, self._wanted.retry)
+            whole = self._wanted.filters == Filters() and self._wanted.since_ns is None
+            planned = ledger.record_plan(plan, stamps, conditions, self._wanted.retry, whole=whole)
 
         self._write(record)
         machines = {machine.name: machine for machine in plan.machines}

@@ -78,7 +78,7 @@ def group(
     """Return the plan for the files that were found, and for what was identified of them, by path.
 
     A file that is not empty and not in `identified` was not looked at. `problems` are those of discovery; what could
-    not be identified is added to them.
+    not be identified is added to them, and what was left out on purpose (`not-collected`) is told with the `others`.
 
     :raises UsageError: there is no such mode
     """
@@ -109,7 +109,7 @@ def only_newer(plan: Plan, stamps: Mapping[str, FileStamp], since_ns: int) -> Pl
         if any(path in stamps and stamps[path].mtime_ns >= since_ns for path in machine.files):
             kept.append(machine)
         else:
-            detail = f"a disk of {shown(machine.name)}; no file of that machine is as new as asked"
+            detail = f"no file of its machine is as new as asked; it is a disk of {shown(machine.name)}"
             others += [PathProblem(path, "not-collected", detail) for path in machine.disks]
     return Plan(machines=tuple(kept), others=_sorted(others), problems=plan.problems)
 
@@ -281,7 +281,9 @@ def _plan(
         )
     unused = {sidecar: (why, is_missing) for sidecar, why, is_missing in described.unused}
     others: list[PathProblem] = []
-    lost = list(problems)
+    lost: list[PathProblem] = []
+    for problem in problems:
+        (others if problem.why == "not-collected" else lost).append(problem)
     for file in files:
         if file in accounted:
             continue

@@ -48,7 +48,8 @@ from imgscan.model.profile import Profile
 from imgscan.model.report import ProfileStamp, Verdict
 from imgscan.model.text import shown
 from imgscan.model.volume import Volume
-from imgscan.reports.json import compact
+from imgscan.reports.json import compact, harmless
+from imgscan.version import VERSION
 
 Ending = Literal["finished", "interrupted", "failed"]
 FailureClass = Why | Literal["killed"]
@@ -126,7 +127,7 @@ class Ledger:
         self._close = close
         self._now = now
         self._run: int | None = None
-        self._tool = ""
+        self._tool = VERSION
         self._profiles: dict[str, int] = {}
         self._requirements: dict[tuple[str | None, ...], int] | None = None
         self._identified: dict[str, tuple[int, int, int, str]] | None = None
@@ -249,16 +250,19 @@ class Ledger:
         stamps: Mapping[str, FileStamp],
         conditions: str,
         retry: frozenset[FailureClass] = frozenset(),
+        *,
+        whole: bool = True,
     ) -> Planned:
         """Record what is on the share now, and decide what has to be scanned (`pending`).
 
         `stamps` are those of all files that were found, `conditions` as for `inputs_key`. A machine whose inputs are
         the same keeps its results, also after it was gone for a time; failed ones are tried again when their class is
-        in `retry`, as if for the first time. A changed machine loses its results.
+        in `retry`, as if for the first time. A changed machine loses its results. Machines and files that are not in
+        the plan are gone, unless it is not about the `whole` share (`--include`, `--newer-than`, ...).
         """
         with self.transaction():
-            numbers = self._record_files(stamps)
-            planned = self._record_machines(plan, stamps, numbers, conditions, retry)
+            numbers = self._record_files(stamps, whole=whole)
+            planned = self._record_machines(plan, stamps, numbers, conditions, retry, whole=whole)
             self._record_paths("path_problems", plan.problems)
             self._record_paths("other_files", plan.others)
         self._identified = None
@@ -331,7 +335,8 @@ class Ledger:
         """
         with self.transaction():
             machine, _ = self._machine(name)
-            self._forget(machine)
+            if self._execute("SELECT 1 FROM facts WHERE machine = ?", (machine,)).fetchone() is not None:
+                self._forget(machine)
             self._keep_facts(machine, facts)
             for digest, verdict in verdicts.items():
                 self._keep_verdict(machine, digest, verdict)
@@ -436,7 +441,7 @@ class Ledger:
             raise KeyError(name)
         return row[0], row[1]
 
-    def _record_files(self, stamps: Mapping[str, FileStamp]) -> dict[str, int]:
+    def _record_files(self, stamps: Mapping[str, FileStamp], *, whole: bool) -> dict[str, int]:
         """Bring `files` up to date; returns the rows' numbers by path."""
         known = {
             path: (number, columns, present)
@@ -465,7 +470,7 @@ class Ledger:
                 self._execute("UPDATE files SET device = ?, present = 1 WHERE id = ?", (columns[3], numbers[path]))
         self._connection.executemany(
             "UPDATE files SET present = 0 WHERE id = ?",
-            [(number,) for number, _, present in known.values() if present],
+            [(number,) for number, _, present in known.values() if present and whole],
         )
         return numbers
 
@@ -476,6 +481,8 @@ class Ledger:
         numbers: Mapping[str, int],
         conditions: str,
         retry: frozenset[FailureClass],
+        *,
+        whole: bool,
     ) -> Planned:
         known = {
             row[0]: row[1:]
@@ -510,7 +517,7 @@ class Ledger:
                 continued += 1
             if reason != reason_before or not present:
                 self._execute("UPDATE machines SET reason = ?, present = 1 WHERE id = ?", (reason, machine))
-        gone = [(machine,) for machine, *_, present, _ in known.values() if present]
+        gone = [(machine,) for machine, *_, present, _ in known.values() if present and whole]
         self._connection.executemany("UPDATE machines SET present = 0 WHERE id = ?", gone)
         return Planned(new, changed, unchanged, continued, len(gone))
 
@@ -558,7 +565,7 @@ class Ledger:
             self._execute(f"DELETE FROM {table} WHERE machine = ?", (machine,))  # noqa: S608 - a fixed list of ours
 
     def _keep_facts(self, machine: int, facts: MachineFacts) -> None:
-        self._execute("INSERT INTO facts VALUES (?, ?)", (machine, compact(facts).decode()))
+        self._execute("INSERT INTO facts VALUES (?, ?)", (machine, harmless(compact(facts)).decode()))
         many = self._connection.executemany
         many(
             "INSERT INTO disks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -611,7 +618,7 @@ class Ledger:
             [
                 (
                     *(machine, profile, position, finding.rule, finding.severity, finding.system, finding.outcome),
-                    *(_text(finding.summary), compact(finding.evidence).decode()),
+                    *(_text(finding.summary), harmless(compact(finding.evidence)).decode()),
                     self._requirement(
                         finding.requirement.text,
                         finding.requirement.source,

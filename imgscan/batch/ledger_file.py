@@ -112,10 +112,10 @@ def open_writer(path: Path) -> tuple[sqlite3.Connection, WriterLock]:
     lock = WriterLock(path)
     try:
         with typed_errors(path):
+            if is_new:
+                _create(path)
             connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=256)
             try:
-                if is_new:
-                    _create(connection)
                 _check_version(connection, path)
                 _configure(connection, path)
             except BaseException:
@@ -196,13 +196,29 @@ def _check_header(path: Path) -> bool:
     return True
 
 
-def _create(connection: sqlite3.Connection) -> None:
-    """Make the tables in one transaction, in the main file: a crash leaves an empty file or a whole ledger."""
+def _create(path: Path) -> None:
+    """Make an empty ledger under another name first: after a crash there is none, or a whole one."""
     schema = Path(__file__).with_name("ledger_schema.sql").read_text(encoding="utf-8")
-    connection.executescript(
-        f"BEGIN EXCLUSIVE;\n{schema}\n"
-        f"PRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
-    )
+    new = path.with_name(f"{path.name}-new")
+    for left_over in (new, path.with_name(f"{path.name}-new-journal")):
+        left_over.unlink(missing_ok=True)
+    connection = sqlite3.connect(new, isolation_level=None)
+    try:
+        connection.executescript(
+            f"BEGIN EXCLUSIVE;\n{schema}\n"
+            f"PRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
+        )
+    except BaseException:
+        connection.close()
+        new.unlink(missing_ok=True)
+        raise
+    connection.close()
+    new.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _check_version(connection: sqlite3.Connection, path: Path) -> None:

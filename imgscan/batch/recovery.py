@@ -15,12 +15,14 @@ from imgscan.model.disk import Disk, Problem, ProblemKind
 from imgscan.model.fact import Fact, unread
 from imgscan.model.machine import Io, MachineFacts, UnreadPlace
 from imgscan.model.text import shown
+from imgscan.rules.subjects import WHY_OF_PROBLEM
 
 T = TypeVar("T")
 
 LeftOut = dict[str, tuple[Why, str]]
 """Parts (`imgscan.devices.parts`) that are not read, with why and a sentence."""
-_KINDS: dict[Why, ProblemKind] = {"crashed": "crashed", "timed-out": "timed-out", "limit": "unsupported"}
+_KINDS: dict[Why, ProblemKind] = {why: kind for kind, why in WHY_OF_PROBLEM.items()}
+"""Never `unsupported`: that would say what the image is, and nothing of it was seen."""
 
 
 def without_failing_part(death: Death) -> LeftOut | None:
@@ -35,7 +37,7 @@ def cut_short(learnt: MachineFacts | None, paths: Sequence[str], death: Death) -
     detail = f"{death.detail} (while reading {death.part})" if death.part else death.detail
     place = UnreadPlace(death.part or "machine", death.why, shown(death.detail))
     if learnt is None:
-        problem = Problem(f"image-{death.why}", _KINDS.get(death.why, "unsupported"), shown(detail))
+        problem = Problem(f"image-{death.why}", _KINDS.get(death.why, "crashed"), shown(detail))
         disks = [
             Disk(
                 name=f"disk{index}",

@@ -39,9 +39,9 @@ class Identified(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `format` is a container format's name, None when it is no disk image that imgscan reads; `why` and `detail` then
     say what it is or why it could not be told; `what` then names what it was recognised as ("a zip archive"), None when
-    it was not. `extents` (bare names) make up the same disk, `parents` are hints to
-    what lies below it, both as the image gives them. `sidecar` says what a machine's description is ("an OVF
-    descriptor"), `sidecar_disks` the bare names of the disks that it gives.
+    it was not. `extents` make up the same disk, `parents` are what may lie below it. `sidecar` says what a machine's
+    description is ("an OVF descriptor"), `sidecar_disks` are the disks that it names. All names are bare (of parents
+    and sidecars' disks the last component is left), and fit to be shown: `imgscan.batch.chains` finds the files again.
     """
 
     format: str | None = None
@@ -71,7 +71,7 @@ class PlannedMachine(msgspec.Struct, frozen=True, kw_only=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """All machines of a share, sorted by name; `others` are the files that are none of any machine, and what they are.
 
-    `problems` are paths that could not be looked at.
+    What was left out on purpose is there too (`not-collected`). `problems` are paths that could not be looked at.
     """
 
     machines: tuple[PlannedMachine, ...]

@@ -209,6 +209,23 @@ class ShareReader:
             UnreadPath(*row) for row in self._rows("SELECT path, why, detail FROM path_problems ORDER BY 1, 2, 3")
         )
 
+    def exit_status(self) -> Status:
+        """Return what `exit_status` says of the whole share, from the stored verdicts alone."""
+        numbers = [number for _, number in self._profiles]
+        where = f"profile IN ({', '.join('?' * len(numbers))})"
+        verdicts = dict(
+            self._rows(
+                "SELECT readiness, count(*) FROM verdicts JOIN machines ON id = machine "  # noqa: S608 - only ?, ?
+                f"WHERE present AND state IN ('done', 'failed') AND {where} GROUP BY readiness",
+                numbers,
+            )
+        )
+        if verdicts.get("not-ready"):
+            return 1
+        unscanned = self._rows("SELECT 1 FROM machines WHERE present AND state <> 'done' LIMIT 1")
+        not_judged = sum(verdicts.values()) < self.count("machines") * len(numbers)
+        return 3 if unscanned or not_judged or verdicts.get("undecided") or self.unread_paths() else 0
+
     def count(self, table: Literal["machines", "other_files"]) -> int:
         """Return how many there are on the share."""
         condition = {"machines": "WHERE present", "other_files": ""}[table]

@@ -158,7 +158,8 @@ class LocalSource:
 
     def open_folder(self, path: str) -> int:
         """Return a handle of a folder, which the caller closes."""
-        handle = os.open(".", _FOLDER, dir_fd=self._root)
+        with _meaning(path):
+            handle = os.open(".", _FOLDER, dir_fd=self._root)
         if path == ROOT:
             return handle
         try:

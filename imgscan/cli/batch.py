@@ -171,7 +171,7 @@ def _show_plan(settings: _Settings, wanted: Any, format_: str, output: Path | No
         events = Events(listeners)
         stack.callback(events.close)
         plan, _ = Engine(source, ledger, pool, wanted, events, stopping).plan()
-    from imgscan.reports import plan_json, plan_text
+    from imgscan.batch import plan_json, plan_text
 
     text = plan_json.render(plan) if format_ == "json" else plan_text.render(plan, text_style(output, verbose=False))
     write_result(text, output, force=force, images=frozenset())

@@ -22,12 +22,18 @@ class Sidecar(NamedTuple):
     disks: tuple[str, ...]
 
 
+_DISK_NAME = re.compile(r"(?i)\.(?:vmdk|a?vhdx?|vhdpmem|vdi|qcow2?|img|raw|vmdk\.gz|hdd)\Z")
+_NO_CD_OR_FLOPPY = re.compile(r"(?i)(?<!\.iso)(?<!\.flp)(?<!\.vfd)\Z")
+"""libvirt's disks have any name: the overlay of an external snapshot is called like the snapshot."""
+
+
 class _Kind(NamedTuple):
-    """`sign` must be found near the beginning; group 1 of `disk` is a disk's name."""
+    """`sign` must be found near the beginning; group 1 of `disk` is a disk's name if `name` is found in it."""
 
     what: str
     sign: re.Pattern[str]
     disk: re.Pattern[str]
+    name: re.Pattern[str] = _DISK_NAME
 
 
 _ATTRIBUTE = r"""\s{0,64}=\s{0,64}["']([^"'<>]{1,1024})["']"""
@@ -46,6 +52,7 @@ _KINDS: tuple[_Kind, ...] = (
         "a libvirt machine file",
         re.compile(r"<domain\s[^<>]{0,1024}?\btype\s{0,64}="),
         re.compile(rf"<source\s[^<>]{{0,4096}}?\bfile{_ATTRIBUTE}"),
+        _NO_CD_OR_FLOPPY,
     ),
     _Kind(
         "a Hyper-V machine file",
@@ -68,7 +75,6 @@ _KINDS: tuple[_Kind, ...] = (
         re.compile(r"(?m)^(?:SHA1|SHA256|SHA512)\s?\(([^()\r\n]{1,1024})\)"),
     ),
 )
-_DISK_NAME = re.compile(r"(?i)\.(?:vmdk|a?vhdx?|vhdpmem|vdi|qcow2?|img|raw|vmdk\.gz|hdd)\Z")
 _HYPERV_STORE_MAGIC = b"\x14\x20\x28\x01"
 """The header of Hyper-V's binary configuration (.vmcx, .vmrs): 0x01282014."""
 _WINDOWS_DISK_END = re.compile(r"\.(?:avhdx|avhd|vhdx|vhdpmem|vhd)(?![\w.])", re.IGNORECASE)
@@ -95,7 +101,7 @@ def recognise(file: FileDevice) -> Sidecar | None:
     for kind in _KINDS:
         if kind.sign.search(beginning):
             text = _decoded(file.read_at(0, min(file.size, DESCRIPTOR_BYTES)), encoding)
-            return Sidecar(kind.what, _disks(kind.disk.findall(text)))
+            return Sidecar(kind.what, _disks(kind.disk.findall(text), kind.name))
     return None
 
 
@@ -132,11 +138,11 @@ def _windows_disks(text: str) -> Iterator[str]:
         yield before[start:] + match.group()
 
 
-def _disks(names: Iterable[str]) -> tuple[str, ...]:
+def _disks(names: Iterable[str], wanted: re.Pattern[str] = _DISK_NAME) -> tuple[str, ...]:
     disks: dict[str, None] = {}
     for name in names:
         bare = _unescaped(name).replace("\\", "/").rsplit("/", 1)[-1].strip()
-        if _DISK_NAME.search(bare):
+        if bare and wanted.search(bare):
             disks[shown(bare)] = None
     return tuple(disks)
 

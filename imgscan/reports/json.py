@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from imgscan.model.report import Report
 from imgscan.model.text import shown
 
 FACTS_SCHEMA = "imgscan.facts/1"
+_ESCAPED_CONTROL = re.compile(r"(?<!\\)(?:\\\\)*\\[bfnrtu]")
 
 
 def render(report: Report | FactsFile) -> str:
@@ -29,12 +31,12 @@ def compact(value: Any) -> bytes:
 
 
 def harmless(data: bytes) -> bytes:
-    """Return JSON in which hidden characters (control, bidirectional) inside text are escaped as `shown` does it.
+    """Return JSON whose strings have hidden characters (control, bidirectional, line ends) escaped as `shown` does it.
 
-    Facts are made printable when they are read; those of a reader that an image took over need not be.
+    Facts are made printable when they are read; those of a worker that an image took over need not be.
     """
     text = data.decode()
-    if text.isprintable() and "\\u00" not in text:
+    if text.isprintable() and ("\\" not in text or not _ESCAPED_CONTROL.search(text)):
         return data
     return msgspec.json.encode(_printable(msgspec.json.decode(data)))
 

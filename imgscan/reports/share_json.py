@@ -1,7 +1,7 @@
 """The report over a share as JSON (`imgscan.share-report/1`), machine after machine: memory stays flat.
 
-The pieces together are what `imgscan.reports.json` would print of the whole `ShareReport`, and hidden characters are
-escapes here too.
+The pieces together are what `imgscan.reports.json` would print of the whole `ShareReport`. Hidden characters are
+escapes already in what the ledger holds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 from imgscan.model.machine import Tool
 from imgscan.model.report import ProfileStamp
 from imgscan.model.share_report import ShareMachine, ShareReport, Summary
-from imgscan.reports.json import compact, harmless
+from imgscan.reports.json import compact
 
 
 def render(
@@ -34,5 +34,5 @@ def render(
 
 
 def _indented(value: Any, columns: int) -> str:
-    data = msgspec.json.format(harmless(compact(value)), indent=2).decode()
+    data = msgspec.json.format(compact(value), indent=2).decode()
     return textwrap.indent(data, " " * columns)[columns:]
