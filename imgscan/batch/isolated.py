@@ -27,14 +27,13 @@ from imgscan.devices.device import check_range
 from imgscan.devices.file import FileIdentity
 from imgscan.devices.host_files import LocalGivenFiles
 from imgscan.errors import ImgscanError, ParserCrashed
-from imgscan.judge import report_on
 from imgscan.model.disk import Disk, ImageFacts
 from imgscan.model.machine import MachineFacts
-from imgscan.model.profile import Profile
-from imgscan.model.report import Report
 
 if TYPE_CHECKING:
     from imgscan.batch.in_process import OpenDisk
+    from imgscan.model.profile import Profile
+    from imgscan.model.report import Report
 
 SERVED_AT_ONCE = 4 << 20
 """Bytes that a served disk sends in one message."""
@@ -172,6 +171,8 @@ def _run(
 ) -> Ended:
     if options.isolated:
         return run_job(job, files, limits, sink=sink, note=note, required=options.required, meanwhile=meanwhile)
+    if meanwhile is not None:
+        meanwhile()
     from imgscan.batch.in_process import run_here  # noqa: PLC0415 - the parsers: only when they are asked for here
 
     return run_here(job, files, sink, note)
@@ -197,6 +198,8 @@ def scan_machine(
     paths: Sequence[str | Path], profiles: Sequence[Profile], options: ReadOptions | None = None
 ) -> Report:
     """Read the disks of one machine once and judge them for each profile; raises as `inspect`."""
+    from imgscan.judge import report_on  # noqa: PLC0415 - start-up time
+
     return report_on([inspect(paths, options).facts], profiles)
 
 

@@ -82,7 +82,7 @@ class Nursery:
             self.worker = None
 
     def close(self) -> None:
-        """End the nursery, and its worker with it."""
+        """End the nursery, and its worker with it; once."""
         self._forget_worker()
         self.control.close()
         with contextlib.suppress(ProcessLookupError):

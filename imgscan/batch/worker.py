@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import mmap
 import os
+import pkgutil
 import socket
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
@@ -26,15 +27,14 @@ from imgscan.model.machine import MachineFacts
 
 JOBS: Final = ("inspect", "identify", "ls", "cat", "stat", "raw", "serve")
 """The kinds of jobs: modules of `imgscan.batch.jobs`, each with a function ``run(job, context) -> bytes``."""
-PRELOADED: Final = (
-    *(f"imgscan.batch.jobs.{name}" for name in JOBS),
-    *("imgscan.scan", "imgscan.guests.linux", "imgscan.guests.windows", "imgscan.filesystems.ext_filesystem"),
-    *("imgscan.filesystems.ntfs_filesystem", "imgscan.filesystems.fat_filesystem", "construct", "lzma", "zlib"),
-    *("encodings.utf_16", "encodings.utf_16_le", "encodings.utf_16_be", "encodings.latin_1", "encodings.ascii"),
-    *("encodings.cp437", "encodings.cp1252", "encodings.utf_32", "encodings.idna", "shlex", "hashlib", "bz2"),
-    *("unicodedata", "datetime", "uuid", "_strptime", "json", "locale", "warnings", "traceback", "linecache"),
+READERS: Final = ("containers", "partitions", "volumes", "filesystems", "guests", "layouts", "devices", "model")
+"""The packages of imgscan whose every module is loaded before the worker is closed in."""
+OTHERS: Final = (
+    *("construct", "pytsk3", "lzma", "zlib", "bz2", "hashlib", "shlex", "unicodedata", "datetime", "_strptime", "uuid"),
+    *("encodings.ascii", "encodings.latin_1", "encodings.utf_16", "encodings.utf_16_le", "encodings.utf_16_be"),
+    *("encodings.utf_32", "encodings.cp437", "encodings.cp1252"),
 )
-"""What is imported before the worker is closed in: afterwards no file can be opened, and no module loaded."""
+"""What they load when they need it, or Python does for them: nothing can be loaded when no file can be opened."""
 DATA_BYTES: Final = 256 << 10
 
 
@@ -71,9 +71,13 @@ class JobContext(Protocol):
 
 
 def preload() -> None:
-    """Import everything that any job may need, and build what is built on first use."""
-    for name in PRELOADED:
+    """Import everything that any job may need."""
+    for name in (*OTHERS, *(f"imgscan.batch.jobs.{job}" for job in JOBS)):
         importlib.import_module(name)
+    for package in READERS:
+        path = importlib.import_module(f"imgscan.{package}").__path__
+        for found in pkgutil.walk_packages(path, f"imgscan.{package}."):
+            importlib.import_module(found.name)
 
 
 def job_function(kind: str) -> Callable[[Job, JobContext], bytes]:
