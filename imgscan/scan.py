@@ -21,16 +21,16 @@ from typing import Protocol, Self
 
 import msgspec
 
-from imgscan import containers, filesystems, partitions
+from imgscan import containers, filesystems, partitions, volumes
 from imgscan.devices.counters import IoCounter
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.file import FileDevice
-from imgscan.devices.filesystem import FileSystem
+from imgscan.devices.filesystem import FileSystem, SeveralDevices
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.devices.host_files import GivenFiles, HostFiles, LocalGivenFiles
 from imgscan.devices.limits import FILESYSTEMS, FREE_SPACE_BYTES, SYSTEMS
 from imgscan.devices.named import NamedDevice
-from imgscan.devices.parts import Parts, WatchedFileSystem
+from imgscan.devices.parts import Parts, watched
 from imgscan.devices.slice import SliceDevice
 from imgscan.errors import ERRORS, ImageError, LimitExceeded, UsageError, Why
 from imgscan.filesystems import signatures
@@ -39,10 +39,12 @@ from imgscan.model.boot import Boot
 from imgscan.model.disk import Disk, ImageFacts, Problem
 from imgscan.model.evidence import AtOffset
 from imgscan.model.fact import Fact, known, unread, unread_because
-from imgscan.model.machine import MachineFacts, UnreadPlace
+from imgscan.model.machine import MachineFacts, UnreadPlace, disks_below
 from imgscan.model.system import System
 from imgscan.model.text import shown
 from imgscan.model.volume import Free, Volume, VolumeKind
+from imgscan.volumes.assembly import Assembled, Member
+from imgscan.volumes.stack import Stack
 
 Inspector = Callable[
     [systems.FoundSystem, Mapping[str, FileSystem], Sequence[Volume], Sequence[Disk]], systems.Inspected
@@ -105,6 +107,7 @@ class _Scan:
     volumes: list[Volume] = field(default_factory=list)
     devices: dict[str, BlockDevice] = field(default_factory=dict)
     filesystems: dict[str, FileSystem] = field(default_factory=dict)
+    members: dict[tuple[str, str], dict[str, BlockDevice]] = field(default_factory=dict)
     unread: list[UnreadPlace] = field(default_factory=list)
     unsearched: list[UnreadPlace] = field(default_factory=list)
 
@@ -290,57 +293,171 @@ def _read_partition_tables(scan: _Scan) -> None:
 
 
 def _open_volumes(scan: _Scan) -> None:
-    """Name what each partition (or the whole disk) holds, and open the filesystems that imgscan reads."""
+    """Name what each volume holds, and open the filesystems that imgscan reads.
+
+    First the partitions (or whole disks), then the volumes that are made of them, layer by layer.
+    """
+    stack = Stack()
     for disk in scan.disks:
         device, table = scan.devices.get(disk.name), disk.partition_table
         if device is None or table is None:
             continue
         if table.scheme == "none":
-            _open_volume(scan, disk.name, "disk", (), device)
+            _open_volume(scan, stack, _volume(disk.name, "disk", (), device.size), device)
         for partition in table.partitions:
             if partition.type in EXTENDED_TYPES:
                 continue
             part = SliceDevice(device, partition.start, partition.size, partition.name)
-            scan.devices[partition.name] = part
-            _open_volume(scan, partition.name, "partition", (disk.name,), part)
+            _open_volume(scan, stack, _volume(partition.name, "partition", (disk.name,), part.size), part)
+    _open_layers(scan, stack)
+    _open_members(scan)
 
 
-def _open_volume(scan: _Scan, name: str, kind: VolumeKind, on: tuple[str, ...], device: BlockDevice) -> None:
+def _volume(name: str, kind: VolumeKind, on: tuple[str, ...], size: int) -> Volume:
+    """Return a volume of which nothing is known yet."""
+    return Volume(name=name, kind=kind, on=on, size=size, content=None, signature=known(None))
+
+
+def _open_layers(scan: _Scan, stack: Stack) -> None:
+    """Open the volumes that the layers make of members, and what those hold in turn, until nothing is left."""
+    while True:
+        layer = stack.due()
+        if layer is None:
+            made = stack.give_up()
+            if not made:
+                break
+        else:
+            try:
+                with scan.parts.reading(f"layer {layer.name}"):
+                    made = stack.assemble(layer)
+            except ImageError as error:
+                stack.refuse(layer, error)
+                continue
+        for assembled in made:
+            _open_assembled(scan, stack, assembled)
+    for name, refusal in stack.refused.items():
+        lost: Fact[bool] = unread_because(refusal)
+        members = {member.name for member in stack.members_of(name)}
+        for index, volume in enumerate(scan.volumes):
+            if volume.name in members:
+                scan.volumes[index] = msgspec.structs.replace(volume, readable=lost)
+                scan.unread.append(_unread_place(volume.name, lost))
+
+
+def _open_assembled(scan: _Scan, stack: Stack, made: Assembled) -> None:
+    """Open a volume that a layer made: a filesystem, a member of another layer, or a disk with partitions."""
+    volume = msgspec.structs.replace(
+        _volume(made.name, made.kind, made.on, made.size), problems=made.problems, metadata=made.metadata
+    )
+    if made.device is None:
+        if made.error is not None:
+            lost: Fact[str | None] = unread_because(made.error)
+            scan.unread.append(_unread_place(made.name, lost))
+            volume = msgspec.structs.replace(volume, signature=lost)
+        scan.volumes.append(volume)
+        return
+    device = NamedDevice(made.device, made.name)
+    content = _open_volume(scan, stack, volume, device)
+    if made.error is not None:  # only a part of it can be read
+        place = UnreadPlace(made.name, made.error.why, shown(str(made.error)))
+        scan.unread += [place] if place not in scan.unread else []
+    if content is not None:
+        return
+    try:
+        with scan.parts.reading(f"partitions {made.name}"):
+            table = partitions.read_table(device, made.name)
+    except ImageError:  # then it holds no known content either, and that is said
+        return
+    if table.scheme == "none":
+        return
+    scan.volumes[-1] = msgspec.structs.replace(
+        scan.volumes[-1],
+        problems=(*made.problems, *table.problems),
+        metadata={**made.metadata, "partition_table": table.scheme},
+    )
+    for partition in table.partitions:
+        if partition.type not in EXTENDED_TYPES:
+            part = SliceDevice(device, partition.start, partition.size, partition.name)
+            facts = {"partition_type": partition.type, **({"partition_uuid": partition.uuid} if partition.uuid else {})}
+            inner = _volume(partition.name, "partition", (made.name,), part.size)
+            _open_volume(scan, stack, msgspec.structs.replace(inner, metadata=facts), part)
+
+
+def _open_volume(scan: _Scan, stack: Stack, volume: Volume, device: BlockDevice) -> str | None:
+    """Add a volume with what its device holds; return that content."""
+    name = volume.name
+    scan.devices[name] = device
     try:
         with scan.parts.reading(f"signature {name}"):
             signature = signatures.identify(device)
     except ImageError as error:
         nothing: Fact[str | None] = unread_because(error)
-        scan.volumes.append(Volume(name=name, kind=kind, on=on, size=device.size, content=None, signature=nothing))
+        scan.volumes.append(msgspec.structs.replace(volume, signature=nothing))
         scan.unread.append(_unread_place(name, nothing))
-        return
-    volume = Volume(
-        name=name,
-        kind=kind,
-        on=on,
-        size=device.size,
+        return None
+    volume = msgspec.structs.replace(
+        volume,
         content=signature.content,
         signature=known(signature.content, *signature.evidence),
         label=None if signature.label is None else known(signature.label, *signature.evidence),
         uuid=None if signature.uuid is None else known(signature.uuid, *signature.evidence),
     )
-    if signature.content is not None and signature.content not in NO_FILES:
-        readable, free = _open_filesystem(scan, name, device, signature.content)
-        volume = msgspec.structs.replace(volume, readable=readable, free=free)
-        if not readable.is_known:
-            scan.unread.append(_unread_place(name, readable))
     scan.volumes.append(volume)
+    if signature.content in volumes.MEMBERS:
+        stack.add(Member(name, device, str(signature.content)))
+    elif signature.content in filesystems.ON_SEVERAL:  # opened when all members are known
+        scan.members.setdefault((signature.content, signature.uuid or name), {})[name] = device
+    elif signature.content is not None and signature.content not in NO_FILES:
+        _set_filesystem(scan, name, *_open_filesystem(scan, name, device, signature.content))
+    return signature.content
 
 
-def _open_filesystem(scan: _Scan, name: str, device: BlockDevice, content: str) -> tuple[Fact[bool], Fact[Free]]:
+def _open_members(scan: _Scan) -> None:
+    """Open the filesystems that may lie on several volumes.
+
+    Each goes by the name of its first member, which lies on the others too; those are readable through it.
+    """
+    for (content, _), devices in scan.members.items():
+        for first, *others in filesystems.group_members(devices):
+            further = [devices[name] for name in others]
+            readable, free = _open_filesystem(scan, first, devices[first], content, further)
+            _set_filesystem(scan, first, readable, free)
+            for name in others:
+                _set_filesystem(scan, name, readable, None)
+            if others:
+                index = _volume_index(scan, first)
+                on = (*scan.volumes[index].on, *others)
+                scan.volumes[index] = msgspec.structs.replace(scan.volumes[index], on=on)
+    scan.filesystems = {
+        volume.name: scan.filesystems[volume.name] for volume in scan.volumes if volume.name in scan.filesystems
+    }
+
+
+def _set_filesystem(scan: _Scan, name: str, readable: Fact[bool], free: Fact[Free] | None) -> None:
+    index = _volume_index(scan, name)
+    scan.volumes[index] = msgspec.structs.replace(scan.volumes[index], readable=readable, free=free)
+    if not readable.is_known:
+        scan.unread.append(_unread_place(name, readable))
+
+
+def _volume_index(scan: _Scan, name: str) -> int:
+    return next(index for index, volume in enumerate(scan.volumes) if volume.name == name)
+
+
+def _open_filesystem(
+    scan: _Scan, name: str, device: BlockDevice, content: str, others: Sequence[BlockDevice] = ()
+) -> tuple[Fact[bool], Fact[Free]]:
     try:
         if len(scan.filesystems) >= FILESYSTEMS:
             raise LimitExceeded(f"a filesystem beyond the first {FILESYSTEMS}", where=name)
         with scan.parts.reading(f"filesystem {name}"):
-            filesystem = WatchedFileSystem(filesystems.open_filesystem(device, name, content), scan.parts)
+            opened = filesystems.open_filesystem(device, name, content, others)
     except ImageError as error:
         return unread_because(error), unread_because(error)
-    scan.filesystems[name] = filesystem
+    if isinstance(opened, SeveralDevices) and opened.missing_devices:
+        detail = f"{opened.missing_devices} of its devices are not among the disks given"
+        scan.unread.append(UnreadPlace(name, "missing", detail))
+    filesystem = scan.filesystems[name] = watched(opened, scan.parts)
     try:
         cost = filesystem.free_cost()
         if cost > FREE_SPACE_BYTES:
@@ -367,7 +484,9 @@ def _inspect_systems(scan: _Scan) -> tuple[list[System], list[GuestTree]]:
     places: list[systems.FoundSystem] = []
     try:
         with scan.parts.reading("systems"):
-            places = systems.find_systems(scan.filesystems, scan.unsearched)
+            shadows = _shadows(scan)
+            searched = {name: each for name, each in scan.filesystems.items() if name not in shadows}
+            places = systems.find_systems(searched, scan.unsearched)
     except ImageError as error:
         scan.unsearched.append(UnreadPlace("systems", error.why, shown(str(error))))
     scan.unsearched += [
@@ -385,6 +504,15 @@ def _inspect_systems(scan: _Scan) -> tuple[list[System], list[GuestTree]]:
         scan.unread.extend(inspected.unread)
     scan.unread.extend(scan.unsearched)
     return found, trees
+
+
+def _shadows(scan: _Scan) -> frozenset[str]:
+    """Return the snapshots whose origin can be read: what is installed there is the same system once more."""
+    return frozenset(
+        volume.name
+        for volume in scan.volumes
+        if volume.kind == "snapshot" and volume.metadata.get("origin") in scan.filesystems
+    )
 
 
 def _inspector(family: str) -> Inspector:
@@ -407,22 +535,26 @@ def _systems_searched(scan: _Scan, boot_facts: Boot, found: Sequence[System]) ->
     whose table could not be read, counts like such a volume.
     """
     boot_disks = set(boot_facts.disk.value or ()) if isinstance(boot_facts.disk.value, tuple) else None
+
+    shadows = _shadows(scan)
+
+    def matters(name: str) -> bool:
+        below = disks_below(name, scan.disks, scan.volumes)
+        return not found or boot_disks is None or not below or bool(below & boot_disks)
+
     hidden = [
         _about(disk.name, disk.partitioning)
         for disk in scan.disks
-        if not disk.partitioning.is_known and (not found or boot_disks is None or disk.name in boot_disks)
+        if not disk.partitioning.is_known and matters(disk.name)
     ]
     for volume in scan.volumes:
         lost = volume.readable if volume.signature.is_known else volume.signature
-        if lost is None or lost.is_known or volume.content in NEVER_A_SYSTEM:
+        if lost is None or lost.is_known or volume.content in NEVER_A_SYSTEM or volume.name in shadows:
             continue
-        disk_name = volume.name.partition("/")[0]
-        if not found or boot_disks is None or disk_name in boot_disks:
+        if matters(volume.name):
             hidden.append(_about(volume.name, lost))
     hidden.extend(
-        unread(place.why, f"{place.where}: {place.detail}")
-        for place in scan.unsearched
-        if not found or boot_disks is None or place.where.partition("/")[0] in boot_disks
+        unread(place.why, f"{place.where}: {place.detail}") for place in scan.unsearched if matters(place.where)
     )
     if hidden:
         return Fact(
@@ -430,7 +562,7 @@ def _systems_searched(scan: _Scan, boot_facts: Boot, found: Sequence[System]) ->
             detail="; ".join(str(lost.detail) for lost in hidden),
             evidence=tuple(piece for lost in hidden for piece in lost.evidence),
         )
-    return known(tuple(sorted(scan.filesystems)))
+    return known(tuple(sorted(set(scan.filesystems) - shadows)))
 
 
 def _about(name: str, lost: Fact[bool] | Fact[str] | Fact[str | None]) -> Fact[str]:

@@ -8,7 +8,7 @@ import sys
 from imgscan.model.machine import Tool
 from imgscan.version import VERSION
 
-LIBRARIES = ("construct", "msgspec", "pytsk3")
+LIBRARIES = ("construct", "google-crc32c", "msgspec", "pytsk3", "xxhash", "zstandard")
 """The libraries whose version can change what is read or how it is written."""
 
 

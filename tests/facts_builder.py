@@ -126,6 +126,11 @@ def a_linux_system(root: str = "disk0/p1", **changes: Any) -> System:
     return System(**{**fields, **changes})
 
 
+def a_mount(point: str, volume: str | None, options: str = "defaults") -> Mount:
+    """Return a line of a mount table."""
+    return Mount(source=f"/dev/{volume}", point=point, type="ext4", options=options, volume=volume)
+
+
 def a_windows_system(root: str = "disk0/p2", **changes: Any) -> System:
     """Return a Windows Server 2016 that has been read."""
 

@@ -230,6 +230,16 @@ MACHINES: dict[str, MachineFacts] = {
     "no size": with_disk(a_linux_machine(), virtual_size=None),
     "no evidence": with_disk(an_efi_windows_machine(), partitioning=known("gpt")),
     "nothing read": nothing_read(tuple(UNREAD_SYSTEMS.values())),
+    "volume groups": and_volumes(
+        a_linux_machine(),
+        a_volume("disk0/p2", "LVM2_member", readable=lost()),
+        a_volume(
+            "vg0/data",
+            "ext4",
+            metadata={"group": "vg0"},
+            problems=(a_problem("missing", "", "missing-physical-volume"),),
+        ),
+    ),
 }
 
 

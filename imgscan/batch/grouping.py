@@ -178,7 +178,7 @@ def _by_names(folder: str, disks: Sequence[ShareFile], *, alone: bool) -> list[_
     for disk, root in zip(disks, roots, strict=True):
         known_by = disk if uses[root] > 1 else root
         named.append(NamedDisk(_disk_stem(known_by), disk.family, root))
-    series = find_series(named, "" if folder == "." else split(folder)[1], alone=alone)
+    series = find_series(named, _last_name(_machine_folder(folder)), alone=alone)
     result: list[_Machine] = []
     doubts: dict[int, str] = {}
     grouped: set[int] = set()
@@ -196,6 +196,10 @@ def _by_names(folder: str, disks: Sequence[ShareFile], *, alone: bool) -> list[_
             why = doubts.get(place, "no sidecar names it, and no other disk of its folder belongs to it by name")
             result.append(_single(disk, why))
     return result
+
+
+def _last_name(folder: str) -> str:
+    return "" if folder == "." else split(folder)[1]
 
 
 def _together(disks: list[ShareFile], why: str) -> _Machine:

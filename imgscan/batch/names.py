@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 IMAGE_SUFFIXES = {
     **dict.fromkeys(("vmdk",), "vmdk"),
@@ -36,7 +37,13 @@ def natural_key(name: str) -> NaturalKey:
 
 def natural_path_key(path: str) -> tuple[NaturalKey, ...]:
     """Return a key that sorts paths by their components, each in natural order."""
-    return tuple(natural_key(name) for name in path.split("/"))
+    folder, slash, name = path.rpartition("/")
+    return (*_folder_key(folder), natural_key(name)) if slash else (natural_key(name),)
+
+
+@lru_cache(maxsize=1024)  # the files of a folder come one after another
+def _folder_key(folder: str) -> tuple[NaturalKey, ...]:
+    return tuple(natural_key(name) for name in folder.split("/"))
 
 
 def join(folder: str, name: str) -> str:

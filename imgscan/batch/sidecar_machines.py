@@ -9,6 +9,7 @@
 - **A disk that two machines name is a disk of both**, and both say so: clusters share disks, and whoever has two
   descriptions of one disk cannot be told from them. So no sidecar can take a disk away from another.
 - The first sidecar names the machine: by kind (`RANKS`), then in natural order of paths.
+- An OVF of several machines (a vApp) does not say here which disks are whose: their names do.
 - What only accompanies a machine (snapshot lists, manifests, the configurations of Hyper-V's checkpoints, copies that
   the product keeps) makes none, and belongs to the one that it names a file of; when it names files of several, to
   those that have its name. An image that only a snapshot list names is an older state: it belongs to the machine, and
@@ -25,6 +26,7 @@ from imgscan.batch.names import join, split, suffix_of
 
 MANIFEST = "an OVF manifest"
 SNAPSHOT_LIST = "a VMware snapshot list (.vmsd)"
+SEVERAL = "an OVF descriptor of several machines"
 RANKS = {
     "a VMX machine file": 0,
     "a VirtualBox machine file": 0,
@@ -34,6 +36,7 @@ RANKS = {
     "an OVF descriptor": 3,
     SNAPSHOT_LIST: 8,
     MANIFEST: 9,
+    SEVERAL: 9,
 }
 """Which description of a machine goes first: the product's own before what was made for an export."""
 UNKNOWN_RANK = 7
@@ -42,6 +45,7 @@ MAIN_SUFFIXES = frozenset({"vmx", "vmtx", "ovf", "vbox", "xml", "vmcx"})
 HYPERV_CONFIG, HYPERV_DISKS, SNAPSHOTS = "virtual machines", "virtual hard disks", "snapshots"
 COMPANION_SUFFIXES = ("vmxf", "vmsd", "cert", "mf")
 """Files beside a VMX or OVF of the same name that belong to it."""
+NO_MACHINE = "it belongs to no machine here"
 COMPARED = 8
 """Machines with a disk in common that a sidecar is compared with."""
 
@@ -113,7 +117,7 @@ def _is_checkpoint(sidecar: ShareFile) -> bool:
 
 
 def _only_accompanies(sidecar: ShareFile) -> bool:
-    return sidecar.identified.sidecar in {MANIFEST, SNAPSHOT_LIST}
+    return sidecar.identified.sidecar in {MANIFEST, SNAPSHOT_LIST, SEVERAL}
 
 
 def _named(sidecar: ShareFile, folders: Folders) -> _Named:
@@ -208,8 +212,9 @@ def _attach(later: list[tuple[ShareFile, _Named]], result: Described, folders: F
         for machine in machines:
             machine.companions.append(sidecar)
         if not machines:
-            result.unused.append((sidecar, "it belongs to no machine here", False))
-        elif len(machines) == 1 and sidecar.identified.sidecar != MANIFEST:
+            why = "its disks are grouped by their names" if sidecar.identified.sidecar == SEVERAL else NO_MACHINE
+            result.unused.append((sidecar, why, False))
+        elif len(machines) == 1 and sidecar.identified.sidecar not in {MANIFEST, SEVERAL}:
             machine = next(iter(machines))
             for disk in named.images:
                 if disk.owners == 0 and disk not in taken:

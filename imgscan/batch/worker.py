@@ -32,7 +32,7 @@ READERS: Final = ("containers", "partitions", "volumes", "filesystems", "guests"
 OTHERS: Final = (
     *("construct", "pytsk3", "lzma", "zlib", "bz2", "hashlib", "shlex", "unicodedata", "datetime", "_strptime", "uuid"),
     *("encodings.ascii", "encodings.latin_1", "encodings.utf_16", "encodings.utf_16_le", "encodings.utf_16_be"),
-    *("encodings.utf_32", "encodings.cp437", "encodings.cp1252"),
+    *("encodings.utf_32", "encodings.cp437", "encodings.cp1252", "google_crc32c", "xxhash", "zstandard"),
 )
 """What they load when they need it, or Python does for them: nothing can be loaded when no file can be opened."""
 DATA_BYTES: Final = 256 << 10

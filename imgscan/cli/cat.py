@@ -19,7 +19,7 @@ from imgscan.cli.options import image_options
 def command(arguments: tuple[str, ...], system: int | None, reading: ReadOptions) -> int:
     """Write a guest file's bytes to standard output, as they are.
 
-    WHERE is /path in the guest's own mount tree, or VOLUME:/path.
+    WHERE is /path in the guest's own mount tree, or VOLUME:/path (of a Btrfs subvolume: VOLUME:/subvol:NAME/path).
     """
     look_into("cat", arguments, {"system": system}, reading, sys.stdout.buffer.write)
     return OK

@@ -18,7 +18,7 @@ from imgscan.cli.options import image_options
 def command(arguments: tuple[str, ...], system: int | None, long: bool, reading: ReadOptions) -> int:
     """List a folder of the guest, or one file.
 
-    WHERE is /path in the guest's own mount tree, or VOLUME:/path.
+    WHERE is /path in the guest's own mount tree, or VOLUME:/path (of a Btrfs subvolume: VOLUME:/subvol:NAME/path).
     """
     look_into("ls", arguments, {"system": system, "long": long}, reading, write_text)
     return OK

@@ -17,7 +17,7 @@ from imgscan.cli.options import image_options
 def command(arguments: tuple[str, ...], system: int | None, reading: ReadOptions) -> int:
     """Show kind, size, mode, owner, time and place of a guest file; a symbolic link is not followed.
 
-    WHERE is /path in the guest's own mount tree, or VOLUME:/path.
+    WHERE is /path in the guest's own mount tree, or VOLUME:/path (of a Btrfs subvolume: VOLUME:/subvol:NAME/path).
     """
     look_into("stat", arguments, {"system": system}, reading, write_text)
     return OK

@@ -28,12 +28,16 @@ _NO_CD_OR_FLOPPY = re.compile(r"(?i)(?<!\.iso)(?<!\.flp)(?<!\.vfd)\Z")
 
 
 class _Kind(NamedTuple):
-    """`sign` must be found near the beginning; group 1 of `disk` is a disk's name if `name` is found in it."""
+    """`sign` must be found near the beginning; group 1 of `disk` is a disk's name if `name` is found in it.
+
+    `machine`, found more than once, says that the file describes several machines.
+    """
 
     what: str
     sign: re.Pattern[str]
     disk: re.Pattern[str]
     name: re.Pattern[str] = _DISK_NAME
+    machine: re.Pattern[str] | None = None
 
 
 _ATTRIBUTE = r"""\s{0,64}=\s{0,64}["']([^"'<>]{1,1024})["']"""
@@ -42,6 +46,7 @@ _KINDS: tuple[_Kind, ...] = (
         "an OVF descriptor",
         re.compile(r"<(?:\w{1,32}:)?Envelope[\s>]"),
         re.compile(rf"<(?:\w{{1,32}}:)?File\s[^<>]{{0,4096}}?\bhref{_ATTRIBUTE}"),
+        machine=re.compile(r"<(?:\w{1,32}:)?VirtualSystem[\s>]"),
     ),
     _Kind(
         "a VirtualBox machine file",
@@ -101,7 +106,9 @@ def recognise(file: FileDevice) -> Sidecar | None:
     for kind in _KINDS:
         if kind.sign.search(beginning):
             text = _decoded(file.read_at(0, min(file.size, DESCRIPTOR_BYTES)), encoding)
-            return Sidecar(kind.what, _disks(kind.disk.findall(text), kind.name))
+            several = kind.machine is not None and len(kind.machine.findall(text)) > 1
+            what = f"{kind.what} of several machines" if several else kind.what
+            return Sidecar(what, _disks(kind.disk.findall(text), kind.name))
     return None
 
 

@@ -6,8 +6,8 @@ Names are `str` decoded from UTF-8 with `surrogateescape` (bytes are never lost)
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from imgscan.model.volume import Free
 
@@ -73,3 +73,42 @@ class FileSystem(Protocol):
     def condition(self) -> str | None:
         """Return how it was left: `clean`, or what is wrong in a few words; None where that is not known."""
         ...
+
+
+class Subvolume(NamedTuple):
+    """A tree of files inside a filesystem that can be mounted by itself (Btrfs).
+
+    `path` leads from the top level to it, without a slash in front, and is empty for the top level itself; `parent` is
+    the number of the subvolume that it lies in, None for the top level; `root` is its root directory's node.
+    """
+
+    id: int
+    path: str
+    root: int
+    parent: int | None
+    is_read_only: bool
+    is_snapshot: bool
+
+
+@runtime_checkable
+class SubvolumeFileSystem(FileSystem, Protocol):
+    """A filesystem with subvolumes; its `root` is that of the default one, which a mount without options shows."""
+
+    default_subvolume: int
+    """Its number."""
+
+    def subvolumes(self) -> Sequence[Subvolume]:
+        """Return all subvolumes, the top level first, then by number."""
+        ...
+
+    def subvolume(self, wanted: str | int) -> Subvolume | None:
+        """Return the subvolume of a path from the top level, or of a number; None when there is none."""
+        ...
+
+
+@runtime_checkable
+class SeveralDevices(Protocol):
+    """What a filesystem offers that may lie on several devices."""
+
+    missing_devices: int
+    """How many of them were not given; reading what lies on them raises `MissingPart`."""

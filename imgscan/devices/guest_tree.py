@@ -30,6 +30,19 @@ class Unreadable:
     error: ImageError
 
 
+class Subtree(NamedTuple):
+    """A part of a filesystem, mounted by itself: `root` is its node, `path` where that lies from the volume's root."""
+
+    filesystem: FileSystem
+    root: int
+    path: str
+
+    @property
+    def volume(self) -> str:
+        """The name of the volume."""
+        return self.filesystem.volume
+
+
 class Location(NamedTuple):
     """Where a path leads: `path` is the guest path with all links followed (but the last, when it was not).
 
@@ -49,17 +62,19 @@ class Location(NamedTuple):
 class GuestTree:
     r"""The guest's root and what is mounted below it.
 
-    `mounts` maps mount points (`/`, `/boot`, ...) to filesystems. `drives` maps drive letters (`C`) to mount points,
-    for the targets of Windows links (``\??\C:\Users``).
+    `mounts` maps mount points (`/`, `/boot`, ...) to filesystems or parts of them. `drives` maps drive letters (`C`)
+    to mount points, for the targets of Windows links (``\??\C:\Users``).
     """
 
-    def __init__(self, mounts: Mapping[str, FileSystem | Unreadable], drives: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, mounts: Mapping[str, FileSystem | Subtree | Unreadable], drives: Mapping[str, str] | None = None
+    ) -> None:
         self.mounts = {_normal(point): filesystem for point, filesystem in mounts.items()}
         self._points = sorted(self.mounts)
         self._drives = {"C": "/"} if drives is None else dict(drives)
         self._lookups: OrderedDict[tuple[int, int, str], Entry | None] = OrderedDict()
 
-    def mount(self, point: str, filesystem: FileSystem | Unreadable) -> None:
+    def mount(self, point: str, filesystem: FileSystem | Subtree | Unreadable) -> None:
         """Mount one more; one that was there before is hidden."""
         point = _normal(point)
         if point not in self.mounts:
@@ -167,10 +182,11 @@ class GuestTree:
         if isinstance(filesystem, Unreadable):
             error = filesystem.error
             raise type(error)(f"{shown(point)} cannot be read: {error.message}", where=error.where, offset=error.offset)
-        root = filesystem.stat(filesystem.root)
+        part = filesystem if isinstance(filesystem, Subtree) else Subtree(filesystem, filesystem.root, "/")
+        root = part.filesystem.stat(part.root)
         if root.kind != "directory":
-            raise CorruptStructure(f"its root is a {root.kind}, not a directory", where=filesystem.volume)
-        return Location(filesystem, root._replace(name=point.rpartition("/")[2]), point, "/")
+            raise CorruptStructure(f"its root is a {root.kind}, not a directory", where=part.volume)
+        return Location(part.filesystem, root._replace(name=point.rpartition("/")[2]), point, part.path)
 
     def _step(self, here: Location, name: str) -> Location | None:
         """Return the entry `name` of a directory, or what is mounted there; None when there is none."""

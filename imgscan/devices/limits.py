@@ -75,3 +75,31 @@ EFI_ENTRIES = 4096
 """Names looked at on one EFI system partition."""
 FREE_SPACE_BYTES = 4 * MIB
 """What a scan reads to count a volume's free space: an NTFS bitmap of 128 GiB at the usual cluster."""
+LVM_TEXT_BYTES = 4 * MIB
+"""One copy of a volume group's metadata: with LVM's own areas of 1 MiB it has at most half of that."""
+LVM_TEXT_DEPTH = 8
+"""Sections inside each other in it; LVM writes four."""
+LVM_VOLUMES = 10_000
+"""Logical volumes of one group, hidden ones too."""
+LVM_SEGMENTS = 100_000
+"""Segments of all logical volumes of one group."""
+LVM_DEPTH = 24
+"""Logical volumes below each other in one group: a thin volume on a cached RAID has six."""
+SNAPSHOT_EXCEPTIONS = 1_000_000
+"""Chunks that an old snapshot (a copy-on-write store) holds."""
+THIN_DEPTH = 16
+"""Nodes from the root of a thin pool's B+tree to a leaf."""
+THIN_CACHE_NODES = 256
+"""Nodes of 4 KiB kept of one thin pool."""
+VOLUME_DEPTH = 16
+"""Volume layers on top of each other: LVM on RAID on partitions has three."""
+VOLUMES = 2048
+"""Volumes of one machine, of all layers."""
+BTRFS_CHUNKS = 1_000_000
+"""Chunks of one Btrfs: 1 GiB each, as a rule."""
+BTRFS_DEVICES = 1024
+"""Devices of one Btrfs."""
+BTRFS_NODE_CACHE_BYTES = 4 * MIB
+"""Tree nodes kept of one Btrfs."""
+BTRFS_SUBVOLUMES = 10_000
+"""Subvolumes of one Btrfs that are listed: snapshots are kept by the hundred."""

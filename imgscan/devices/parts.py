@@ -7,10 +7,10 @@ can name the one in which a process died; read again, that part is left out, wit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from imgscan.devices.filesystem import Entry, FileSystem
+from imgscan.devices.filesystem import Entry, FileSystem, Subvolume, SubvolumeFileSystem
 from imgscan.errors import ERRORS, ImgscanError, LimitExceeded, ParserFailed, Why
 from imgscan.model.volume import Free
 
@@ -111,3 +111,29 @@ class WatchedFileSystem:
         """Return how it was left."""
         with self._parts.reading(self._part):
             return self._below.condition()
+
+
+class WatchedSubvolumeFileSystem(WatchedFileSystem):
+    """The same of a filesystem with subvolumes."""
+
+    def __init__(self, below: SubvolumeFileSystem, parts: Parts) -> None:
+        super().__init__(below, parts)
+        self._with_subvolumes = below
+        self.default_subvolume = below.default_subvolume
+
+    def subvolumes(self) -> Sequence[Subvolume]:
+        """Return all subvolumes, the top level first, then by number."""
+        with self._parts.reading(self._part):
+            return self._with_subvolumes.subvolumes()
+
+    def subvolume(self, wanted: str | int) -> Subvolume | None:
+        """Return the subvolume of a path from the top level, or of a number; None when there is none."""
+        with self._parts.reading(self._part):
+            return self._with_subvolumes.subvolume(wanted)
+
+
+def watched(filesystem: FileSystem, parts: Parts) -> WatchedFileSystem:
+    """Return a filesystem that tells `parts` of every call."""
+    if isinstance(filesystem, SubvolumeFileSystem):
+        return WatchedSubvolumeFileSystem(filesystem, parts)
+    return WatchedFileSystem(filesystem, parts)

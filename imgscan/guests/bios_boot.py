@@ -14,13 +14,16 @@ import msgspec
 
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.filesystem import FileSystem
+from imgscan.devices.subvolumes import loader_roots
 from imgscan.errors import CorruptStructure, ImageError, UnsupportedFormat, Why
 from imgscan.guests.boot_code import DOS, FREEDOS, GPTMBR, identify_boot_code
 from imgscan.guests.grub_core import GrubCore, PerhapsDamaged, read_core, read_legacy
+from imgscan.guests.grub_device import grub_volumes
 from imgscan.guests.grub_menu import problem_of_file
 from imgscan.model.boot import BootCode
 from imgscan.model.disk import Disk, Partition
-from imgscan.model.volume import Volume
+from imgscan.model.machine import disks_below
+from imgscan.model.volume import Volume, whole_names
 
 GRUB_DIRECTORIES = ("/boot/grub", "/boot/grub2", "/grub", "/grub2")
 """Where GRUB's files lie, on the volume of / or on that of /boot."""
@@ -30,12 +33,6 @@ WINDOWS_NEEDS: dict[str, tuple[str, ...]] = {"windows-nt6": ("/bootmgr", "/Boot/
 """What a boot sector of Windows loads from its volume; without its store the boot manager stops, NTLDR guesses."""
 _DOS_NEEDS = {FREEDOS: ("/KERNEL.SYS",), DOS: ("/IO.SYS",)}
 """The same for DOS, by what is said of its boot sector."""
-_ABSTRACTIONS = (
-    ("lvm", "LVM2_member"),
-    ("md", "linux_raid_member"),
-    ("crypto", "crypto_LUKS"),
-)
-"""How GRUB's names of volumes begin that lie on others, and what those are."""
 
 
 class Answer(NamedTuple):
@@ -199,9 +196,10 @@ def _perhaps_inside(machine: Machine, detail: str) -> Answer:
     for volume in machine.volumes:
         if not volume.signature.is_known:
             return Answer("unsure", f"{detail}; {volume.name} could not be read", _why(volume.signature.unread))
-        if _is_container(volume) and not any(volume.name in other.on for other in machine.volumes):
-            why = None if volume.readable is None else volume.readable.unread
-            return Answer("unsure", f"{detail}; it may be inside {volume.name} ({volume.content})", _why(why))
+        lost = volume.readable
+        if lost is not None and not lost.is_known and _is_container(volume):
+            why = _why(lost.unread)
+            return Answer("unsure", f"{detail}; it may be inside {volume.name} ({volume.content})", why)
     for disk in machine.disks:
         if disk.partition_table is None:
             return Answer("unsure", f"{detail}; {disk.name} could not be read", _why(disk.partitioning.unread))
@@ -219,13 +217,16 @@ def _why(unread: object) -> Why:
 
 def _device(machine: Machine, disk: Disk, device: str, paths: Sequence[str], shown: str) -> Answer:
     """Return whether GRUB's device, such as ``hd0,msdos1`` or ``,gpt2``, is there and holds one of `paths`."""
-    for start, content in _ABSTRACTIONS:
-        if device.startswith(start):
-            detail = f"GRUB's prefix is {shown}"
-            if all(volume.signature.is_known and volume.content != content for volume in machine.volumes):
-                return Answer("no", f"{detail}, and no volume is a {content}")
-            why: Why = "encrypted" if content == "crypto_LUKS" else "unsupported"
-            return Answer("unsure", f"{detail}, which is not read", why)
+    if device.startswith("crypto"):
+        detail = f"GRUB's prefix is {shown}"
+        if all(volume.signature.is_known and volume.content != "crypto_LUKS" for volume in machine.volumes):
+            return Answer("no", f"{detail}, and no volume is a crypto_LUKS")
+        return Answer("unsure", f"{detail}, which is not read", "encrypted")
+    layered = grub_volumes(device, machine.volumes)
+    if layered:
+        return on_volume(machine, layered[0], paths, f"GRUB's prefix {shown} is ")
+    if layered is not None:
+        return _perhaps_inside(machine, f"GRUB's prefix is {shown}, and no volume is that one")
     match = re.fullmatch(r"(?:hd(\d{1,9}))?(?:,(?:[a-z]+)?(\d{1,9})(?:,.*)?)?", device)
     if match is None:
         return Answer("unsure", f"GRUB's prefix {shown} names a device that is not understood", "unsupported")
@@ -243,6 +244,7 @@ def _device(machine: Machine, disk: Disk, device: str, paths: Sequence[str], sho
 
 def on_volume(machine: Machine, name: str, paths: Sequence[str], what: str = "") -> Answer:
     """Return whether the volume is there and holds one of `paths` (all, when there are none)."""
+    name = whole_names(machine.volumes).get(name, name)
     volume = machine.volume(name)
     if volume is None:
         return Answer("no", f"{what}{name}, which does not exist")
@@ -267,8 +269,12 @@ def on_volume(machine: Machine, name: str, paths: Sequence[str], what: str = "")
 
 
 def _exists(filesystem: FileSystem, path: str) -> bool:
-    """Whether a path is there; what lies behind a symbolic link is taken to be there."""
-    node = filesystem.root
+    """Whether a path is there, as a boot loader begins it."""
+    return any(_exists_below(filesystem, root, path) for root in loader_roots(filesystem))
+
+
+def _exists_below(filesystem: FileSystem, node: int, path: str) -> bool:
+    """Whether a path below a directory is there; what lies behind a symbolic link is taken to be there."""
     for name in path.split("/"):
         if not name:
             continue
@@ -287,8 +293,9 @@ def _exists(filesystem: FileSystem, path: str) -> bool:
 
 def _grub_somewhere(machine: Machine, disk: Disk, reason: str) -> Answer:
     """Answer for a core image that was not understood: look for GRUB's files on the disk's volumes."""
-    own = [volume for volume in machine.volumes if volume.name == disk.name or disk.name in volume.on]
-    for volume in own:
+    for volume in machine.volumes:
+        if disk.name not in disks_below(volume.name, machine.disks, machine.volumes):
+            continue
         for directory in GRUB_DIRECTORIES:
             answer = on_volume(machine, volume.name, (directory,)) if volume.name in machine.filesystems else None
             if answer is not None and answer.answer == "yes":

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from imgscan.devices.filesystem import Entry, FileSystem
 from imgscan.devices.limits import KIB
+from imgscan.devices.subvolumes import loader_roots
 from imgscan.errors import Why
 
 CONFIG_BYTES = 4 * KIB
@@ -52,14 +53,16 @@ def problem_of_file(filesystem: FileSystem, path: str) -> MenuProblem | None:
 
     :raises ImageError: it cannot be read
     """
-    entry: Entry | None = None
-    node = filesystem.root
-    for name in path.split("/"):
-        if name:
-            entry = filesystem.lookup(node, name)
-            if entry is None or entry.kind == "symlink":
-                return None
-            node = entry.node
-    if entry is None or entry.kind != "file":
-        return None
-    return menu_problem(filesystem.read(entry.node, 0, CONFIG_BYTES), f"{path} on {filesystem.volume}")
+    for root in loader_roots(filesystem):
+        entry: Entry | None = None
+        node = root
+        for name in path.split("/"):
+            if name:
+                entry = filesystem.lookup(node, name)
+                if entry is None or entry.kind == "symlink":
+                    break
+                node = entry.node
+        if entry is not None and entry.kind == "file":
+            head = filesystem.read(entry.node, 0, CONFIG_BYTES)
+            return menu_problem(head, f"{path} on {filesystem.volume}")
+    return None

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from imgscan.devices.filesystem import FileSystem
+from imgscan.devices.filesystem import FileSystem, SubvolumeFileSystem
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import ImageError
 from imgscan.model.disk import Disk
@@ -42,7 +42,7 @@ _ROOT_FOLDERS: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class FoundSystem:
-    """A root: `directory` is the path of the root, or of the Windows folder, on its volume."""
+    """A root: `directory` is the path of the root, or of the Windows folder, on its volume (`/subvol:@` on Btrfs)."""
 
     family: Literal["linux", "windows", "other"]
     volume: str
@@ -89,8 +89,10 @@ def find_systems(filesystems: Mapping[str, FileSystem], unread: list[UnreadPlace
     for volume, filesystem in filesystems.items():
         tree = GuestTree({"/": filesystem})
         try:
+            if isinstance(filesystem, SubvolumeFileSystem):
+                found.extend(_in_subvolumes(volume, filesystem, filesystems, unread))
             # Linux also runs from FAT (UMSDOS) and NTFS; Cygwin looks alike there, but has no init
-            if _is_linux_root(tree) and (filesystem.case_sensitive or _has_init(tree)):
+            elif _is_linux_root(tree) and (filesystem.case_sensitive or _has_init(tree)):
                 found.append(FoundSystem("linux", volume))
             if not filesystem.case_sensitive:
                 found.extend(FoundSystem("windows", volume, folder) for folder in _windows_folders(tree))
@@ -100,6 +102,21 @@ def find_systems(filesystems: Mapping[str, FileSystem], unread: list[UnreadPlace
             if unread is not None:
                 unread.append(UnreadPlace(volume, error.why, shown(f"it could not be searched for systems: {error}")))
     return _without_second_bootbanks(found, filesystems)
+
+
+def _in_subvolumes(
+    volume: str,
+    filesystem: SubvolumeFileSystem,
+    filesystems: Mapping[str, FileSystem],
+    unread: list[UnreadPlace] | None,
+) -> list[FoundSystem]:
+    from imgscan.guests.linux import subvolumes  # noqa: PLC0415 - only a Btrfs needs it, and it imports this module
+
+    roots, is_complete = subvolumes.find_roots(filesystem, filesystems, _is_linux_root)
+    if not roots and not is_complete and unread is not None:
+        detail = f"more subvolumes than the {subvolumes.SEARCHED} that were searched for systems"
+        unread.append(UnreadPlace(volume, "limit", detail))
+    return [FoundSystem("linux", volume, root.path) for root in roots]
 
 
 def inspect_other(

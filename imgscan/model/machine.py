@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from imgscan.errors import Why
@@ -61,15 +63,19 @@ class MachineFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     def disks_below(self, name: str) -> frozenset[str]:
         """Return the names of the disks that a volume (or disk) lies on, through all layers."""
-        disks = {disk.name for disk in self.disks}
-        below = {volume.name: volume.on for volume in self.volumes}
-        todo, seen = [name], set[str]()
-        while todo:
-            place = todo.pop()
-            if place not in seen:
-                seen.add(place)
-                todo.extend(below.get(place, ()))
-        return frozenset(seen & disks)
+        return disks_below(name, self.disks, self.volumes)
+
+
+def disks_below(name: str, disks: Iterable[Disk], volumes: Iterable[Volume]) -> frozenset[str]:
+    """Return the names of the disks that a volume (or disk) lies on, through all layers."""
+    below = {volume.name: volume.on for volume in volumes}
+    todo, seen = [name], set[str]()
+    while todo:
+        place = todo.pop()
+        if place not in seen:
+            seen.add(place)
+            todo.extend(below.get(place, ()))
+    return frozenset(seen & {disk.name for disk in disks})
 
 
 class Tool(msgspec.Struct, frozen=True):

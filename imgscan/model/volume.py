@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
+from imgscan.model.disk import Problem
 from imgscan.model.fact import Fact
 
 VolumeKind = Literal[
@@ -29,6 +31,9 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     same as a fact, with where the magic stands, or why it could not be looked for. `readable` is known True when
     imgscan reads its files, unread with the reason when not, and None when there is no filesystem to read.
     `label`, `uuid` and `free` are None where the content has no such thing.
+
+    Of a volume that a layer made (LVM2, RAID) `problems` are what is wrong with that layer, and `metadata` is what is
+    worth showing of it: its UUID, its segments' types, the origin of a snapshot, ...
     """
 
     name: str
@@ -41,3 +46,19 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     uuid: Fact[str | None] | None = None
     free: Fact[Free] | None = None
     readable: Fact[bool] | None = None
+    problems: tuple[Problem, ...] = ()
+    metadata: dict[str, str] = {}
+
+
+def whole_names(volumes: Sequence[Volume]) -> dict[str, str]:
+    """Return, for each volume that is a further member of a filesystem on several ones, the name by which that goes.
+
+    That is the first member: it has the same content, and lies on the others.
+    """
+    by_name = {volume.name: volume for volume in volumes}
+    return {
+        member: volume.name
+        for volume in volumes
+        for member in volume.on
+        if member in by_name and volume.content is not None and by_name[member].content == volume.content
+    }

@@ -23,6 +23,7 @@ from imgscan.model.machine import FactsFile, MachineFacts
 from imgscan.model.report import Finding, MachineReport, Report, Verdict
 from imgscan.model.system import System
 from imgscan.model.text import shown
+from imgscan.model.volume import Volume
 from imgscan.reports.units import size_text
 
 READINESS = {
@@ -96,7 +97,7 @@ def _print_machine(console: Console, machine: MachineFacts, style: Style) -> Non
     section(
         console,
         "Volumes",
-        [_volumes(machine, console.width), *_identities(machine, console.width)]
+        [_volumes(machine, console.width), *_identities(machine, console.width), *_volume_problems(machine)]
         if machine.volumes
         else [Text("none found")],
     )
@@ -207,16 +208,60 @@ def _volumes(machine: MachineFacts, width: int) -> Table:
             title, justify="right" if title in {"size", "free"} else "left", overflow="fold", no_wrap=fixed
         )
     types = {part.name: part.type_name or part.type for disk in machine.disks for part in _partitions(disk)}
-    for volume in machine.volumes:
+    for volume, depth in _layered(machine):
         free = volume.free.value.bytes if volume.free and volume.free.is_known and volume.free.value else None
         holds = volume.content or ("nothing" if volume.signature.is_known else f"unread: {volume.signature.unread}")
+        if volume.kind == "thin-pool":
+            holds = "thin pool"
         if volume.content is None and volume.name in types:
             holds += f" ({types[volume.name]})"
         if volume.readable is not None and not volume.readable.is_known:
             holds += f" (unread: {volume.readable.unread})"
-        cells = (volume.name, holds, size_text(volume.size), size_text(free), _fact(volume.label), _fact(volume.uuid))
+        holds += _made_of(volume)
+        name = "  " * depth + volume.name
+        cells = (name, holds, size_text(volume.size), size_text(free), _fact(volume.label), _fact(volume.uuid))
         table.add_row(*(Text(shown(cell)) for cell in cells[: len(titles)]))
     return table
+
+
+def _layered(machine: MachineFacts) -> Iterable[tuple[Volume, int]]:
+    """Yield the volumes, each once and below the first one that it lies on, with how deep it is among them."""
+    names = {volume.name for volume in machine.volumes}
+    above: dict[str, list[Volume]] = {}
+    for volume in machine.volumes:
+        below = next((name for name in volume.on if name in names), "")
+        above.setdefault(below, []).append(volume)
+    todo = [(volume, 0) for volume in reversed(above.pop("", []))]
+    while todo:
+        volume, depth = todo.pop()
+        yield volume, depth
+        todo += [(each, depth + 1) for each in reversed(above.pop(volume.name, []))]
+    for left in above.values():  # facts from a file may lie on each other in a circle
+        yield from ((volume, 0) for volume in left)
+
+
+def _made_of(volume: Volume) -> str:
+    """Return what a volume of a layer is made of, in brackets; empty for a disk or partition."""
+    words = []
+    if volume.kind == "snapshot" and volume.metadata.get("origin"):
+        words.append(f"snapshot of {volume.metadata['origin']}")
+    made = volume.metadata.get("segments") or volume.metadata.get("level")
+    if made and volume.kind not in {"snapshot", "thin-pool"}:
+        words.append(made)
+    if len(volume.on) > 1 and volume.kind != "snapshot":
+        words.append(f"on {', '.join(volume.on)}")
+    return f" ({', '.join(words)})" if words else ""
+
+
+def _volume_problems(machine: MachineFacts) -> Iterable[RenderableType]:
+    """Yield what is wrong with the layers; what several volumes share stands once."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for volume in machine.volumes:
+        for problem in volume.problems:
+            found.setdefault((problem.kind, problem.code, problem.detail), []).append(volume.name)
+    for (kind, code, detail), names in found.items():
+        about = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+        yield labelled(kind, f"{about}: {detail.removeprefix(f'{names[0]}: ')} ({code})")
 
 
 def _identities(machine: MachineFacts, width: int) -> Iterable[RenderableType]:
@@ -265,7 +310,7 @@ def _system(index: int, system: System) -> RenderableType:
         ("host name", _fact(system.hostname)),
         ("bootloader", _fact(system.bootloader)),
     ]
-    head = Text.assemble((f"{index}  {product}", "bold"), f"  {system.family}, root on {system.root}")
+    head = Text.assemble((f"{index}  {product}", "bold"), f"  {system.family}, root on {_root(system)}")
     line = ", ".join(f"{name} {value}" for name, value in facts if value != "-")
     return Group(head, Padding(Text(line), (0, 0, 0, 3)))
 
@@ -318,6 +363,12 @@ def _finding(finding: Finding, machine: MachineFacts) -> RenderableType:
     if finding.outcome != "unknown":
         rows.append(labelled("fix", finding.remedy))
     return Group(rows[0], *(Padding(row, (0, 0, 0, 3)) for row in rows[1:]))
+
+
+def _root(system: System) -> str:
+    """Return the volume of a system's root, with the subvolume when it is not the one that a mount shows."""
+    directory = system.directory or "/"
+    return f"{system.root}:{shown(directory)}" if directory.startswith("/subvol:") else system.root
 
 
 def _quiet(finding: Finding) -> Text:

@@ -1,12 +1,13 @@
 """The table of contents of all rules, by family. A rule is listed in its family's `RULES`; there is no other way in."""
 
 from imgscan.model.rule import Rule
-from imgscan.rules import boot, filesystem, image, partition, system
+from imgscan.rules import boot, filesystem, image, partition, system, volume
 from imgscan.rules.explanation import explanation_of
 
 FAMILIES: dict[str, tuple[Rule, ...]] = {
     "image": image.RULES,
     "partition": partition.RULES,
+    "volume": volume.RULES,
     "boot": boot.RULES,
     "filesystem": filesystem.RULES,
     "system": system.RULES,

@@ -376,12 +376,12 @@ def test_no_parser_is_loaded() -> None:
 
 
 def test_a_large_share_is_walked_quickly(tmp_path: Path) -> None:
-    for folder in range(20):
+    for folder in range(4):
         (tmp_path / f"f{folder}").mkdir()
         for number in range(250):
             os.close(os.open(tmp_path / f"f{folder}" / f"disk{number}.vmdk", os.O_CREAT | os.O_WRONLY))
     with LocalSource(tmp_path) as source:
         start = time.process_time()
-        assert sum(1 for _ in discover(source)) == 5000
+        assert sum(1 for _ in discover(source)) == 1000
         spent = time.process_time() - start
-    assert spent < 5000 / 7500  # measured: 60,000 files a second
+    assert spent < 1000 / 7500  # measured: 60,000 files a second

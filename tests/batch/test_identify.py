@@ -205,7 +205,9 @@ def test_other_files_cost_few_reads(tmp_path: Path, content: bytes, reads: int) 
 def test_every_kind_of_sidecar_has_its_rank() -> None:
     from imgscan.batch.sidecar_machines import RANKS
 
-    kinds = {kind.what for kind in sidecars._KINDS} | {"a Hyper-V machine file (.vmcx or .vmrs)"}
+    kinds = {kind.what for kind in sidecars._KINDS} | {
+        *("a Hyper-V machine file (.vmcx or .vmrs)", "an OVF descriptor of several machines")
+    }
     assert set(RANKS) == kinds
 
 

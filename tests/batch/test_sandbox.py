@@ -26,7 +26,8 @@ WITHOUT = {
 
 def imgscan(*arguments: object, folder: Path, without: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command on a host that lacks something."""
-    code = f"from imgscan.batch import sandbox\n{WITHOUT[without] if without else ''}\nfrom imgscan.cli.main import main\nmain()"
+    lacks = WITHOUT[without] if without else ""
+    code = f"from imgscan.batch import sandbox\n{lacks}\nfrom imgscan.cli.main import main\nmain()"
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         capture_output=True,

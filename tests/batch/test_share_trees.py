@@ -142,6 +142,20 @@ def test_an_ovftool_export(tmp_path: Path) -> None:
     ]
 
 
+def test_a_vapp_of_two_machines(tmp_path: Path) -> None:
+    """One OVF with a collection of machines (DSP0243, VirtualSystemCollection): the disks' names say whose they are."""
+    second = '<VirtualSystem ovf:id="db"><Info>Another</Info></VirtualSystem>'
+    references = '<File ovf:href="db-disk1.vmdk" ovf:id="file4"/></References>'
+    write(tmp_path / "web.ovf", OVF.replace("</Envelope>", f"{second}</Envelope>").replace("</References>", references))
+    for name in ("web-disk1", "web-disk2", "db-disk1"):
+        create(tmp_path / f"{name}.vmdk", "vmdk", "subformat=streamOptimized")
+    plan = plan_share(tmp_path)
+    assert machines(plan) == {"db-disk1": ("db-disk1.vmdk",), "web-disk1": ("web-disk1.vmdk", "web-disk2.vmdk")}
+    assert [told.detail for told in plan.others] == [
+        "an OVF descriptor of several machines; its disks are grouped by their names"
+    ]
+
+
 def test_an_esxi_folder_with_a_snapshot(tmp_path: Path) -> None:
     folder = tmp_path / "datastore1" / "app"
     create(folder / "app.vmdk", "vmdk", "subformat=monolithicFlat")
@@ -230,7 +244,7 @@ def test_a_share_of_everything(tmp_path: Path) -> None:
 def test_files_that_vanish_while_the_share_is_walked(tmp_path: Path) -> None:
     """Whatever goes away meanwhile, nothing raises, and what stays is found."""
     for number in range(60):
-        create(tmp_path / "stays" / f"vm{number}.raw", "raw", size="1M")
+        write(tmp_path / "stays" / f"vm{number}.raw", bytes(510) + b"\x55\xaa" + bytes(4096))
         write(tmp_path / f"goes{number:02}" / "disk.vmdk", b"# Disk DescriptorFile\n")
     done = threading.Event()
 

@@ -44,6 +44,8 @@ WINDOWS_RULES = (
     "unsupported-boot-filesystem",
     "unsupported-data-filesystem",
 )
+ABOUT_LAYERS = ("incomplete-volume-group", "incomplete-data-volume-group")
+"""Rules about volume layers, which most of the machines here do not have."""
 OF_OTHER_FORMATS = {
     "vmdk": ("differencing-disk", "mixed-vhd-and-vhdx", "generation-2-on-vhd"),
     "vhd": ("snapshot-present",),
@@ -106,7 +108,7 @@ def windows_efi_outcomes(image_format: str, **others: str) -> Outcomes:
 
 def _outcomes(image_format: str, system_rules: tuple[str, ...], others: Mapping[str, str]) -> Outcomes:
     found = dict.fromkeys(MACHINE_RULES, "pass")
-    found |= dict.fromkeys(OF_OTHER_FORMATS[image_format], "not-applicable")
+    found |= dict.fromkeys((*OF_OTHER_FORMATS[image_format], *ABOUT_LAYERS), "not-applicable")
     found |= {f"{rule}/0": "pass" for rule in system_rules}
     for name, outcome in others.items():
         rule = name.replace("_", "-")

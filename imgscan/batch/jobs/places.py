@@ -9,7 +9,9 @@ from imgscan import scan
 from imgscan.batch.protocol import Job, unpack_text
 from imgscan.batch.worker import JobContext
 from imgscan.devices.guest_tree import GuestTree
+from imgscan.devices.subvolumes import split_path
 from imgscan.errors import ERRORS, ImageError, UnsupportedFormat, UsageError
+from imgscan.model.volume import whole_names
 from imgscan.scan import OpenMachine, ScanOptions
 
 
@@ -17,7 +19,8 @@ from imgscan.scan import OpenMachine, ScanOptions
 def guest_place(job: Job, context: JobContext) -> Iterator[tuple[GuestTree, str]]:
     """Open the machine and yield the tree and the path that the last argument names.
 
-    WHERE is `/path` in the mount tree of an installed system, or `VOLUME:/path` on one volume.
+    WHERE is `/path` in the mount tree of an installed system, or `VOLUME:/path` on one volume, where Btrfs may begin
+    with a subvolume: `VOLUME:/subvol:@home/path`.
 
     :raises UsageError: WHERE is missing or names no volume or system there is
     :raises ImageError: what it names cannot be read
@@ -32,7 +35,7 @@ def guest_place(job: Job, context: JobContext) -> Iterator[tuple[GuestTree, str]
         if where.startswith("/"):
             yield _system_tree(machine, job.arguments.get("system")), where
         else:
-            yield _volume_tree(machine, volume), "/" + path
+            yield _volume_tree(machine, volume, "/" + path)
 
 
 def _system_tree(machine: OpenMachine, wanted: str | int | None) -> GuestTree:
@@ -51,9 +54,11 @@ def _system_tree(machine: OpenMachine, wanted: str | int | None) -> GuestTree:
     return machine.trees[system or 0]
 
 
-def _volume_tree(machine: OpenMachine, volume: str) -> GuestTree:
+def _volume_tree(machine: OpenMachine, volume: str, path: str) -> tuple[GuestTree, str]:
+    volume = whole_names(machine.facts.volumes).get(volume, volume)
     if volume in machine.filesystems:
-        return GuestTree({"/": machine.filesystems[volume]})
+        root, rest = split_path(machine.filesystems[volume], path)
+        return GuestTree({"/": root}), rest
     for known in machine.facts.volumes:
         if known.name == volume:
             holds = known.content or "nothing known"

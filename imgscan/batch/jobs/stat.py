@@ -22,10 +22,16 @@ def run(job: Job, context: JobContext) -> bytes:
             ("owner", f"{entry.uid}:{entry.gid}"),
             ("links", str(entry.links)),
             ("modified", time_text(entry.mtime)),
-            ("volume", f"{place.filesystem.volume} ({place.filesystem.type}), inode {entry.node}"),
+            ("volume", f"{place.filesystem.volume} ({place.filesystem.type}), {_inode(entry.node)}"),
         ]
         if entry.kind == "symlink":
             rows.insert(2, ("target", shown(place.filesystem.readlink(entry.node))))
         for name, value in rows:
             context.write(f"{name:<9} {value}\n".encode())
     return b""
+
+
+def _inode(node: int) -> str:
+    """Return a node's number; Btrfs has one in each subvolume."""
+    subvolume, inode = divmod(node, 1 << 64)
+    return f"inode {inode} of subvolume {subvolume}" if subvolume else f"inode {inode}"

@@ -7,6 +7,7 @@ from typing import Final, Literal, NamedTuple
 
 from imgscan.devices.guest_tree import GuestTree, Location, decode, read_file
 from imgscan.devices.limits import KIB
+from imgscan.devices.subvolumes import root_subvolume
 from imgscan.errors import ImageError
 from imgscan.guests.linux.boot_entry import CONFIGURATION_BYTES, BootConfiguration, BootEntry
 from imgscan.guests.linux.bootloader import (
@@ -88,7 +89,7 @@ def _surroundings(tree: GuestTree, devices: Devices, root: str, name: str | None
     own = {filesystem.volume for filesystem in tree.mounts.values()} | {root}
     boot = tree.mounts.get("/boot")
     loader = {root} | ({boot.volume} if boot is not None else set())
-    return Surroundings(devices, root, frozenset(own), frozenset(loader), name, is_legacy)
+    return Surroundings(devices, root, frozenset(own), frozenset(loader), name, is_legacy, root_subvolume(tree))
 
 
 def _read_grub2(tree: GuestTree, devices: Devices, root: str, name: str | None, found: _Found) -> None:

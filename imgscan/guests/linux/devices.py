@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from imgscan.guests.grub_device import array_names, bare, grub_volumes
 from imgscan.model.disk import Disk
-from imgscan.model.volume import Volume
+from imgscan.model.volume import Volume, whole_names
 
 NOT_A_FILESYSTEM: Final = frozenset({"LVM2_member", "linux_raid_member", "ddf_raid_member", "isw_raid_member"})
 """Members of something larger: their UUID or label is never what a mount means."""
@@ -42,7 +43,8 @@ class Devices:
     """The volumes of a machine by the names that a Linux gives them."""
 
     def __init__(self, volumes: Sequence[Volume], disks: Sequence[Disk]) -> None:
-        self._volumes = tuple(volumes)
+        self._whole = whole_names(volumes)
+        self._volumes = tuple(volume for volume in volumes if volume.name not in self._whole)
         self._names = frozenset(volume.name for volume in volumes)
         self._disks = tuple(disk.name for disk in disks)
         self._partitions = tuple(
@@ -64,21 +66,31 @@ class Devices:
             self._hardware[source] = volume
 
     def resolve(self, source: str) -> Resolution:
-        """Return what a device name or tag means."""
-        source = source.strip()
+        """Return what a device name or tag means; any member of a filesystem on several volumes means all of it."""
+        return self._as_whole(self._resolve(source.strip()))
+
+    def _as_whole(self, found: Resolution) -> Resolution:
+        if found.volume not in self._whole:
+            return found
+        return found._replace(volume=self._whole[found.volume], candidates=(self._whole[found.volume],))
+
+    def _resolve(self, source: str) -> Resolution:
         if source in self._hardware:
             return Resolution(self._hardware[source], (self._hardware[source],), is_guess=True)
         tag, equals, value = source.partition("=")
         if equals and not source.startswith("/"):
             return self._by_tag(tag.upper(), _without_quotes(value))
+        match = re.fullmatch(r"/dev/disk/by-id/(dm-name|dm-uuid|md-name|md-uuid)-(.+)", source)
+        if match:
+            return self._by_layer(match[1], _without_udev_escapes(match[2]))
         if source.startswith("/dev/disk/"):
             folder, _, name = source.removeprefix("/dev/disk/").partition("/")
             return self._by_tag(folder.removeprefix("by-").upper(), _without_udev_escapes(name))
         if source.startswith("/dev/mapper/"):
             return self._by_mapper(source.removeprefix("/dev/mapper/"))
-        if re.match(r"/dev/md(\d|/|_)", source):
-            arrays = [volume.name for volume in self._volumes if volume.kind == "raid-array"]
-            return Resolution(arrays[0] if len(arrays) == 1 else None, tuple(arrays), is_guess=True)
+        match = re.fullmatch(r"/dev/md(?:/|_(?=d))?([^/]+)", source)
+        if match:
+            return self._by_array(match[1])
         device = _parse_device(source)
         if device is not None:
             return self._by_number(device)
@@ -88,21 +100,24 @@ class Devices:
         return Resolution(None)
 
     def resolve_grub(self, device: str) -> Resolution:
-        """Return what GRUB 2's `(hd0,msdos1)`, `hd0,gpt2`, `lvm/vg-root` means; it counts partitions from 1."""
+        """Return what GRUB 2's `(hd0,msdos1)`, `hd0,gpt2`, `lvmid/...` means; it counts partitions from 1."""
         name = device.strip("() ")
-        if name.startswith("lvm/"):
-            return self._by_mapper(name.removeprefix("lvm/"))
+        layered = grub_volumes(name, self._volumes)
+        if layered is not None:
+            return _one(layered)
         match = re.fullmatch(r"hd(\d{1,9})(?:,[a-z]*(\d{1,9}))*", name)
         if match is None:
             return Resolution(None)
-        return self._by_number(_Device("grub", match[1], int(match[1]), int(match[2]) if match[2] else None))
+        number = int(match[2]) if match[2] else None
+        return self._as_whole(self._by_number(_Device("grub", match[1], int(match[1]), number)))
 
     def resolve_grub_legacy(self, device: str) -> Resolution:
         """Return what GRUB legacy's `(hd0,0)` means; it counts partitions from 0."""
         match = re.fullmatch(r"\(?hd(\d{1,9})(?:,(\d{1,9})(?:,[a-z])?)?\)?", device.strip())
         if match is None:
             return Resolution(None)
-        return self._by_number(_Device("grub", match[1], int(match[1]), int(match[2]) + 1 if match[2] else None))
+        number = int(match[2]) + 1 if match[2] else None
+        return self._as_whole(self._by_number(_Device("grub", match[1], int(match[1]), number)))
 
     def _by_tag(self, tag: str, value: str) -> Resolution:
         if not value:
@@ -110,14 +125,23 @@ class Devices:
         wanted = value.lower()
         filesystems = [volume for volume in self._volumes if volume.content not in NOT_A_FILESYSTEM]
         if tag == "UUID":
-            return _one(v.name for v in filesystems if v.uuid and str(v.uuid.value).lower() == wanted)
+            return self._originals(v for v in filesystems if v.uuid and str(v.uuid.value).lower() == wanted)
         if tag == "LABEL":
-            return _one(v.name for v in filesystems if v.label and v.label.value == value)
+            return self._originals(v for v in filesystems if v.label and v.label.value == value)
         if tag == "PARTUUID":
-            return self._partition(partition.name for partition in self._partitions if partition.uuid == wanted)
+            inner = [v.name for v in self._volumes if v.metadata.get("partition_uuid") == wanted]
+            own = [partition.name for partition in self._partitions if partition.uuid == wanted]
+            return self._partition((*own, *inner))
         if tag == "PARTLABEL":
             return self._partition(partition.name for partition in self._partitions if partition.label == value)
         return Resolution(None)
+
+    @staticmethod
+    def _originals(volumes: Iterable[Volume]) -> Resolution:
+        """Resolve to the volumes themselves, not to snapshots of them, which look the same."""
+        found = list(volumes)
+        originals = [volume for volume in found if volume.kind != "snapshot"]
+        return _one(volume.name for volume in originals or found)
 
     def _partition(self, names: Iterable[str]) -> Resolution:
         return _one(name for name in names if name in self._names)
@@ -132,6 +156,38 @@ class Devices:
         name = disk if device.partition is None else f"{disk}/p{device.partition}"
         found = name if name in self._names else None
         return Resolution(found, (found,) if found else (), is_guess=True)
+
+    def _by_array(self, name: str) -> Resolution:
+        """Return the MD array of a name below /dev or /dev/md, or a partition on it; without names it is a guess."""
+        arrays = [volume for volume in self._volumes if volume.kind == "raid-array"]
+        for pattern in (r"(.+)", r"(.*\d)p(\d{1,9})", r"(.*\D)(\d{1,9})"):  # md0, md0p1, root, root1
+            match = re.fullmatch(pattern, name)
+            if match is None:
+                continue
+            suffix = f"/p{match[2]}" if match.re.groups > 1 else ""
+            named = [each.name for each in arrays if match[1] in array_names(each)]
+            found = [f"{each}{suffix}" for each in named if f"{each}{suffix}" in self._names]
+            if found:
+                return _one(found)
+        match = re.fullmatch(r"(?:d?\d+|.*\D)(?:p(\d{1,9}))?", name)
+        suffix = f"/p{match[1]}" if match and match[1] else ""
+        guessed = tuple(f"{each.name}{suffix}" for each in arrays if f"{each.name}{suffix}" in self._names)
+        return Resolution(guessed[0] if len(guessed) == 1 else None, guessed, is_guess=True)
+
+    def _by_layer(self, kind: str, name: str) -> Resolution:
+        """Return what udev's links by device-mapper's and MD's names and UUIDs mean."""
+        if kind == "dm-name":
+            return self._by_mapper(name)
+        if kind == "md-name":
+            return self._by_array(name.rpartition(":")[2])
+        if kind == "md-uuid":
+            return _one(v.name for v in self._volumes if bare(v.metadata.get("array_uuid", "?")) == bare(name))
+        wanted = bare(name.removeprefix("LVM-"))
+        return _one(
+            volume.name
+            for volume in self._volumes
+            if bare(volume.metadata.get("group_uuid", "?") + volume.metadata.get("uuid", "?")) == wanted
+        )
 
     def _by_mapper(self, name: str) -> Resolution:
         if name.startswith("luks-"):

@@ -27,15 +27,15 @@ from imgscan.model.volume import Volume
 def inspect_linux(
     found: FoundSystem, filesystems: Mapping[str, FileSystem], volumes: Sequence[Volume], disks: Sequence[Disk]
 ) -> Inspected:
-    """Return what is known of the Linux whose root is `found.volume`.
+    """Return what is known of the Linux whose root is `found.volume`, or its subvolume `found.directory`.
 
     `filesystems` are all readable ones by volume name; fstab and the boot menu refer to them and to all `volumes`.
     """
-    root = found.volume
+    root, folder = found.volume, found.directory.rstrip("/")
     devices = Devices(volumes, disks)
-    tree, mounts = read_mounts(root, filesystems, volumes, devices)
+    tree, mounts = read_mounts(root, filesystems, volumes, devices, found.directory)
     release = read_release(tree)
-    loader = attempt(lambda: read_bootloader(tree), at_path(root, "/boot"))
+    loader = attempt(lambda: read_bootloader(tree), at_path(root, f"{folder}/boot"))
     if loader.is_known and loader.value is None and not mounts.is_known:
         loader = mounts.map(lambda _: None)  # its configuration may lie on a /boot that only fstab tells
     name = release.id.value if isinstance(release.id.value, str) else None
@@ -46,12 +46,12 @@ def inspect_linux(
     system = System(
         family="linux",
         root=root,
-        directory=found.directory,
+        directory=shown(found.directory),
         id=release.id,
         version=release.version,
         product=release.product,
         architecture=read_architecture(tree),
-        hostname=attempt(lambda: read_hostname(tree), at_path(root, "/etc/hostname")),
+        hostname=attempt(lambda: read_hostname(tree), at_path(root, f"{folder}/etc/hostname")),
         bootloader=loader,
         kernel=unread("not-collected", NOT_COLLECTED),
         mounts=mounts,

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from imgscan.devices.filesystem import Subvolume
+from imgscan.devices.subvolumes import is_named, subvolume_option
 from imgscan.guests.linux.boot_entry import BootEntry, Command
 from imgscan.guests.linux.devices import Devices, Resolution
 from imgscan.model.system import MenuEntryKind
@@ -57,7 +59,8 @@ class Judged:
 class Surroundings:
     """The system whose menu it is: the volume of its root, all volumes that it mounts, and its id (`debian`).
 
-    `loader` are those that hold its root and /boot: other mounts may well hold another system.
+    `loader` are those that hold its root and /boot: other mounts may well hold another system. `subvolume` is the one
+    of the root, where there are any.
     """
 
     devices: Devices
@@ -66,6 +69,7 @@ class Surroundings:
     loader: frozenset[str]
     id: str | None
     is_legacy: bool
+    subvolume: Subvolume | None = None
 
     def is_of_the_loader(self, name: str | None) -> bool:
         """Whether a volume, or a whole disk, holds the system's root or /boot."""
@@ -115,6 +119,9 @@ def _linux_kind(
     is_recovery = bool(_RECOVERY_WORDS & set(words) or _RECOVERY_TITLE.search(entry.title)) or "0-rescue" in entry.id
     own: MenuEntryKind = "recovery" if is_recovery else "own"
     if root is not None and about.root in root.resolution.candidates:  # of clones with one UUID this may be either
+        if _is_other_subvolume(kernel, about):
+            is_snapshot = is_recovery or any("snapshot" in word for word in words)
+            return ("recovery" if is_snapshot else "other-system"), about.root
         return own, about.root
     if root_volume is not None and root is not None and not root.resolution.is_guess:
         return "other-system", root_volume
@@ -182,6 +189,15 @@ def _root(kernel: Command, about: Surroundings) -> Place | None:
     if not roots or not roots[-1]:
         return None
     return Place(roots[-1], about.devices.resolve(roots[-1]), kernel.line)
+
+
+def _is_other_subvolume(kernel: Command, about: Surroundings) -> bool:
+    """Whether rootflags= names another subvolume than that of the system's root."""
+    flags = [word.removeprefix("rootflags=") for word in kernel.words[2:] if word.startswith("rootflags=")]
+    wanted = subvolume_option(flags[-1]) if flags else None
+    if about.subvolume is None or wanted is None:
+        return False
+    return not is_named(about.subvolume, wanted)
 
 
 def find_boot(commands: list[Command], about: Surroundings) -> Place | None:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from imgscan.devices.filesystem import FileSystem
-from imgscan.devices.guest_tree import GuestTree, Location, Unreadable
+from imgscan.devices.guest_tree import GuestTree, Location, Subtree, Unreadable
 from imgscan.devices.limits import MIB
+from imgscan.devices.subvolumes import mounted, split_path
 from imgscan.errors import ERRORS, CorruptStructure, ImageError, MissingPart, UnsupportedFormat
 from imgscan.guests.linux.devices import Devices
 from imgscan.guests.linux.fstab import FstabEntry, parse_fstab
@@ -38,21 +39,22 @@ class Mounted(NamedTuple):
 
 
 def read_mounts(
-    root: str, filesystems: Mapping[str, FileSystem], volumes: Sequence[Volume], devices: Devices
+    root: str, filesystems: Mapping[str, FileSystem], volumes: Sequence[Volume], devices: Devices, directory: str = "/"
 ) -> Mounted:
-    """Return the tree below the volume `root`, and its mounts.
+    """Return the tree below the volume `root`, and its mounts; `directory` is the root on it (`/subvol:@`).
 
     What fstab mounts and cannot be read stands in the tree as `Unreadable`: it never looks empty. Names of disks
     (/dev/sda1) are anchored at the root's own line, for its volume is known.
     """
-    tree = GuestTree({"/": filesystems[root]})
+    top, _ = split_path(filesystems[root], directory)
+    tree = GuestTree({"/": top})
     try:
         place = tree.find("/etc/fstab")
         if place is None:
-            return Mounted(tree, known((), at_path(root, "/etc/fstab")))
+            return Mounted(tree, known((), at_path(root, f"{directory.rstrip('/')}/etc/fstab")))
         entries = parse_fstab(read_text(place, FSTAB_BYTES))
     except ImageError as error:
-        return Mounted(tree, unread_because(error, at_path(root, "/etc/fstab")))
+        return Mounted(tree, unread_because(error, at_path(root, f"{directory.rstrip('/')}/etc/fstab")))
     for entry in entries:
         if entry.point == "/":
             devices.anchor(entry.source, root)
@@ -98,14 +100,17 @@ def _real_path(tree: GuestTree, point: str) -> str:
 
 def _below(
     entry: FstabEntry, mount: Mount, filesystems: Mapping[str, FileSystem], volumes: Mapping[str, Volume]
-) -> FileSystem | Unreadable:
-    """Return the filesystem of a mount, or why it cannot be read."""
+) -> FileSystem | Subtree | Unreadable:
+    """Return the filesystem of a mount, or its subvolume, or why it cannot be read."""
     if mount.volume is None:
         reason = f"fstab mounts {shown(entry.source)} there, and no volume of the given disks is it"
         return Unreadable(mount.source, MissingPart(reason))
     filesystem = filesystems.get(mount.volume)
     if filesystem is not None:
-        return filesystem
+        try:
+            return mounted(filesystem, entry.options)
+        except ImageError as error:
+            return Unreadable(mount.volume, error)
     volume = volumes[mount.volume]
     lost = volume.signature if volume.readable is None else volume.readable
     if lost.is_known:

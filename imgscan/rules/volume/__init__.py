@@ -1,0 +1,9 @@
+"""Layers between partitions and filesystems: volume groups, arrays, encryption."""
+
+from imgscan.model.rule import Rule
+from imgscan.rules.volume import (
+    incomplete_data_volume_group,
+    incomplete_volume_group,
+)
+
+RULES: tuple[Rule, ...] = (incomplete_volume_group.RULE, incomplete_data_volume_group.RULE)

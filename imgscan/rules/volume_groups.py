@@ -1,0 +1,90 @@
+"""What the rules about volume groups have in common: which logical volumes miss a part, and which a system needs."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from imgscan.errors import UnreadFact
+from imgscan.model.disk import Disk, Problem
+from imgscan.model.evidence import AtOffset, Evidence
+from imgscan.model.machine import MachineFacts
+from imgscan.model.rule import Result, failed, not_applicable, over, passed
+from imgscan.model.volume import Volume
+
+FLAWS = frozenset(
+    {"missing-physical-volume", "incomplete-volume-group", "no-volume-group", "duplicate-physical-volume"}
+)
+"""Codes of problems that volumes of an incomplete group carry."""
+_FATAL = frozenset({"missing", "damage"})
+"""Kinds of those after which LVM does not activate the volume itself."""
+READS = (
+    "volumes.problems",
+    "volumes.metadata",
+    "volumes.signature",
+    "volumes.readable",
+    "volumes.content",
+    "disks.partitioning",
+    "systems.root",
+    "systems.mounts",
+    "systems.references",
+)
+"""What a rule reads that asks `of_volume_groups`."""
+
+
+def of_volume_groups(machine: MachineFacts, *, needed: bool) -> Result:
+    """Fail for volumes of incomplete groups: those that lost a part and a system needs, or all others."""
+
+    def ask(volume: Volume) -> Result:
+        flaws = [problem for problem in volume.problems if problem.code in FLAWS]
+        if not flaws:
+            if volume.content == "LVM2_member" and volume.readable is not None:
+                volume.readable.get()
+            if "group" not in volume.metadata:
+                volume.signature.get()
+                return not_applicable("the machine has no volume group")
+            evidence = AtOffset(volume.name, 0, 0, "logical volume")
+            return passed(f"the volume group {volume.metadata['group']} is complete", evidence)
+        is_fatal = any(problem.kind in _FATAL for problem in flaws)
+        if (is_fatal and _is_needed(machine, volume)) != needed:
+            what = (
+                "no system needs it to start" if needed else "a system needs it to start, which has a rule of its own"
+            )
+            return not_applicable(f"the volume group of {volume.name} is incomplete; {what}")
+        return failed(f"{volume.name}: {'; '.join(problem.detail for problem in flaws)}", *_evidence(volume, flaws))
+
+    def ask_unread(disk: Disk) -> Result:
+        disk.partitioning.get()
+        return not_applicable("the machine has no volume group")
+
+    questions = [partial(ask, volume) for volume in machine.volumes]
+    questions += [partial(ask_unread, disk) for disk in machine.disks]
+    return over(questions, lambda question: question(), none="the machine has no disks")
+
+
+def _evidence(volume: Volume, flaws: list[Problem]) -> tuple[Evidence, ...]:
+    found = tuple(piece for flaw in flaws for piece in flaw.evidence)
+    return found or (AtOffset(volume.name, 0, 0, "logical volume"),)
+
+
+def _is_needed(machine: MachineFacts, volume: Volume) -> bool:
+    """Whether a system starts from a volume or cannot start without it; any, where no system was found.
+
+    :raises UnreadFact: what a system mounts was not read, and decides
+    """
+    if not machine.systems:
+        return True
+    unread: UnreadFact | None = None
+    for system in machine.systems:
+        if system.root == volume.name:
+            return True
+        try:
+            if any(reference.volume == volume.name for reference in system.references.get()):
+                return True
+            for mount in system.mounts.get():
+                if mount.volume == volume.name and not {"nofail", "noauto"} & set(mount.options.split(",")):
+                    return True
+        except UnreadFact as signal:
+            unread = unread or signal
+    if unread is not None:
+        raise unread
+    return False
