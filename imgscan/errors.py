@@ -20,6 +20,7 @@
         ParserFailed             internal      imgscan itself failed while reading it: a bug
       LedgerError                a results database cannot be used as it is
         LedgerUnavailable        not now: disk full, I/O error, locked; the transaction may be repeated
+      InternalFailure            a bug of imgscan's own; exit status 70
     UnreadFact                   a signal: a rule asked for a fact that was not read (see `imgscan.judge`)
 
 One class for each decision that a caller takes, no more.
@@ -151,6 +152,10 @@ class ParserFailed(ImageError):
     """Imgscan itself failed while reading it: a bug, contained to this part of the machine."""
 
     why = "internal"
+
+
+class InternalFailure(ImgscanError):
+    """A bug of imgscan's own in the process that parses; exit status 70."""
 
 
 class LedgerError(ImgscanError):

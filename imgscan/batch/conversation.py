@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import mmap
 import os
 import select
 import signal
 import socket
+import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -15,8 +17,8 @@ import msgspec
 
 from imgscan.batch import protocol
 from imgscan.batch.file_server import FileServer
-from imgscan.batch.protocol import Done, ErrorMessage, Job, Messages, TooLarge
-from imgscan.batch.sandbox import Limits
+from imgscan.batch.protocol import ErrorMessage, Job, Messages, TooLarge
+from imgscan.batch.sandbox import Level, Limits
 from imgscan.errors import ERRORS, ImgscanError, LimitExceeded, Why
 from imgscan.model.machine import MachineFacts
 from imgscan.model.text import shown
@@ -24,6 +26,8 @@ from imgscan.model.text import shown
 RECEIVED_AT_ONCE: Final = 1 << 18
 OUTPUT_KEPT: Final = 400
 """Characters of what a worker printed that are kept for the message."""
+NOTES: Final = 100
+"""Lines for the user that one worker may send."""
 NAMES: Final = {
     signal.SIGSEGV: "a segmentation fault",
     signal.SIGABRT: "an abort",
@@ -47,6 +51,13 @@ class Death(NamedTuple):
     from_outside: bool = False
 
 
+class Done(NamedTuple):
+    """How far the worker was closed in, and what the job's kind returned."""
+
+    level: Level
+    result: bytes
+
+
 class Usage(NamedTuple):
     """What a worker used: processor time in seconds, and its largest memory in bytes."""
 
@@ -55,17 +66,24 @@ class Usage(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """The end of a job: one of `done`, `error` and `death`; `learnt` are the last facts that came before it."""
+    """The end of a job: one of `done`, `error` and `death`; `learnt` are the last facts that came before it.
+
+    `level` is None when the worker ended before it was closed in: it parsed nothing then.
+    """
 
     done: Done | None
     error: ImgscanError | None
     death: Death | None
     learnt: MachineFacts | None
     usage: Usage
+    level: Level | None = None
 
 
 class Conversation:
-    """One job and its worker. Feed it with `receive` and `hear` when there is something; then `end` it."""
+    """One job and its worker. Feed it with `receive` and `hear` when there is something; then `end` it.
+
+    `heard_at` is when output for the `sink` came, on the monotonic clock.
+    """
 
     def __init__(
         self,
@@ -75,24 +93,29 @@ class Conversation:
         sink: Callable[[bytes], object] | None = None,
         note: Callable[[str], None] | None = None,
     ) -> None:
-        self.channel, self.worker_channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.output, self.worker_output = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        os.set_blocking(self.worker_output, True)
-        page = os.memfd_create("imgscan-part", os.MFD_CLOEXEC)
+        self.channel, self.worker_channel = map(_above_standard, socket.socketpair())
+        heard, self.worker_output = os.pipe2(os.O_CLOEXEC)
+        self.output, self.worker_output = _raised(heard), _raised(self.worker_output)
+        os.set_blocking(self.output, False)
+        page = _raised(os.memfd_create("imgscan-part", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
         os.write(page, bytes(protocol.PART_BYTES))
+        # cut by a worker, looking at it would kill this process
+        fcntl.fcntl(page, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         self._page = mmap.mmap(page, protocol.PART_BYTES)
         self._job = job
         self._page_file = page
         self.server = server
         self.limits = limits
-        self.last_answer: bytes | None = None
+        self.heard_at = 0.0
         self._sink = sink
         self._note = note
         self._messages = Messages(limits.answer)
         self._printed = 0
         self._heard = b""
+        self._notes = 0
         self._learnt: bytes | None = None
-        self._done: Done | None = None
+        self._level: Level | None = None
+        self._result: bytes | None = None
         self._error: ImgscanError | None = None
         self.stopped: Death | None = None
 
@@ -128,13 +151,6 @@ class Conversation:
             self.stop("crashed", "the worker sent what makes no sense")
         return self.stopped is None
 
-    def wait_and_receive(self) -> bool:
-        """Wait until the worker sends or prints something, and take it."""
-        ready, _, _ = select.select([self.channel.fileno(), self.output], [], [])
-        if self.output in ready:
-            self.hear()
-        return self.receive() if self.channel.fileno() in ready else self.stopped is None
-
     def _take(self, message: protocol.Message) -> None:
         if message.kind == protocol.ASK:
             answer, descriptors = self.server.answer(message.payload)
@@ -142,16 +158,21 @@ class Conversation:
         elif message.kind == protocol.LEARNT:
             self._learnt = message.payload
         elif message.kind == protocol.RESULT:
-            self._done = msgspec.msgpack.decode(message.payload, type=Done)
+            self._result = message.payload
         elif message.kind == protocol.ERROR:
             self._error = protocol.unpack_error(msgspec.msgpack.decode(message.payload, type=ErrorMessage))
         elif message.kind == protocol.DATA:
-            self.last_answer = message.payload
             if self._sink is not None:
+                self.heard_at = time.monotonic()
                 self._sink(message.payload)
         elif message.kind == protocol.NOTE:
-            if self._note is not None:
+            self._notes += 1
+            if self._notes > NOTES:
+                self.stop("limit", f"the worker had more than {NOTES} things to say")
+            elif self._note is not None:
                 self._note(protocol.unpack_text(message.payload))
+        elif message.kind == protocol.CLOSED_IN and self._level is None:
+            self._level = msgspec.msgpack.decode(message.payload, type=Level)
         else:
             raise msgspec.DecodeError
 
@@ -162,6 +183,8 @@ class Conversation:
             self.stop("crashed", "the worker does not read what it asked for")
         except ConnectionError:
             pass  # it is gone; why, its exit status says
+        except OSError as error:
+            self.stop("crashed", f"the worker does not take what it asked for: {error.strerror}")
 
     def hear(self) -> bool:
         """Take what the worker printed; False when it will print no more."""
@@ -184,18 +207,18 @@ class Conversation:
         """Return how the job ended, after the process did; `status` is as `os.wait4` gives it."""
         while self.stopped is None and self._readable() and self.receive():
             pass
-        while self.stopped is None and self.hear() and self._heard and select.select([self.output], [], [], 0)[0]:
+        while self.stopped is None and select.select([self.output], [], [], 0)[0] and self.hear():
             pass
         part = self.part()
         self.close()
         learnt = self._decoded_facts()
         if self.stopped is not None:
-            return Ended(None, None, self.stopped, learnt, usage)
+            return Ended(None, None, self.stopped, learnt, usage, self._level)
         if self._error is not None:
-            return Ended(None, self._error, None, learnt, usage)
-        if self._done is not None:
-            return Ended(self._done, None, None, learnt, usage)
-        return Ended(None, None, self._death(status, usage, part), learnt, usage)
+            return Ended(None, self._error, None, learnt, usage, self._level)
+        if self._result is not None and self._level is not None:
+            return Ended(Done(self._level, self._result), None, None, learnt, usage, self._level)
+        return Ended(None, None, self._death(status, usage, part), learnt, usage, self._level)
 
     def _readable(self) -> bool:
         return bool(select.select([self.channel], [], [], 0)[0])
@@ -234,13 +257,25 @@ class Conversation:
         self._page.close()
 
 
+def _raised(descriptor: int) -> int:
+    """Return the descriptor, or a copy above 2: a worker's standard streams would take its place."""
+    if descriptor > 2:
+        return descriptor
+    above = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(descriptor)
+    return above
+
+
+def _above_standard(end: socket.socket) -> socket.socket:
+    return socket.socket(fileno=_raised(end.detach()))
+
+
 def error_of(ended: Ended) -> ImgscanError | None:
     """Return the error that ended a job that is not to be repeated; None when there is a result."""
     if ended.error is not None:
         return ended.error
     if ended.death is None:
         return None
-
     kind = ERRORS.get(ended.death.why, LimitExceeded)
     where = ended.death.part
     return kind(ended.death.detail, where=where)

@@ -80,6 +80,11 @@ class _Result:
     fingerprints: dict[str, str]
 
 
+def pause_after(tried: int) -> float:
+    """Return for how many seconds to leave alone what failed so many times."""
+    return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (tried - 1)))
+
+
 class Interrupted(Exception):
     """The user asked the batch to stop."""
 
@@ -95,7 +100,6 @@ class Engine:
         wanted: Wanted,
         events: Events,
         stopping: Callable[[], bool],
-        sandbox: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._source = source
         self._ledger = ledger
@@ -103,19 +107,21 @@ class Engine:
         self._wanted = wanted
         self._events = events
         self._stopping = stopping
-        self._sandbox = sandbox
 
     def plan(self) -> tuple[Plan, dict[str, FileStamp]]:
         """Find out what is on the share, and which files are one machine; stamps are by path."""
         files: list[FoundFile] = []
         problems: list[PathProblem] = []
+        ticked = 0.0
         for found in discover(self._source, self._wanted.filters):
             if isinstance(found, FoundFile):
                 files.append(found)
             else:
                 problems.append(found)
-            if len(files) % 1000 == 0:
+            if time.monotonic() - ticked > TICK:
+                ticked = time.monotonic()
                 self._tick(discovered=len(files))
+        self._tick(discovered=len(files))
         identified = self._identify(files)
         plan = group(files, identified, self._wanted.mode, problems)
         stamps = {file.path: file.stamp for file in files}
@@ -133,9 +139,9 @@ class Engine:
                 identified[file.path] = known
             elif needs_identification(file):
                 todo.append(file)
-        chunks: deque[_Chunk] = deque()
-        for start in range(0, len(todo), IDENTIFIED_AT_ONCE):
-            chunks.append(_Chunk(tuple(todo[start : start + IDENTIFIED_AT_ONCE])))
+        chunks = deque(
+            _Chunk(tuple(todo[start : start + IDENTIFIED_AT_ONCE])) for start in range(0, len(todo), IDENTIFIED_AT_ONCE)
+        )
         at_work = 0
         self._events.identifying(len(identified), len(todo))
         while chunks or at_work:
@@ -149,12 +155,14 @@ class Engine:
                     continue
                 self._pool.submit(chunk.task(self._source))
                 at_work += 1
+            if not at_work:
+                self._pause(0.05)
             for ended in self._wait():
                 at_work -= 1
-                chunk = ended.token if isinstance(ended.token, _Chunk) else _Chunk(())
-                again, answers = chunk.take(ended)
-                if again is not None:
-                    chunks.append(again)
+                if not isinstance(ended.token, _Chunk):
+                    raise TypeError(ended.token)
+                again, answers = ended.token.take(ended)
+                chunks.extend(again)
                 identified.update({file.path: answer for file, answer in answers})
                 self._keep_identified(answers)
                 self._events.identified(len(answers))
@@ -216,6 +224,7 @@ class Engine:
             ended = self._wait() if at_work else []
             ends: list[tuple[str, AttemptEnd]] = []
             results: list[_Result] = []
+            again: list[tuple[str, AttemptEnd, int]] = []
             for one in ended:
                 name = str(one.token)
                 at_work.discard(name)
@@ -227,20 +236,22 @@ class Engine:
                     del attempts[name]
                 else:
                     queue.append(name)
-                    self._events.attempt_failed(name, end)
+                    again.append((name, end, attempts[name].count(end.outcome)))
             starting = self._next(queue, attempts)
+            for name in starting:  # before anything is written: workers are not to wait for that
+                at_work.add(name)
+                disks = machines[name].disks
+                job = make_job("inspect", disks, None, attempts[name].left_out)
+                self._pool.submit(Task(name, job, partial(SourceFiles, self._source, disks)))
             verdicts = {
                 result.name: {p.digest: judge(result.facts, p) for p in self._wanted.profiles} for result in results
             }
             if ends or starting:
                 self._write(partial(_save, ledger, machines, ends, results, starting, verdicts))
+            for name, end, times in again:
+                self._events.attempt_failed(name, end, times)
             for result in results:
                 self._events.done(result.name, result.facts, verdicts[result.name], result.failure)
-            for name in starting:
-                at_work.add(name)
-                disks = machines[name].disks
-                job = make_job("inspect", disks, None, attempts[name].left_out)
-                self._pool.submit(Task(name, job, lambda disks=disks: SourceFiles(self._source, disks)))  # type: ignore[misc] # bound early
             if not at_work and queue:
                 self._pause(0.05)
 
@@ -267,9 +278,7 @@ class Engine:
         outcome: Outcome = "done"
         part: str | None = None
         detail: str | None = None
-        level = str(ended.done.level) if ended.done is not None else None
-        if level is not None:
-            self._sandbox(level)
+        level = str(ended.level) if ended.level is not None else None
         if ended.done is not None:
             try:
                 answer = msgspec.json.decode(ended.done.result, type=Inspection)
@@ -320,8 +329,7 @@ class Engine:
             tried = attempts.count(outcome) + 1
             if tried >= TRIES[outcome]:
                 return False
-            pause = 0.0 if outcome == "killed" else min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (tried - 1))
-            attempts.not_before = time.monotonic() + pause
+            attempts.not_before = time.monotonic() + (0.0 if outcome == "killed" else pause_after(tried))
             return True
         if death is None or attempts.left_out:
             return False
@@ -332,9 +340,8 @@ class Engine:
         return True
 
     def _wait(self) -> list[Finished]:
-        finished = self._pool.wait(TICK)
-        self._tick()
-        return finished
+        self._tick()  # first: what ended is not to be lost when the run is stopped
+        return self._pool.wait(TICK)
 
     def _tick(self, discovered: int | None = None) -> None:
         self._events.tick(self._pool.running(), discovered)
@@ -391,22 +398,21 @@ def _save_verdicts(ledger: Ledger, digest: str, verdicts: Sequence[tuple[str, Ve
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Chunk:
-    """Files that are identified together; `left_out` are those that a worker died of, by their number."""
+    """Files that are identified together; `tried` counts what may pass: the host's errors, and kills from outside."""
 
     files: tuple[FoundFile, ...]
-    left_out: LeftOut = field(default_factory=dict)
     tried: int = 0
     not_before: float = 0.0
 
     def task(self, source: Source) -> Task:
         paths = [file.path for file in self.files]
         # a worker needs no more than a number: what the files are called is no business of a parser
-        job = make_job("identify", [str(number) for number in range(len(paths))], None, self.left_out)
+        job = make_job("identify", [str(number) for number in range(len(paths))])
         return Task(self, job, lambda: _Numbered(SourceFiles(source, paths), paths))
 
-    def take(self, ended: Finished) -> tuple[_Chunk | None, list[tuple[FoundFile, Identified]]]:
+    def take(self, ended: Finished) -> tuple[list[_Chunk], list[tuple[FoundFile, Identified]]]:
         """Return what has to be asked again, and what was answered."""
-        done, death = ended.ended.done, ended.ended.death
+        done, death, error = ended.ended.done, ended.ended.death, ended.ended.error
         if done is not None:
             try:
                 answers = msgspec.json.decode(done.result, type=list[Identified])
@@ -414,24 +420,33 @@ class _Chunk:
                 answers = []
             if len(answers) == len(self.files):
                 return self._taken(answers)
-            death = Death("crashed", "the worker's answer makes no sense", "")
-        if death is not None and death.part.isdecimal() and not death.from_outside:
-            left_out: LeftOut = {**self.left_out, death.part: (death.why, death.detail)}
-            return _Chunk(self.files, left_out, self.tried), []
-        if self.tried < TRIES["killed"]:
-            return _Chunk(self.files, self.left_out, self.tried + 1), []
-        why: Why = death.why if death is not None else "crashed"
-        detail = death.detail if death is not None else str(ended.ended.error)
-        return None, [(file, Identified(why=why, detail=detail)) for file in self.files]
+        if death is not None and death.from_outside and self.tried < TRIES["killed"]:
+            return [_Chunk(self.files, self.tried + 1)], []
+        if len(self.files) > 1:
+            return self._divided(death.part if death is not None else ""), []
+        why: Why = death.why if death is not None else "crashed" if error is None else _why(error)
+        detail = death.detail if death is not None else str(error or "the worker's answer makes no sense")
+        return [], [(self.files[0], Identified(why=why, detail=detail))]
 
-    def _taken(self, answers: Sequence[Identified]) -> tuple[_Chunk | None, list[tuple[FoundFile, Identified]]]:
+    def _divided(self, part: str) -> list[_Chunk]:
+        """Return smaller chunks: the file that is to blame alone, else halves. Only a file alone is given up."""
+        files = self.files
+        number = int(part) if part.isdecimal() and int(part) < len(files) else None
+        middle = len(files) // 2
+        pieces = (
+            (files[:middle], files[middle:])
+            if number is None
+            else (files[:number], files[number : number + 1], files[number + 1 :])
+        )
+        return [_Chunk(piece) for piece in pieces if piece]
+
+    def _taken(self, answers: Sequence[Identified]) -> tuple[list[_Chunk], list[tuple[FoundFile, Identified]]]:
         pairs = list(zip(self.files, answers, strict=True))
         failed = tuple(file for file, answer in pairs if answer.why == "io-error")
         if failed and self.tried < TRIES["io-error"]:
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self.tried)
-            again = _Chunk(failed, {}, self.tried + 1, time.monotonic() + pause)
-            return again, [(file, answer) for file, answer in pairs if answer.why != "io-error"]
-        return None, pairs
+            again = _Chunk(failed, self.tried + 1, time.monotonic() + pause_after(self.tried + 1))
+            return [again], [(file, answer) for file, answer in pairs if answer.why != "io-error"]
+        return [], pairs
 
 
 class _Numbered:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -76,15 +76,22 @@ class Events:
 
     def __init__(self, listeners: Sequence[Listener] = ()) -> None:
         self.state = State()
-        self._listeners = listeners
+        self._listeners = list(listeners)
 
     def tell(self, name: str, **values: Plain) -> None:
         """Tell an event; texts are made harmless."""
         safe: dict[str, Plain] = {
             key: shown(value) if isinstance(value, str) else value for key, value in values.items()
         }
+        self._each(lambda listener: listener.event(name, safe, self.state))
+
+    def _each(self, tell: Callable[[Listener], None]) -> None:
+        """Tell each listener; one that cannot write any more (a terminal that was closed) is not told again."""
         for listener in self._listeners:
-            listener.event(name, safe, self.state)
+            try:
+                tell(listener)
+            except (OSError, ValueError):  # ValueError: of a closed file
+                self._listeners = [other for other in self._listeners if other is not listener]
 
     def identifying(self, known: int, unknown: int) -> None:
         """Tell of how many files the content is known from before, and at how many it has to be looked."""
@@ -114,9 +121,9 @@ class Events:
             problems=len(plan.problems),
         )
 
-    def attempt_failed(self, name: str, end: AttemptEnd) -> None:
-        """Tell that a machine will be read again."""
-        self.tell("again", machine=name, outcome=end.outcome, part=end.part, detail=end.detail)
+    def attempt_failed(self, name: str, end: AttemptEnd, times: int) -> None:
+        """Tell that a machine will be read again; `times` counts how often it has failed in this way."""
+        self.tell("again", machine=name, outcome=end.outcome, part=end.part, detail=end.detail, times=times)
 
     def done(self, name: str, facts: MachineFacts, verdicts: Mapping[str, Verdict], failure: Failure | None) -> None:
         """Tell that a machine's results are on disk."""
@@ -146,10 +153,8 @@ class Events:
         self.state.running = running
         if discovered is not None:
             self.state.discovered = discovered
-        for listener in self._listeners:
-            listener.tick(self.state)
+        self._each(lambda listener: listener.tick(self.state))
 
     def close(self) -> None:
         """Take note that nothing more will happen."""
-        for listener in self._listeners:
-            listener.close()
+        self._each(lambda listener: listener.close())

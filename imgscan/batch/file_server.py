@@ -13,7 +13,7 @@ from imgscan.batch.share import FileStamp
 from imgscan.devices.counters import IoCounter
 from imgscan.devices.file import FileDevice, FileIdentity
 from imgscan.devices.host_files import HostFiles
-from imgscan.errors import CorruptStructure, ImgscanError, LimitExceeded
+from imgscan.errors import CorruptStructure, ImgscanError, LimitExceeded, ReadFailed
 
 ASKED: Final = 100_000
 """Questions of one worker; a descriptor of 16384 extents asks less than twice as many."""
@@ -34,13 +34,15 @@ class Opener(Protocol):
 
 
 class FileServer:
-    """The files of one worker. `opened` are those that it got, with their stamp when they were opened."""
+    """The files of one worker, at most `most`. `opened` are those that it got, with their stamp at that time."""
 
-    def __init__(self, opener: Opener, paths: Sequence[str]) -> None:
+    def __init__(self, opener: Opener, paths: Sequence[str], most: int) -> None:
         self._opener = opener
         self._paths = paths
+        self._most = most
         self._scopes: list[HostFiles] = []
         self._asked = 0
+        self._given: dict[int, tuple[FileDevice, HostFiles]] = {}
         self.opened: dict[FileIdentity, tuple[FileDevice, FileStamp]] = {}
 
     def answer(self, payload: bytes) -> tuple[Answer, list[int]]:
@@ -55,6 +57,8 @@ class FileServer:
             return Answer(files), [device.fileno() for device, _ in found]
         except ImgscanError as error:
             return Answer(error=pack_error(error)), []
+        except OSError as error:  # of the folder or the open file itself: a network mount that went away
+            return Answer(error=pack_error(ReadFailed(f"the host could not open it: {error.strerror}"))), []
         except (msgspec.MsgspecError, IndexError, ValueError):
             return Answer(error=pack_error(CorruptStructure("a question that makes no sense"))), []
 
@@ -62,7 +66,9 @@ class FileServer:
         if ask.number < 0:
             raise IndexError
         if ask.what == "given":
-            return [self._opener.open(self._paths[ask.number], IoCounter())]
+            if ask.number not in self._given:  # asked again, it is not opened again: descriptors are few
+                self._given[ask.number] = self._opener.open(self._paths[ask.number], IoCounter())
+            return [self._given[ask.number]]
         host = self._scopes[ask.number]
         if ask.what == "extent":
             return [(host.extent(unpack_text(ask.name)), host)]
@@ -72,17 +78,27 @@ class FileServer:
 
     def _opened(self, device: FileDevice, host: HostFiles) -> OpenedFile:
         self._scopes.append(host)
-        self.opened.setdefault(device.identity, (device, _stamp(device)))
-        identity = device.identity
-        return OpenedFile(pack_text(device.name), device.size, identity.device, identity.inode, len(self._scopes) - 1)
+        _, stamp = self.opened.setdefault(device.identity, (device, _stamp(device)))
+        if len(self.opened) > self._most:
+            raise LimitExceeded(f"it is made of more than {self._most} files")
+        identity, scope = device.identity, len(self._scopes) - 1
+        modified = stamp.mtime_ns / 1e9
+        return OpenedFile(pack_text(device.name), device.size, modified, identity.device, identity.inode, scope)
 
     def changed(self) -> str | None:
         """Return the name of a file that was changed since it was opened, None when all are as they were."""
-        return next((device.name for device, before in self.opened.values() if _stamp(device) != before), None)
+        return next((device.name for device, before in self.opened.values() if _is_changed(device, before)), None)
 
     def close(self) -> None:
         """Close every file."""
         self._opener.close()
+
+
+def _is_changed(device: FileDevice, before: FileStamp) -> bool:
+    try:
+        return _stamp(device) != before
+    except OSError:  # the host does not know it any more
+        return True
 
 
 def _stamp(device: FileDevice) -> FileStamp:

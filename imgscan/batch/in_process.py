@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from imgscan.batch.conversation import Ended, Usage
-from imgscan.batch.protocol import Done, Job, unpack_text
+from imgscan.batch.conversation import Done, Ended, Usage
+from imgscan.batch.protocol import Job, unpack_text
 from imgscan.batch.sandbox import Level
 from imgscan.batch.worker import job_function
 from imgscan.devices.counters import IoCounter

@@ -6,6 +6,8 @@ out, once, and what was learnt before it is kept.
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,16 +26,17 @@ from imgscan.batch.sandbox import Level, Limits
 from imgscan.devices.device import check_range
 from imgscan.devices.file import FileIdentity
 from imgscan.devices.host_files import LocalGivenFiles
-from imgscan.errors import ImageError, ParserCrashed
-from imgscan.judge import report_on
+from imgscan.errors import ImgscanError, ParserCrashed
 from imgscan.model.disk import Disk, ImageFacts
 from imgscan.model.machine import MachineFacts
-from imgscan.model.profile import Profile
-from imgscan.model.report import Report
 
 if TYPE_CHECKING:
     from imgscan.batch.in_process import OpenDisk
+    from imgscan.model.profile import Profile
+    from imgscan.model.report import Report
 
+SERVED_AT_ONCE = 4 << 20
+"""Bytes that a served disk sends in one message."""
 KILLED_AGAIN = 3
 """How often a worker that something else killed is started again."""
 
@@ -67,8 +70,13 @@ class Inspected(NamedTuple):
     referred: tuple[Path, ...]
 
 
-def inspect(paths: Sequence[str | Path], options: ReadOptions | None = None, limits: Limits | None = None) -> Inspected:
-    """Read the facts of one machine in a worker of its own.
+def inspect(
+    paths: Sequence[str | Path],
+    options: ReadOptions | None = None,
+    limits: Limits | None = None,
+    meanwhile: Callable[[], object] | None = None,
+) -> Inspected:
+    """Read the facts of one machine in a worker of its own; `meanwhile` is called while that starts.
 
     :raises UsageError: the paths do not make a machine (no path, the same file twice, a sidecar instead of disks)
     :raises ImageError: a path cannot be opened at all
@@ -81,7 +89,8 @@ def inspect(paths: Sequence[str | Path], options: ReadOptions | None = None, lim
     while True:
         job = make_job("inspect", names, options.input_format, left_out)
         with LocalGivenFiles(names, options.search) as files:
-            ended = _run(job, files, limits, options)
+            ended = _run(job, files, limits, options, meanwhile=meanwhile)
+            meanwhile = None
             images = files.identities()
         if ended.error is not None:
             raise ended.error
@@ -99,7 +108,7 @@ def inspect(paths: Sequence[str | Path], options: ReadOptions | None = None, lim
         again = None if left_out else without_failing_part(death)
         if again is None:
             facts = cut_short(ended.learnt, names, death)
-            return Inspected(facts, (), Level(), images, referred_paths(facts.disks, names))
+            return Inspected(facts, (), ended.level or Level(), images, referred_paths(facts.disks, names))
         left_out = again
 
 
@@ -144,8 +153,8 @@ def look(
     """
     options = options or ReadOptions()
     names = [str(path) for path in paths]
-    # copying a whole disk takes the time it takes: only memory and messages are limited
-    limits = Limits(cpu=None, wall=None)
+    # copying a whole disk takes the time it takes: the time limit is for silence
+    limits = Limits(cpu=None) if kind in {"cat", "raw"} else Limits()
     with LocalGivenFiles(names, options.search) as files:
         job = make_job(kind, names, options.input_format, None, arguments)
         return answer_of(_run(job, files, limits, options, sink, note))
@@ -158,9 +167,12 @@ def _run(
     options: ReadOptions,
     sink: Callable[[bytes], object] | None = None,
     note: Callable[[str], None] | None = None,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Ended:
     if options.isolated:
-        return run_job(job, files, limits, sink=sink, note=note, required=options.required)[0]
+        return run_job(job, files, limits, sink=sink, note=note, required=options.required, meanwhile=meanwhile)
+    if meanwhile is not None:
+        meanwhile()
     from imgscan.batch.in_process import run_here  # noqa: PLC0415 - the parsers: only when they are asked for here
 
     return run_here(job, files, sink, note)
@@ -186,6 +198,8 @@ def scan_machine(
     paths: Sequence[str | Path], profiles: Sequence[Profile], options: ReadOptions | None = None
 ) -> Report:
     """Read the disks of one machine once and judge them for each profile; raises as `inspect`."""
+    from imgscan.judge import report_on  # noqa: PLC0415 - start-up time
+
     return report_on([inspect(paths, options).facts], profiles)
 
 
@@ -197,9 +211,11 @@ class ServedDisk:
 
     def __init__(self, path: str, options: ReadOptions) -> None:
         self._files = LocalGivenFiles([path], options.search)
-        limits = Limits(cpu=None, wall=None)
-        server = FileServer(self._files, [path])
-        talk = Conversation(make_job("serve", [path], options.input_format), server, limits)
+        self._answer: bytes | None = None
+        self._lost: ImgscanError | None = None
+        limits = Limits(cpu=None)  # it lives as long as the caller wants; the time limit is for one answer
+        server = FileServer(self._files, [path], limits.files)
+        talk = Conversation(make_job("serve", [path], options.input_format), server, limits, self._take)
         self._worker = Worker(talk, required=options.required)
         try:
             served = msgspec.json.decode(self._next_answer(), type=Served)
@@ -214,22 +230,39 @@ class ServedDisk:
     def read_at(self, offset: int, length: int) -> bytes:
         """Return exactly `length` bytes."""
         check_range(self, offset, length)
+        end = offset + length
+        return b"".join(self._piece(at, min(SERVED_AT_ONCE, end - at)) for at in range(offset, end, SERVED_AT_ONCE))
+
+    def _piece(self, offset: int, length: int) -> bytes:
         request = msgspec.msgpack.encode(Read(offset, length))
-        protocol.send(self._worker.conversation.channel, protocol.ASK, request)
+        talk = self._worker.conversation
+        talk.heard_at = time.monotonic()
+        with contextlib.suppress(OSError):  # it is gone: waiting for the answer says why
+            protocol.send(talk.channel, protocol.ASK, request)
         answer = self._next_answer()
         if answer[:1] == b"\0" and len(answer) == length + 1:
             return answer[1:]
-        raise protocol.unpack_error(msgspec.msgpack.decode(answer[1:], type=ErrorMessage))
+        try:
+            error = protocol.unpack_error(msgspec.msgpack.decode(answer[1:], type=ErrorMessage))
+        except msgspec.MsgspecError as garbage:
+            raise ParserCrashed("the worker sent what makes no sense", where=self.name) from garbage
+        raise error
+
+    def _take(self, data: bytes) -> None:
+        self._answer = data
 
     def _next_answer(self) -> bytes:
-        talk = self._worker.conversation
-        talk.last_answer = None
-        while talk.last_answer is None:
-            if not talk.wait_and_receive():
-                self._worker.kill()
-                error = error_of(self._worker.wait())
-                raise error or ImageError("the worker ended")
-        return talk.last_answer
+        self._answer = None
+        while self._answer is None:
+            if self._worker.ended or not self._worker.listen():
+                raise self._death()
+        return self._answer
+
+    def _death(self) -> ImgscanError:
+        """Return why there is no answer, now and from now on."""
+        if self._lost is None:
+            self._lost = error_of(self._worker.wait()) or ParserCrashed("the worker ended")
+        return self._lost
 
     def close(self) -> None:
         """End the worker and close the files; reading afterwards is a programming error."""

@@ -12,7 +12,8 @@ import gc
 import os
 import signal
 import socket
-from typing import NoReturn
+import time
+from typing import Final, NoReturn
 
 import msgspec
 
@@ -22,6 +23,9 @@ from imgscan.batch.process import become_worker, settle
 from imgscan.batch.sandbox import Limits, die_with_parent
 
 _START, _STARTED, _ENDED = b"G", b"S", b"X"
+FORKS: Final = 20
+FORK_PAUSE: Final = 0.5
+"""How often a fork is tried again when the host has no process left, and the seconds between."""
 
 
 class Nursery:
@@ -30,10 +34,11 @@ class Nursery:
     def __init__(self, limits: Limits, *, required: bool) -> None:
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self.worker: int | None = None
-        """A descriptor of the worker's process, while there is one."""
-        self.pid = os.fork()
+        """A descriptor of the worker's process, while there is one and the kernel gives it."""
+        parent = os.getpid()
+        self.pid = _fork()
         if self.pid == 0:
-            _become_nursery(theirs, limits, required=required)
+            _become_nursery(theirs, limits, parent, required=required)
         theirs.close()
 
     def start(self, conversation: Conversation) -> None:
@@ -56,7 +61,7 @@ class Nursery:
             raise EOFError
         message, descriptors = received
         if message.kind == _STARTED:
-            self.worker = descriptors[0]
+            self.worker = descriptors[0] if descriptors else None
             return None
         status, cpu, memory = msgspec.msgpack.decode(message.payload, type=tuple[int, float, int])
         self._forget_worker()
@@ -77,7 +82,7 @@ class Nursery:
             self.worker = None
 
     def close(self) -> None:
-        """End the nursery, and its worker with it."""
+        """End the nursery, and its worker with it; once."""
         self._forget_worker()
         self.control.close()
         with contextlib.suppress(ProcessLookupError):
@@ -86,13 +91,21 @@ class Nursery:
             os.waitpid(self.pid, 0)
 
 
-def _become_nursery(control: socket.socket, limits: Limits, *, required: bool) -> NoReturn:
-    """Turn the calling process, just forked, into a nursery."""
+def _fork() -> int:
+    """Fork; where no process can be had now, a few times more."""
+    for _ in range(FORKS):
+        with contextlib.suppress(BlockingIOError, MemoryError):
+            return os.fork()
+        time.sleep(FORK_PAUSE)
+    return os.fork()
+
+
+def _become_nursery(control: socket.socket, limits: Limits, parent: int, *, required: bool) -> NoReturn:
+    """Turn the calling process, just forked by `parent`, into a nursery."""
     status = 1
     try:
-        die_with_parent()
-        nothing = os.open(os.devnull, os.O_RDWR)
-        settle(control, nothing)
+        die_with_parent(parent)
+        settle(os.open(os.devnull, os.O_RDWR), control.fileno())
         from imgscan.batch.worker import preload  # noqa: PLC0415 - the parsers: never loaded by a supervisor
 
         preload()
@@ -110,14 +123,19 @@ def _become_nursery(control: socket.socket, limits: Limits, *, required: bool) -
 
 
 def _run_worker(control: socket.socket, channel: int, output: int, limits: Limits, *, required: bool) -> None:
-    pid = os.fork()
+    nursery = os.getpid()
+    pid = _fork()
     if pid == 0:
-        become_worker(socket.socket(fileno=channel), output, limits, required=required)
+        become_worker(socket.socket(fileno=channel), output, limits, required=required, parent=nursery)
     os.close(channel)
     os.close(output)
-    process = os.pidfd_open(pid)
-    protocol.send(control, _STARTED, b"", [process])
-    os.close(process)
+    try:
+        process = [os.pidfd_open(pid)]
+    except OSError:  # Linux before 5.3: the supervisor ends the nursery instead
+        process = []
+    protocol.send(control, _STARTED, b"", process)
+    for descriptor in process:
+        os.close(descriptor)
     _, status, used = os.wait4(pid, 0)
     answer = (status, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
     protocol.send(control, _ENDED, msgspec.msgpack.encode(answer))

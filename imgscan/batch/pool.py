@@ -19,42 +19,21 @@ _KILLED: Final = 9
 
 
 class _Place:
-    """A place of the pool, with the task that is at work there."""
+    """A place of the pool, with the task that is at work there, and a nursery once there was one."""
 
-    def __init__(self, limits: Limits, *, required: bool) -> None:
-        self._limits = limits
-        self._required = required
-        self.nursery = Nursery(limits, required=required)
+    def __init__(self) -> None:
+        self.nursery: Nursery | None = None
         self.task: Task | None = None
         self.talk: Conversation | None = None
         self.server: FileServer | None = None
         self.started = 0.0
         self.killed = False
 
-    def start(self, task: Task) -> None:
-        self.task = task
-        self.started = time.monotonic()
-        self.killed = False
-        self.server = FileServer(task.opener(), [unpack_text(path) for path in task.job.paths])
-        self.talk = Conversation(task.job, self.server, self._limits)
-        try:
-            self.nursery.start(self.talk)
-        except OSError:  # it was killed while it had nothing to do
-            self.renew()
-            self.nursery.start(self.talk)
-        self.talk.start()
-
-    def renew(self) -> None:
-        """Start a nursery in place of one that is gone."""
-        self.nursery.close()
-        self.nursery = Nursery(self._limits, required=self._required)
-
-    def check(self) -> None:
+    def check(self, wall: float | None) -> None:
         """Kill the worker when its time is over, or when it did what it may not."""
         talk = self.talk
-        if talk is None or self.killed:
+        if talk is None or self.nursery is None or self.killed:
             return
-        wall = self._limits.wall
         if wall is not None and time.monotonic() - self.started > wall:
             talk.stop("timed-out", f"reading it took more than {wall:.0f} s")
         if talk.stopped is not None:
@@ -74,13 +53,13 @@ class _Place:
 
 
 class LocalPool:
-    """`Backend` on this machine."""
+    """`Backend` on this machine. Nurseries are started when there is something to do."""
 
     def __init__(self, workers: int, limits: Limits, *, required: bool = False) -> None:
+        self._limits = limits
+        self._required = required
         self._selector = selectors.DefaultSelector()
-        self._places = [_Place(limits, required=required) for _ in range(workers)]
-        for place in self._places:
-            self._selector.register(place.nursery.control, selectors.EVENT_READ, (place, "nursery"))
+        self._places = [_Place() for _ in range(workers)]
 
     @property
     def free(self) -> int:
@@ -90,14 +69,32 @@ class LocalPool:
     def submit(self, task: Task) -> None:
         """Start a task."""
         place = next(place for place in self._places if place.task is None)
-        before = place.nursery.control
-        place.start(task)
-        if place.nursery.control is not before:
-            self._selector.unregister(before)
+        place.task = task
+        place.started = time.monotonic()
+        place.killed = False
+        paths = [unpack_text(path) for path in task.job.paths]
+        place.server = FileServer(task.opener(), paths, self._limits.files)
+        place.talk = talk = Conversation(task.job, place.server, self._limits)
+        try:
+            self._nursery(place).start(talk)
+        except OSError:  # it was killed while it had nothing to do
+            self._lose_nursery(place)
+            self._nursery(place).start(talk)
+        talk.start()
+        self._selector.register(talk.channel, selectors.EVENT_READ, (place, "channel"))
+        self._selector.register(talk.output, selectors.EVENT_READ, (place, "output"))
+
+    def _nursery(self, place: _Place) -> Nursery:
+        if place.nursery is None:
+            place.nursery = Nursery(self._limits, required=self._required)
             self._selector.register(place.nursery.control, selectors.EVENT_READ, (place, "nursery"))
-        if place.talk is not None:
-            self._selector.register(place.talk.channel, selectors.EVENT_READ, (place, "channel"))
-            self._selector.register(place.talk.output, selectors.EVENT_READ, (place, "output"))
+        return place.nursery
+
+    def _lose_nursery(self, place: _Place) -> None:
+        if place.nursery is not None:
+            self._forget(place.nursery.control)
+            place.nursery.close()
+            place.nursery = None
 
     def wait(self, seconds: float) -> list[Finished]:
         """Wait at most that long, and return what ended."""
@@ -113,16 +110,16 @@ class LocalPool:
                 if not more:
                     self._forget(key.fileobj)
         for place in self._places:
-            place.check()
+            place.check(self._limits.wall)
         return finished
 
     def _hear_nursery(self, place: _Place) -> Finished | None:
+        said: tuple[int, Usage] | None = None
         try:
-            said = place.nursery.receive()
+            if place.nursery is not None:
+                said = place.nursery.receive()
         except EOFError:
-            self._forget(place.nursery.control)
-            place.renew()
-            self._selector.register(place.nursery.control, selectors.EVENT_READ, (place, "nursery"))
+            self._lose_nursery(place)
             said = (_KILLED, Usage()) if place.task is not None else None
         if said is None:
             return None
@@ -145,11 +142,15 @@ class LocalPool:
         ]
 
     def close(self) -> None:
-        """End everything that is at work."""
+        """End everything that is at work; nothing more can be submitted."""
         for place in self._places:
-            place.nursery.close()
+            self._lose_nursery(place)
             if place.talk is not None:
+                self._forget(place.talk.channel)
+                self._forget(place.talk.output)
                 place.talk.close()
             if place.server is not None:
                 place.server.close()
-        self._selector.close()
+        if self._places:
+            self._selector.close()
+        self._places = []

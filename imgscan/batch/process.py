@@ -22,10 +22,20 @@ import msgspec
 from imgscan.batch.conversation import Conversation, Ended, Usage
 from imgscan.batch.file_server import FileServer, Opener
 from imgscan.batch.protocol import Job, unpack_text
-from imgscan.batch.sandbox import Limits
+from imgscan.batch.sandbox import Limits, die_with, die_with_parent
 
 _STARTED_AS: Final = "IMGSCAN_WORKER"
-"""Environment variable of a fresh interpreter: its channel, its limits."""
+"""Environment variable of a fresh interpreter: its `_Settings`."""
+
+
+class _Settings(msgspec.Struct, frozen=True):
+    """What a fresh interpreter is told: three descriptors, and how to work."""
+
+    channel: int
+    output: int
+    lifeline: int
+    limits: Limits
+    required: bool
 
 
 class Worker:
@@ -33,45 +43,105 @@ class Worker:
 
     def __init__(self, conversation: Conversation, *, required: bool) -> None:
         self.conversation = conversation
-        self._started = time.monotonic()
-        alone = _threads() == 1
         self.ended = False
-        self.pid = _fork(conversation, required=required) if alone else _spawn(conversation, required=required)
+        self._lifeline = -1
+        conversation.heard_at = time.monotonic()
+        self.pid = self._fork(required=required) if _threads() == 1 else self._spawn(required=required)
         conversation.start()
+        self._ends: dict[int, Callable[[], bool]] = {
+            conversation.channel.fileno(): conversation.receive,
+            conversation.output: conversation.hear,
+        }
 
     def wait(self) -> Ended:
         """Answer the worker until it ends; a limit that it exceeds, and an exception here, end it."""
-        talk = self.conversation
         try:
-            open_ends = {talk.channel.fileno(): talk.receive, talk.output: talk.hear}
-            while open_ends and talk.stopped is None:
-                timeout = self._time_left()
-                ready, _, _ = select.select(list(open_ends), [], [], timeout)
-                if not ready and timeout is not None and self._time_left() == 0:
-                    talk.stop("timed-out", f"reading it took more than {talk.limits.wall:.0f} s")
-                for end in ready:
-                    if not open_ends[end]():
-                        del open_ends[end]
-            if talk.stopped is not None:
-                self.kill()
+            while self.listen():
+                pass
+            status, usage = self._reap()
         except BaseException:
             self.kill()
             os.wait4(self.pid, 0)
-            self.ended = True
-            talk.close()
+            self._close()
+            self.conversation.close()
             raise
-        _, status, used = os.wait4(self.pid, 0)
-        self.ended = True
-        return talk.end(status, Usage(used.ru_utime + used.ru_stime, used.ru_maxrss * 1024))
+        self._close()
+        return self.conversation.end(status, usage)
+
+    def listen(self) -> bool:
+        """Wait for something that the worker says, and take it; False when it will say no more, or shall not."""
+        talk = self.conversation
+        if not self._ends or talk.stopped is not None:
+            return False
+        ready, _, _ = select.select(list(self._ends), [], [], self._time_left())
+        for end in ready:
+            if not self._ends[end]():
+                del self._ends[end]
+        self._check_time()
+        return True
 
     def kill(self) -> None:
         """End the process at once."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+        if not self.ended:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def _reap(self) -> tuple[int, Usage]:
+        """Wait until the process is gone; closing both its ends does not save it from the time limit."""
+        pause = 0.001
+        while True:
+            if self.conversation.stopped is not None:
+                self.kill()
+            pid, status, used = os.wait4(self.pid, os.WNOHANG)
+            if pid:
+                return status, Usage(used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+            time.sleep(pause)
+            pause = min(0.05, pause * 2)
+            self._check_time()
+
+    def _check_time(self) -> None:
+        if self._time_left() == 0:
+            wall = self.conversation.limits.wall
+            self.conversation.stop("timed-out", f"reading it took more than {wall:.0f} s")
 
     def _time_left(self) -> float | None:
+        """Return the seconds until the time limit; it counts from the start, or from the last output that came."""
         wall = self.conversation.limits.wall
-        return None if wall is None else max(0.0, self._started + wall - time.monotonic())
+        return None if wall is None else max(0.0, self.conversation.heard_at + wall - time.monotonic())
+
+    def _close(self) -> None:
+        self.ended = True
+        if self._lifeline >= 0:
+            os.close(self._lifeline)
+            self._lifeline = -1
+
+    def _fork(self, *, required: bool) -> int:
+        talk = self.conversation
+        sys.stdout.flush()
+        sys.stderr.flush()
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            become_worker(talk.worker_channel, talk.worker_output, talk.limits, parent=parent, required=required)
+        return pid
+
+    def _spawn(self, *, required: bool) -> int:
+        """Start a fresh interpreter; what it inherits goes by the numbers it has there, no other child gets it."""
+        talk = self.conversation
+        lifeline, self._lifeline = os.pipe2(os.O_CLOEXEC)
+        inherited = (talk.worker_channel.fileno(), talk.worker_output, lifeline)
+        first = max(inherited) + 1
+        numbers = range(first, first + len(inherited))
+        channel, output, told = numbers
+        settings = msgspec.json.encode(_Settings(channel, output, told, talk.limits, required)).decode()
+        command = [sys.executable, "-P", "-m", "imgscan.batch.process"]
+        path = os.pathsep.join(part or os.getcwd() for part in sys.path)  # noqa: PTH109 - it may be gone
+        actions = [(os.POSIX_SPAWN_DUP2, end, number) for end, number in zip(inherited, numbers, strict=True)]
+        environment = {**os.environ, _STARTED_AS: settings, "PYTHONPATH": path}
+        try:
+            return os.posix_spawn(sys.executable, command, environment, file_actions=actions)
+        finally:
+            os.close(lifeline)
 
 
 def run_job(
@@ -82,31 +152,48 @@ def run_job(
     sink: Callable[[bytes], object] | None = None,
     note: Callable[[str], None] | None = None,
     required: bool = False,
-) -> tuple[Ended, FileServer]:
-    """Do one job in a worker of its own, and wait for it; output goes to `sink`, lines for the user to `note`."""
-    server = FileServer(opener, [unpack_text(path) for path in job.paths])
-    ended = Worker(Conversation(job, server, limits, sink, note), required=required).wait()
-    return ended, server
+    meanwhile: Callable[[], object] | None = None,
+) -> Ended:
+    """Do one job in a worker of its own, and wait for it; output goes to `sink`, lines for the user to `note`.
+
+    `meanwhile` is called while the worker loads the parsers.
+    """
+    server = FileServer(opener, [unpack_text(path) for path in job.paths], limits.files)
+    worker = Worker(Conversation(job, server, limits, sink, note), required=required)
+    if meanwhile is not None:
+        try:
+            meanwhile()
+        except BaseException:
+            worker.kill()
+            worker.wait()
+            raise
+    return worker.wait()
 
 
 def _threads() -> int:
     return len(list(Path("/proc/self/task").iterdir()))
 
 
-def _fork(conversation: Conversation, *, required: bool) -> int:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    pid = os.fork()
-    if pid == 0:
-        become_worker(conversation.worker_channel, conversation.worker_output, conversation.limits, required=required)
-    return pid
+def become_worker(
+    channel: socket.socket,
+    output: int,
+    limits: Limits,
+    *,
+    required: bool,
+    parent: int | None = None,
+    lifeline: int | None = None,
+) -> NoReturn:
+    """Turn the calling process, just started, into a worker: it does its job and ends here.
 
-
-def become_worker(channel: socket.socket, output: int, limits: Limits, *, required: bool) -> NoReturn:
-    """Turn the calling process, just forked, into a worker: it does its job and ends here."""
+    It shall end with `parent`, the process that forked it, or with the other end of the pipe `lifeline`.
+    """
     status = 1
     try:
-        settle(channel, output)
+        if parent is not None:
+            die_with_parent(parent)
+        settle(output, channel.fileno(), *(() if lifeline is None else (lifeline,)))
+        if lifeline is not None:
+            die_with(lifeline)
         from imgscan.batch.worker import work  # noqa: PLC0415 - the parsers: never loaded by a supervisor
 
         work(channel, limits, required=required)
@@ -117,8 +204,8 @@ def become_worker(channel: socket.socket, output: int, limits: Limits, *, requir
         os._exit(status)
 
 
-def settle(channel: socket.socket, output: int) -> None:
-    """Let go of what a fork inherited: signal handlers, standard streams, all descriptors but the channel.
+def settle(output: int, *kept: int) -> None:
+    """Let go of what a process inherited: signal handlers, standard streams, all descriptors but those `kept`.
 
     Ctrl-C is the supervisor's business, who ends its children.
     """
@@ -128,19 +215,11 @@ def settle(channel: socket.socket, output: int) -> None:
     os.dup2(nothing, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    kept = channel.fileno()
-    os.closerange(3, kept)
-    os.closerange(kept + 1, 1 << 20)
-
-
-def _spawn(conversation: Conversation, *, required: bool) -> int:
-    channel, output = conversation.worker_channel.fileno(), conversation.worker_output
-    settings = msgspec.json.encode((channel, output, conversation.limits, required)).decode()
-    os.set_inheritable(channel, True)
-    os.set_inheritable(output, True)
-    command = [sys.executable, "-P", "-m", "imgscan.batch.process"]
-    path = os.pathsep.join(part for part in sys.path if part)
-    return os.posix_spawn(sys.executable, command, {**os.environ, _STARTED_AS: settings, "PYTHONPATH": path})
+    first = 3
+    for descriptor in sorted(kept):
+        os.closerange(first, descriptor)
+        first = descriptor + 1
+    os.closerange(first, 1 << 20)
 
 
 def main() -> NoReturn:
@@ -148,8 +227,9 @@ def main() -> NoReturn:
     settings = os.environ.pop(_STARTED_AS, "")
     if not settings:
         sys.exit("imgscan.batch.process is started by imgscan itself")
-    channel, output, limits, required = msgspec.json.decode(settings, type=tuple[int, int, Limits, bool])
-    become_worker(socket.socket(fileno=channel), output, limits, required=required)
+    told = msgspec.json.decode(settings, type=_Settings)
+    channel = socket.socket(fileno=told.channel)
+    become_worker(channel, told.output, told.limits, required=told.required, lifeline=told.lifeline)
 
 
 if __name__ == "__main__":

@@ -57,10 +57,12 @@ class JsonLines:
 
 def sentence(name: str, values: Mapping[str, Plain]) -> str | None:
     """Return an event in words; None when it is not worth a line."""
+    if name == "started" and values["sandbox"] not in {None, "full"}:
+        return f"note: this host closes in the processes that parse only in part ({values['sandbox']})"
     if name == "planned":
         kept = f"; {values['unchanged']} unchanged" if values["unchanged"] else ""
         return f"{values['machines']} machines found, {values['to_scan']} to scan{kept}"
-    if name == "again":
+    if name == "again" and values["times"] == 1:
         what = f" at {values['part']}" if values["part"] else ""
         return f"{values['machine']}: {values['outcome']}{what}: {values['detail']}; it is read again"
     if name == "failed":

@@ -17,12 +17,12 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from imgscan.batch.sandbox import Level
-from imgscan.errors import ERRORS, ImageError, ImgscanError, UsageError, Why
+from imgscan.errors import ERRORS, ImageError, ImgscanError, InternalFailure, LimitExceeded, UsageError, Why
 
-JOB, ASK, ANSWER, LEARNT, RESULT, ERROR, DATA, NOTE = b"J", b"A", b"W", b"L", b"R", b"E", b"D", b"N"
-"""Kinds of messages: the job; a worker asking for files, and the answer; facts so far; the result or the error that
-ends the job; a piece of output; a line for the user."""
+JOB, CLOSED_IN, ASK, ANSWER, LEARNT = b"J", b"C", b"A", b"W", b"L"
+RESULT, ERROR, DATA, NOTE = b"R", b"E", b"D", b"N"
+"""Kinds of messages: the job; how far the worker is closed in, before it parses anything; a worker asking for files,
+and the answer; facts so far; the result or the error that ends the job; a piece of output; a line for the user."""
 _HEAD: Final = struct.Struct("<cI")
 DESCRIPTORS: Final = 200
 """Descriptors in one message (the kernel takes 253)."""
@@ -53,10 +53,14 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class OpenedFile(msgspec.Struct, frozen=True):
-    """A file whose descriptor comes with the answer; `scope` stands for the files that it may itself refer to."""
+    """A file whose descriptor comes with the answer; `scope` stands for the files that it may itself refer to.
+
+    `modified` is in Unix seconds.
+    """
 
     name: bytes
     size: int
+    modified: float
     device: int
     inode: int
     scope: int
@@ -76,17 +80,6 @@ class Answer(msgspec.Struct, frozen=True):
 
     files: tuple[OpenedFile, ...] = ()
     error: ErrorMessage | None = None
-
-
-class Done(msgspec.Struct, frozen=True):
-    """The end of a job: how far the worker was closed in, and what the job's kind returns."""
-
-    level: Level
-    result: bytes
-
-
-class InternalFailure(ImgscanError):
-    """A bug of imgscan's own in a worker."""
 
 
 def pack_text(text: str) -> bytes:
@@ -146,8 +139,11 @@ def send(
 
 
 def receive(channel: socket.socket) -> tuple[Message, list[int]] | None:
-    """Wait for one message and its descriptors; None when the other side is gone. For the worker, who trusts."""
-    data, ancillary, _, _ = channel.recvmsg(_HEAD.size, socket.CMSG_SPACE(4 * DESCRIPTORS))
+    """Wait for one message and its descriptors; None when the other side is gone. For the worker, who trusts.
+
+    :raises LimitExceeded: this process may not have as many descriptors
+    """
+    data, ancillary, flags, _ = channel.recvmsg(_HEAD.size, socket.CMSG_SPACE(4 * DESCRIPTORS))
     descriptors: list[int] = []
     for level, kind, raw in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -156,6 +152,8 @@ def receive(channel: socket.socket) -> tuple[Message, list[int]] | None:
     if len(head) != _HEAD.size:
         return None
     kind_byte, length = _HEAD.unpack(head)
+    if flags & socket.MSG_CTRUNC:
+        raise LimitExceeded("it is made of more files than one process may have open")
     return Message(kind_byte, _exactly(channel, length)), descriptors
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import mmap
 import os
+import pkgutil
 import socket
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
@@ -17,26 +18,23 @@ import msgspec
 
 from imgscan.batch import protocol
 from imgscan.batch.protocol import Answer, Ask, Job, OpenedFile, pack_text, unpack_text
-from imgscan.batch.sandbox import Limits, close_in, die_with_parent
+from imgscan.batch.sandbox import NOT_CLOSED_IN, Level, Limits, close_in
 from imgscan.devices.counters import IoCounter
 from imgscan.devices.file import FileDevice, FileIdentity
 from imgscan.devices.host_files import GivenFiles, HostFiles
-from imgscan.errors import MissingPart, Why
+from imgscan.errors import LimitExceeded, MissingPart, Why
 from imgscan.model.machine import MachineFacts
 
 JOBS: Final = ("inspect", "identify", "ls", "cat", "stat", "raw", "serve")
 """The kinds of jobs: modules of `imgscan.batch.jobs`, each with a function ``run(job, context) -> bytes``."""
-PRELOADED: Final = (
-    *(f"imgscan.batch.jobs.{name}" for name in JOBS),
-    *("imgscan.scan", "imgscan.guests.linux", "imgscan.guests.windows", "imgscan.filesystems.ext_filesystem"),
-    *("imgscan.filesystems.ntfs_filesystem", "imgscan.filesystems.fat_filesystem", "construct", "lzma", "zlib"),
-    "imgscan.volumes.lvm2",
-    *("imgscan.filesystems.btrfs", "imgscan.guests.linux.subvolumes", "google_crc32c", "xxhash", "zstandard"),
-    *("encodings.utf_16", "encodings.utf_16_le", "encodings.utf_16_be", "encodings.latin_1", "encodings.ascii"),
-    *("encodings.cp437", "encodings.cp1252", "encodings.utf_32", "encodings.idna", "shlex", "hashlib", "bz2"),
-    *("unicodedata", "datetime", "uuid", "_strptime", "json", "locale", "warnings", "traceback", "linecache"),
+READERS: Final = ("containers", "partitions", "volumes", "filesystems", "guests", "layouts", "devices", "model")
+"""The packages of imgscan whose every module is loaded before the worker is closed in."""
+OTHERS: Final = (
+    *("construct", "pytsk3", "lzma", "zlib", "bz2", "hashlib", "shlex", "unicodedata", "datetime", "_strptime", "uuid"),
+    *("encodings.ascii", "encodings.latin_1", "encodings.utf_16", "encodings.utf_16_le", "encodings.utf_16_be"),
+    *("encodings.utf_32", "encodings.cp437", "encodings.cp1252", "google_crc32c", "xxhash", "zstandard"),
 )
-"""What is imported before the worker is closed in: afterwards no file can be opened, and no module loaded."""
+"""What they load when they need it, or Python does for them: nothing can be loaded when no file can be opened."""
 DATA_BYTES: Final = 256 << 10
 
 
@@ -73,9 +71,13 @@ class JobContext(Protocol):
 
 
 def preload() -> None:
-    """Import everything that any job may need, and build what is built on first use."""
-    for name in PRELOADED:
+    """Import everything that any job may need."""
+    for name in (*OTHERS, *(f"imgscan.batch.jobs.{job}" for job in JOBS)):
         importlib.import_module(name)
+    for package in READERS:
+        path = importlib.import_module(f"imgscan.{package}").__path__
+        for found in pkgutil.walk_packages(path, f"imgscan.{package}."):
+            importlib.import_module(found.name)
 
 
 def job_function(kind: str) -> Callable[[Job, JobContext], bytes]:
@@ -91,7 +93,6 @@ def work(channel: socket.socket, limits: Limits, *, required: bool) -> None:
 
     `required` is whether nothing is parsed unless the worker is closed in fully.
     """
-    die_with_parent()
     preload()
     received = protocol.receive(channel)
     if received is None:
@@ -101,16 +102,19 @@ def work(channel: socket.socket, limits: Limits, *, required: bool) -> None:
     page = mmap.mmap(descriptors[0], protocol.PART_BYTES)
     function = job_function(job.kind)
     level = close_in(limits, channel.fileno())
-    context = RemoteContext(channel, job, page)
+    protocol.send(channel, protocol.CLOSED_IN, msgspec.msgpack.encode(level))
     try:
-        if required and not level.is_full:
-            context.fail("limit", f"the worker could not be closed in fully (reached: {level})")
-            return
-        result = function(job, context)
+        _check_level(level, required=required)
+        result = function(job, RemoteContext(channel, job, page))
     except Exception as error:  # noqa: BLE001 - it crosses the channel, and the supervisor raises it
         protocol.send(channel, protocol.ERROR, msgspec.msgpack.encode(protocol.pack_error(error)))
         return
-    protocol.send(channel, protocol.RESULT, msgspec.msgpack.encode(protocol.Done(level, result)))
+    protocol.send(channel, protocol.RESULT, result)
+
+
+def _check_level(level: Level, *, required: bool) -> None:
+    if required and not level.is_full:
+        raise LimitExceeded(NOT_CLOSED_IN.format(level))
 
 
 class RemoteContext:
@@ -144,11 +148,6 @@ class RemoteContext:
     def note(self, text: str) -> None:
         """Send a line for the user."""
         protocol.send(self._channel, protocol.NOTE, pack_text(text))
-
-    def fail(self, kind: str, text: str) -> None:
-        """Send an error that ends the job."""
-        error = protocol.ErrorMessage(kind, pack_text(text))
-        protocol.send(self._channel, protocol.ERROR, msgspec.msgpack.encode(error))
 
     def next_request(self) -> bytes | None:
         """Wait for a request."""
@@ -222,6 +221,6 @@ class RemoteHostFiles:
         if before is not None:
             os.close(descriptor)
             return before
-        device = FileDevice(descriptor, name, opened.size, identity, self._counter)
+        device = FileDevice(descriptor, name, opened.size, identity, self._counter, opened.modified)
         self._seen[identity, name] = device
         return device

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import msgspec
 
 from imgscan.cli.main import DEFAULT_PROFILE, INTERRUPTED, OK, UNDECIDED
 from imgscan.cli.options import output_options, profile_option
-from imgscan.errors import UsageError
+from imgscan.errors import LedgerError, LimitExceeded, UsageError
 
 MIB = 1 << 20
 MOST_WORKERS = 256
@@ -133,20 +133,36 @@ class _Settings(msgspec.Struct, frozen=True):
 
 @contextmanager
 def _stopping() -> Iterator[Any]:
-    """Turn Ctrl-C and a polite end (SIGTERM) into a wish to stop; a second Ctrl-C stops at once."""
+    """Turn Ctrl-C, a polite end and a closed terminal into a wish to stop; a second Ctrl-C stops at once."""
     wished: list[int] = []
 
     def wish(number: int, _frame: object) -> None:
-        if wished:
+        if wished and number == signal.SIGINT:
             raise KeyboardInterrupt
         wished.append(number)
 
-    before = {number: signal.signal(number, wish) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, wish) for number in numbers}
     try:
         yield lambda: bool(wished)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _sandbox(settings: _Settings) -> str:
+    """Return how far workers are closed in on this host.
+
+    :raises LimitExceeded: not in fully, and that is required
+    """
+    from imgscan.batch.sandbox import NOT_CLOSED_IN, reachable
+
+    level = reachable(settings.limits)
+    if settings.required and not level.is_full:
+        raise LimitExceeded(NOT_CLOSED_IN.format(level))
+    return "full" if level.is_full else str(level)
 
 
 def _show_plan(settings: _Settings, wanted: Any, format_: str, output: Path | None, *, force: bool) -> int:
@@ -159,6 +175,7 @@ def _show_plan(settings: _Settings, wanted: Any, format_: str, output: Path | No
     from imgscan.cli.output import check_output, text_style, write_result
 
     check_output(output, force=force)
+    _sandbox(settings)
     with ExitStack() as stack:
         source = stack.enter_context(LocalSource(settings.root))
         stopping = stack.enter_context(_stopping())
@@ -190,6 +207,7 @@ def _run(settings: _Settings, wanted: Any) -> int:
     if settings.database is None:
         raise UsageError("give the results database with --db")
     _refuse_inside(settings.events, settings.root)
+    sandbox = _sandbox(settings)
     with ExitStack() as stack:
         source = stack.enter_context(LocalSource(settings.root))
         ledger = stack.enter_context(Ledger.open(settings.database, settings.root))
@@ -212,20 +230,22 @@ def _run(settings: _Settings, wanted: Any) -> int:
             "require_sandbox": settings.required,
         }
         ledger.begin_run(tool, options, wanted.profiles)
-        events.tell("started", root=str(settings.root), workers=settings.workers, version=tool.version)
+        events.tell("started", root=str(settings.root), workers=settings.workers, version=tool.version, sandbox=sandbox)
         engine = Engine(source, ledger, pool, wanted, events, stopping)
         try:
             plan, stamps = engine.plan()
             engine.scan(plan, stamps, conditions(tool, settings.limits))
         except (Interrupted, KeyboardInterrupt):
             pool.close()
-            ledger.end_run("interrupted")
+            with suppress(LedgerError):  # the next run finds out by itself
+                ledger.end_run("interrupted")
             events.tell("interrupted")
             closing.close()
             sys.stderr.write(f"imgscan: stopped: {summary(events.state)}; the same command continues\n")
             return INTERRUPTED
         except BaseException:
-            ledger.end_run("failed")
+            with suppress(LedgerError):
+                ledger.end_run("failed")
             raise
         ledger.end_run("finished")
         events.tell("finished", done=events.state.done, failed=events.state.failed)
@@ -240,14 +260,10 @@ def conditions(tool: Any, limits: Any) -> str:
 
 
 def _exit_status(database: Path) -> int:
-    from imgscan.batch.share_report import ShareReader, SummaryBuilder, exit_status, parse_selection
+    from imgscan.batch.share_report import ShareReader
 
     with ShareReader.open(database, []) as reader:
-        selection = parse_selection((), None)
-        summary = SummaryBuilder(reader, selection)
-        for answer in reader.answers(selection):
-            summary.add(answer)
-        return exit_status(summary.result())
+        return reader.exit_status()
 
 
 def _refuse_inside(path: Path | None, root: Path) -> None:

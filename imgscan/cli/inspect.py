@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import click
@@ -32,7 +33,7 @@ def command(
     Exit status: 0 when every disk could be opened, else 3.
     """
     check_output(output, force=force)
-    found = isolated.inspect(paths, reading)
+    found = isolated.inspect(paths, reading, meanwhile=lambda: importlib.import_module(f"imgscan.reports.{format_}"))
     facts = FactsFile(tool=this_tool(), machine=found.facts)
     if format_ == "json":
         from imgscan.reports import json

@@ -16,7 +16,7 @@ from typing import NoReturn
 import click
 
 from imgscan.cli.output import silence_stdout
-from imgscan.errors import ImageError, ImgscanError, ProfileError, UsageError
+from imgscan.errors import ImageError, ImgscanError, InternalFailure, ProfileError, UsageError
 from imgscan.model.text import shown
 from imgscan.version import VERSION
 
@@ -86,6 +86,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), USAGE)
     except ImageError as error:
         return _fail(f"{error} ({error.why})", UNDECIDED)
+    except InternalFailure as error:
+        return _fail(f"internal error, please report it: {error}", INTERNAL)
     except ImgscanError as error:
         return _fail(str(error), UNDECIDED)
     except SystemExit:  # click's answer to a closed pipe, with a status that would mean "not ready"
@@ -132,6 +134,8 @@ def _fail(message: str, status: int) -> int:
 
 def _open_closed_streams() -> None:
     """Give a standard stream that the caller closed (``>&-``) somewhere to go: writing to it is an error of its own."""
+    if sys.stdin is None:
+        os.open(os.devnull, os.O_RDONLY)  # it becomes 0, which no image or channel may become
     for number, name in ((1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:
             # read-only: what is written there fails, and the user hears of it on the other stream

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from imgscan import profiles
 from imgscan.batch import isolated
 from imgscan.batch.isolated import ReadOptions
 from imgscan.cli.main import DEFAULT_PROFILE, INTERNAL, NOT_READY, OK, UNDECIDED, report_failures
@@ -19,8 +20,10 @@ from imgscan.cli.options import (
     verbose_option,
 )
 from imgscan.cli.output import check_output, text_style, write_result
-from imgscan.judge import report_on
-from imgscan.model.report import Report
+
+if TYPE_CHECKING:
+    from imgscan.model.profile import Profile
+    from imgscan.model.report import Report
 
 STATUS = {"ready": OK, "ready-with-warnings": OK, "undecided": UNDECIDED, "not-ready": NOT_READY}
 WORST_FIRST = (NOT_READY, UNDECIDED, OK)
@@ -47,8 +50,18 @@ def command(
     Exit status: 0 ready (with or without warnings), 1 not ready, 3 undecided.
     """
     check_output(output, force=force)
-    chosen = [profiles.load(name) for name in profile_names or (DEFAULT_PROFILE,)]
-    found = isolated.inspect(paths, reading)
+    chosen: list[Profile] = []
+
+    def prepare() -> None:
+        """Load what comes after the facts, while another process is after them: it takes as long."""
+        from imgscan import profiles
+
+        chosen.extend(profiles.load(name) for name in profile_names or (DEFAULT_PROFILE,))
+        importlib.import_module(f"imgscan.reports.{format_}")
+
+    found = isolated.inspect(paths, reading, meanwhile=prepare)
+    from imgscan.judge import report_on
+
     report = report_on([found.facts], chosen)
     text = render(report, format_, output, verbose=verbose)
     write_result(text, output, force=force, images=found.images, names=found.referred)

@@ -25,8 +25,17 @@ class FileDevice:
 
     sector_size = 512
 
-    def __init__(self, descriptor: int, name: str, size: int, identity: FileIdentity, counter: IoCounter) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        name: str,
+        size: int,
+        identity: FileIdentity,
+        counter: IoCounter,
+        modified: float | None = None,
+    ) -> None:
         self._descriptor = descriptor
+        self._modified = modified
         self._counter = counter
         self.name = name
         self.size = size
@@ -38,8 +47,8 @@ class FileDevice:
 
     @property
     def modified(self) -> float:
-        """When the host file was last written, in Unix seconds."""
-        return os.fstat(self._descriptor).st_mtime
+        """When the host file was last written, in Unix seconds; a worker, who may not ask the host, was told."""
+        return os.fstat(self._descriptor).st_mtime if self._modified is None else self._modified
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Return exactly `length` bytes.

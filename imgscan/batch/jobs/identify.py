@@ -15,16 +15,18 @@ def run(job: Job, context: JobContext) -> bytes:
     """Return an `Identified` for each given file, as JSON, in their order; the part is the file's number."""
     found: list[Identified] = []
     for number, path in enumerate(job.paths):
-        if str(number) in context.left_out:
-            why, detail = context.left_out[str(number)]
-            found.append(Identified(why=why, detail=detail))
-            continue
         context.part(str(number))
         try:
             file, _ = context.given.open(unpack_text(path), context.counter)
         except ImgscanError as error:
             found.append(Identified(why=getattr(error, "why", "missing"), detail=error.message))
             continue
-        found.append(identify_file(file))
+        try:
+            found.append(identify_file(file))
+        except MemoryError:
+            found.append(Identified(why="limit", detail="looking at it needs more memory than one machine may use"))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other files are still looked at
+            detail = f"imgscan failed at it, please report it: {type(error).__name__}: {error}"
+            found.append(Identified(why="internal", detail=detail))
         file.close()
     return msgspec.json.encode(found)

@@ -1,0 +1,153 @@
+"""Which process loads what, and that a scan in a worker finds what a scan without one does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from disk_builder import CONTAINERS, build_linux, convert
+from tools import FIXTURES, ROOT, requires_tool
+from windows_builder import build_windows
+
+DEBIAN = FIXTURES / "images" / "debian12-bios.vmdk"
+PROGRAM = Path(__file__).with_name("modules_loaded.py")
+PARSERS = (
+    *("imgscan.scan", "imgscan.containers", "imgscan.partitions", "imgscan.volumes", "imgscan.filesystems"),
+    *("imgscan.guests", "imgscan.layouts", "pytsk3", "construct"),
+)
+
+
+def parsers(modules: list[str]) -> list[str]:
+    """Return those that parse images."""
+    return [name for name in modules if name in PARSERS or name.startswith(tuple(f"{parser}." for parser in PARSERS))]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Make an image of every format, of each family of systems and each filesystem that is read."""
+    folder = tmp_path_factory.mktemp("images")
+    linux = build_linux(folder, "linux", data="ntfs", swap=True)
+    efi = build_linux(folder, "efi", scheme="gpt", esp=True, root="xfs", boot="ext2", data="exfat")
+    btrfs = build_linux(folder, "btrfs", root="btrfs", bootloader="extlinux", boot="ext4")
+    windows = folder / "windows.raw"
+    entry = struct.pack("<B3xB3xII", 0x80, 0x07, 2048, 24 * 2048)
+    volume = build_windows().read_bytes()
+    windows.write_bytes((bytes(446) + entry + bytes(48) + b"\x55\xaa").ljust(1 << 20, b"\0") + volume)
+    broken = folder / "broken.vhdx"
+    made = [DEBIAN, linux, efi, btrfs, windows, *(convert(linux, container) for container in CONTAINERS)]
+    broken.write_bytes(made[-3].read_bytes()[: 1 << 20])
+    text = folder / "text.raw"
+    text.write_text("no image at all")
+    return [*made, text, broken]
+
+
+@pytest.fixture(scope="module")
+def told(images: list[Path]) -> dict[str, Any]:
+    command = [sys.executable, str(PROGRAM), *map(str, images)]
+    found: dict[str, Any] = json.loads(subprocess.check_output(command, env={**os.environ, "PYTHONPATH": str(ROOT)}))
+    return found
+
+
+needs_images = requires_tool("qemu-img", "mkntfs", "ntfs-3g", "hivexregedit", "mkfs.xfs", "mkfs.btrfs")
+
+
+@needs_images
+def test_nothing_is_loaded_after_the_worker_is_closed_in(told: dict[str, Any]) -> None:
+    assert {image: names for image, names in told["late"].items() if names} == {}
+
+
+@needs_images
+def test_isolated_or_not_the_facts_are_the_same(told: dict[str, Any]) -> None:
+    assert told["differ"] == []
+
+
+@needs_images
+def test_the_supervisor_loads_no_parser(told: dict[str, Any]) -> None:
+    assert parsers(told["supervisor"]) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["scan", str(DEBIAN)],
+        ["ls", str(DEBIAN), "/etc"],
+        ["batch", "share", "--db", "results.db"],
+    ],
+    ids=["scan", "ls", "batch"],
+)
+def test_no_command_loads_a_parser(tmp_path: Path, arguments: list[str]) -> None:
+    (tmp_path / "share").mkdir()
+    shutil.copy(DEBIAN, tmp_path / "share")
+    code = (
+        "import sys; from imgscan.cli.main import run; sys.stdout = open('out', 'w'); status = run(sys.argv[1:]); "
+        "print(status, *sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    status, *modules = done.stderr.splitlines()[-1].split()
+    assert status == "0", done.stderr
+    assert parsers(modules) == []
+
+
+def test_a_program_with_threads_starts_a_fresh_interpreter(tmp_path: Path) -> None:
+    """A fork would copy locks that other threads hold; and a worker does not end with the thread that started it."""
+    code = """
+import os, sys, threading
+import imgscan
+from imgscan.batch import process
+
+def no_fork(*_, **__):
+    raise AssertionError("forked")
+
+os.fork = no_fork
+made = []
+opener = threading.Thread(target=lambda: made.append(imgscan.open_disk(sys.argv[1])))
+waiting = threading.Event()
+other = threading.Thread(target=waiting.wait)
+other.start()
+opener.start()
+opener.join()
+with made[0] as disk:
+    print(disk.size, disk.read_at(510, 2).hex(), len(disk.read_at(0, 9 << 20)))
+facts = imgscan.inspect_machine([sys.argv[1]])
+print(facts.systems[0].family)
+waiting.set()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(DEBIAN)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.stdout.split() == [str(2 << 30), "55aa", str(9 << 20), "linux"]
+
+
+def test_closed_standard_streams(tmp_path: Path) -> None:
+    """Descriptors 0 to 2 are free then, and must not become an image's, or a channel."""
+    for closed in ("<&-", "2>&-", "<&- 2>&-"):
+        command = f"{sys.executable} -m imgscan scan --format json {DEBIAN} {closed}"
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            check=False,
+        )
+        assert done.returncode == 0, closed
+        assert json.loads(done.stdout)["machines"][0]["systems"]
