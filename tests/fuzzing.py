@@ -55,11 +55,14 @@ class Recipe:
     damage reaches what lies behind; half of the mutants run inside it.
     `oracle` reads many images, each given as the files of its devices, with a foreign reader, and returns a digest of
     its own for each, None where it reads nothing. The first ones are the healthy ones.
+    `is_structure` says whether bytes that the reader read at once are its structures, and not a file's content: most
+    damage is put there.
     """
 
     make: Callable[[Path], Sequence[Sequence[Path]]]
     walk: Walk
     trusting: Callable[[], AbstractContextManager[object]] = nullcontext
+    is_structure: Callable[[bytes], bool] = bool
     oracle: Callable[[Sequence[Sequence[Path]]], list[str | None]] | None = None
 
 
@@ -133,20 +136,19 @@ class _Recording:
 class Subject:
     """A healthy image: its devices, what the reader reads of them, and what it makes of them."""
 
-    def __init__(self, paths: Sequence[Path], walk: Walk) -> None:
+    def __init__(self, paths: Sequence[Path], recipe: Recipe) -> None:
         self.paths = paths
         self.devices = [MemoryDevice(_mapped(path), f"disk{index}") for index, path in enumerate(paths)]
         seen: set[tuple[int, int, int]] = set()
         errors: list[ImageError] = []
-        self.digest = walk([_Recording(device, n, seen) for n, device in enumerate(self.devices)], errors)
+        self.digest = recipe.walk([_Recording(device, n, seen) for n, device in enumerate(self.devices)], errors)
         if errors:
             raise RuntimeError(f"{paths}: the healthy image is not read whole: {errors[0]}")
         self.ranges = sorted(seen)
+        pieces = [self.devices[device].read_at(offset, length) for device, offset, length in self.ranges]
+        self.structures = [index for index, piece in enumerate(pieces) if recipe.is_structure(piece)]
         # Where the bytes are that say something: most of a table is empty, and damage there is no damage.
-        self.filled = [
-            [match.start() for match in re.finditer(rb"[^\0]", self.devices[device].read_at(offset, length))]
-            for device, offset, length in self.ranges
-        ]
+        self.filled = [[match.start() for match in re.finditer(rb"[^\0]", piece)] for piece in pieces]
 
     def mutant(self, number: int, image: int, dice: random.Random) -> Mutant:
         """Return a mutant: mostly one damage, sometimes several, rarely a device that is cut."""
@@ -160,11 +162,11 @@ class Subject:
         return mutant
 
     def _damage(self, dice: random.Random) -> Patch:
-        place = dice.randrange(len(self.ranges))
+        place = dice.choice(self.structures) if dice.random() < 0.9 else dice.randrange(len(self.ranges))
         index, offset, length = self.ranges[place]
         kind = dice.randrange(8)
         if kind == 0:  # one piece over another: nodes that refer to themselves, blocks that claim another's place
-            other, source, size = dice.choice(self.ranges)
+            other, source, size = self.ranges[dice.choice(self.structures)]
             size = min(size, length, dice.choice((512, 1024, 4096)))
             return Patch(index, offset, self.devices[other].read_at(source, size))
         if kind <= 4 and self.filled[place]:  # a field that is in use
@@ -379,7 +381,7 @@ def ask_oracle(recipe: Recipe, subjects: Sequence[Subject], seed: int, numbers: 
 def walk_files(filesystem: FileSystem, errors: list[ImageError], most: int = 5000) -> str:
     """Read a filesystem: every name and node, of each file both ends, free space; return a digest.
 
-    Errors go to the list and cost what they are about. At most `most` names; each directory once.
+    Errors go to the list and cost what they are about. At most `most` names; each node once.
     """
     digest = hashlib.sha256()
     todo, seen, names = [filesystem.root], {filesystem.root}, 0
@@ -394,6 +396,9 @@ def walk_files(filesystem: FileSystem, errors: list[ImageError], most: int = 500
 
     def look_at(entry: Entry) -> None:
         digest.update(repr((entry.name, entry.kind, entry.size, entry.mode, entry.links)).encode("ascii", "replace"))
+        if entry.node in seen:
+            return
+        seen.add(entry.node)
         with noted():
             if entry.kind == "file":
                 for offset in {0, max(0, entry.size // 2), max(0, entry.size - (1 << 16))}:
@@ -402,8 +407,7 @@ def walk_files(filesystem: FileSystem, errors: list[ImageError], most: int = 500
                 digest.update(filesystem.readlink(entry.node).encode("utf-8", "surrogateescape"))
             elif entry.kind == "other":
                 filesystem.stat(entry.node)  # says what is wrong with it
-            elif entry.kind == "directory" and entry.node not in seen:
-                seen.add(entry.node)
+            elif entry.kind == "directory":
                 todo.append(entry.node)
 
     while todo and names < most:

@@ -29,7 +29,7 @@ def recipe(on_damage: Callable[[], None]) -> Recipe:
 
 
 def subjects(made: Recipe, folder: Path) -> list[Subject]:
-    return [Subject(paths, made.walk) for paths in made.make(folder)]
+    return [Subject(paths, made) for paths in made.make(folder)]
 
 
 def refuse() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from imgscan.devices.limits import DIRECTORY_BYTES, DIRECTORY_ENTRIES, KIB, SEARCHED_BYTES
 from imgscan.errors import CorruptStructure, LimitExceeded
@@ -19,8 +19,26 @@ from imgscan.layouts import xfs
 
 _CHUNK: Final = 64 * KIB
 """How much of a directory is read at once."""
+_PAIR: Final = struct.Struct(">2I")
 _SAME_HASH_BLOCKS: Final = 256
 """Leaves that may follow each other for names of one hash."""
+
+
+class _Pairs(NamedTuple):
+    """Hashes in their order, each with the address of an entry, or with the block of a node or leaf."""
+
+    data: bytes
+    start: int
+    amount: int
+
+    def at(self, index: int) -> tuple[int, int]:
+        """Return hash and address."""
+        hashed, address = _PAIR.unpack_from(self.data, self.start + _PAIR.size * index)
+        return hashed, address
+
+    def first(self, wanted: int) -> int:
+        """Return the index of the first hash that is not smaller, `amount` when all are."""
+        return bisect_left(range(self.amount), wanted, key=lambda index: self.at(index)[0])
 
 
 class Directories:
@@ -55,20 +73,20 @@ class Directories:
         :raises LimitExceeded: more was searched for names than any real system makes necessary
         """
         self._check(number, inode)
-        if inode.format != xfs.FORMAT_LOCAL and inode.size > self._block_bytes and not self._ignores_case:
+        wanted = self._folded(name)
+        if inode.format != xfs.FORMAT_LOCAL:
             try:
-                return self._by_hash(number, inode, name)
+                return self._by_hash(number, inode, wanted)
             except CorruptStructure:
                 self._searched += inode.size
         if self._searched > SEARCHED_BYTES:
             raise LimitExceeded(
                 f"more than {SEARCHED_BYTES} bytes of directories were searched", where=self._volume.name
             )
-        wanted = self._folded(name)
         return next((found for found in self.names(number, inode) if self._folded(found[1]) == wanted), None)
 
     def _folded(self, name: bytes) -> bytes:
-        return name.lower() if self._ignores_case else name  # of bytes: ASCII letters only, as the kernel
+        return name.translate(xfs.CASE_FOLDED) if self._ignores_case else name
 
     def _check(self, number: int, inode: xfs.Inode) -> None:
         if kind_of(inode) != "directory":
@@ -188,8 +206,11 @@ class Directories:
         raise self._volume.corrupt(f"the entry at byte {position} of block {index} of directory {number} is damaged")
 
     def _by_hash(self, number: int, inode: xfs.Inode, name: bytes) -> tuple[int, bytes] | None:
-        """Find a name through the hash tree."""
+        """Find a folded name by its hash: in the only block, at whose end the hashes stand, or through the tree."""
         wanted = xfs.name_hash(name)
+        first = self._kept_block(number, inode, 0, xfs.DIRECTORY_DATA)
+        if first[:4] == xfs.DIRECTORY_BLOCK_MAGIC[self._has_checksums]:
+            return self._among(number, inode, self._pairs(number, 0, first), wanted, name)[0]
         block = self._leaf_for(number, inode, wanted)
         for _ in range(_SAME_HASH_BLOCKS):
             if not block:
@@ -197,16 +218,24 @@ class Directories:
             leaf = self._kept_block(number, inode, block, xfs.DIRECTORY_INDEX)
             if struct.unpack_from(">H", leaf, 8)[0] not in xfs.DIRECTORY_LEAF_MAGICS[self._has_checksums]:
                 raise self._volume.corrupt(f"block {block} of directory {number} is no leaf of its hash tree")
-            fields = self._pairs(number, block, leaf)
-            hashes = fields[::2]
-            for at in range(bisect_left(hashes, wanted), len(hashes)):
-                if hashes[at] != wanted:
-                    return None
-                found = self._at_address(number, inode, fields[2 * at + 1])
-                if found is not None and found[1] == name:
-                    return found
+            found, is_over = self._among(number, inode, self._pairs(number, block, leaf), wanted, name)
+            if found is not None or is_over:
+                return found
             (block,) = struct.unpack_from(">I", leaf)  # the leaf behind it may go on with the same hash
         raise self._volume.corrupt(f"the hash tree of directory {number} does not end")
+
+    def _among(
+        self, number: int, inode: xfs.Inode, pairs: _Pairs, wanted: int, name: bytes
+    ) -> tuple[tuple[int, bytes] | None, bool]:
+        """Return the entry of a name among hashes and addresses, and whether a larger hash follows."""
+        for index in range(pairs.first(wanted), pairs.amount):
+            hashed, address = pairs.at(index)
+            if hashed != wanted:
+                return None, True
+            found = self._at_address(number, inode, address)
+            if found is not None and self._folded(found[1]) == name:
+                return found, True
+        return None, False
 
     def _leaf_for(self, number: int, inode: xfs.Inode, wanted: int) -> int:
         """Return the block of the first leaf that may have a hash, 0 when none has."""
@@ -223,19 +252,23 @@ class Directories:
                     f"block {block} of the hash tree of directory {number} has the level {level}"
                 )
             above = level
-            fields = self._pairs(number, block, node)
-            index = bisect_left(fields[::2], wanted)
-            if 2 * index >= len(fields):
+            pairs = self._pairs(number, block, node)
+            index = pairs.first(wanted)
+            if index >= pairs.amount:
                 return 0
-            block = fields[2 * index + 1]
+            block = pairs.at(index)[1]
 
-    def _pairs(self, number: int, block: int, data: bytes) -> tuple[int, ...]:
-        """Return hash and address, hash and address, ... of a leaf, or hash and block of a node."""
-        (count,) = struct.unpack_from(">H", data, xfs.DIRECTORY_INDEX_COUNT[self._has_checksums])
-        start = xfs.DIRECTORY_INDEX_HEADER[self._has_checksums]
-        if start + 8 * count > len(data):
-            raise self._volume.corrupt(f"block {block} of the hash tree of directory {number} has {count} entries")
-        return struct.unpack_from(f">{2 * count}I", data, start)
+    def _pairs(self, number: int, block: int, data: bytes) -> _Pairs:
+        """Return the hashes of a block."""
+        if block:
+            (count,) = struct.unpack_from(">H", data, xfs.DIRECTORY_INDEX_COUNT[self._has_checksums])
+            start = xfs.DIRECTORY_INDEX_HEADER[self._has_checksums]
+        else:
+            (count,) = struct.unpack_from(">I", data, len(data) - 8)
+            start = len(data) - 8 - 8 * count
+        if start < 0 or start + 8 * count > len(data):
+            raise self._volume.corrupt(f"block {block} of directory {number} has {count} hashes")
+        return _Pairs(data, start, count)
 
     def _at_address(self, number: int, inode: xfs.Inode, address: int) -> tuple[int, bytes] | None:
         """Return the entry at an address of the hash tree (in units of 8 bytes), None for that of a deleted one."""

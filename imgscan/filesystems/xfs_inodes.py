@@ -82,15 +82,12 @@ class Inodes:
         return None
 
     def _bytes(self, offset: int, length: int) -> bytes:
-        """Return bytes of a block of inodes: they never cross the page, which is cut at the blocks around it."""
-        size = max(_PAGE, self._volume.superblock.block_bytes)
-        # Inodes are allocated in clusters of blocks; pages that start at a group's start mostly hold whole ones.
+        """Return bytes of an inode. Pages begin at a group's start: inodes are allocated in aligned clusters."""
         group = self._volume.superblock.group_blocks * self._volume.superblock.block_bytes
-        start = offset // group * group
-        start += (offset - start) // size * size
+        start = offset - offset % group % _PAGE
         page = self._pages.get(start)
         if page is None:
-            end = min(start + size, self._volume.device.size)
+            end = min(start + _PAGE, self._volume.device.size)
             page = self._volume.device.read_at(start, max(offset + length, end) - start)
             self._pages[start] = page
             if len(self._pages) > _PAGES_KEPT:

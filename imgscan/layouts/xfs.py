@@ -333,6 +333,12 @@ DIRECTORY_INDEX_COUNT: Final = {False: 12, True: 56}
 DIRECTORY_NODE_DEPTH: Final = 5
 
 
+CASE_FOLDED: Final = bytes(
+    byte + 32 if 0x41 <= byte <= 0x5A or (0xC0 <= byte <= 0xDE and byte != 0xD7) else byte for byte in range(256)
+)
+"""How names are compared where case is ignored: bytes of ASCII and Latin-1, whatever they mean (since Linux 6.4)."""
+
+
 def name_hash(name: bytes) -> int:
     """Return the hash by which a directory's index is sorted."""
     value = 0
