@@ -64,7 +64,7 @@ def _group(volume: XfsVolume, group: int) -> _Group:
     geometry = volume.superblock
     sector = geometry.sector_bytes
     offset = group * geometry.group_blocks * geometry.block_bytes
-    raw = volume.device.read_at(offset + sector, 2 * sector)
+    raw = volume.below.read_at(offset + sector, 2 * sector)
     free = xfs.parse_free_space_header(raw[:sector], group)
     inodes = xfs.parse_inode_header(raw[sector:], group)
     if free is None or inodes is None:

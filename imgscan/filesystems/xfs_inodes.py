@@ -7,7 +7,6 @@ from collections import OrderedDict
 from typing import Final
 
 from imgscan.devices.filesystem import Entry, EntryKind
-from imgscan.devices.limits import KIB
 from imgscan.filesystems.xfs_volume import XfsVolume
 from imgscan.layouts import xfs
 
@@ -20,17 +19,14 @@ _KINDS: Final[dict[int, EntryKind]] = {
     stat.S_IFIFO: "fifo",
     stat.S_IFSOCK: "socket",
 }
-_PAGE: Final = 16 * KIB
-_PAGES_KEPT: Final = 64
 _INODES_KEPT: Final = 1024
 
 
 class Inodes:
-    """The inodes of one filesystem; some pages of them are kept, and some verified inodes."""
+    """The inodes of one filesystem; some are kept."""
 
     def __init__(self, volume: XfsVolume) -> None:
         self._volume = volume
-        self._pages: OrderedDict[int, bytes] = OrderedDict()
         self._inodes: OrderedDict[int, xfs.Inode] = OrderedDict()
 
     def read(self, number: int) -> xfs.Inode:
@@ -55,7 +51,7 @@ class Inodes:
         if number <= 0:
             raise volume.corrupt(f"there is no inode {number}")
         offset = volume.offset_of(block, 1, f"inode {number}") + within * geometry.inode_bytes
-        raw = self._bytes(offset, geometry.inode_bytes)
+        raw = volume.device.read_at(offset, geometry.inode_bytes)
         inode = xfs.parse_inode(raw)
         wrong = self._contradiction(number, inode, raw)
         if wrong is not None:
@@ -80,21 +76,6 @@ class Inodes:
         if inode.size >> 63:
             return "has a size that cannot be"
         return None
-
-    def _bytes(self, offset: int, length: int) -> bytes:
-        """Return bytes of an inode. Pages begin at a group's start: inodes are allocated in aligned clusters."""
-        group = self._volume.superblock.group_blocks * self._volume.superblock.block_bytes
-        start = offset - offset % group % _PAGE
-        page = self._pages.get(start)
-        if page is None:
-            end = min(start + _PAGE, self._volume.device.size)
-            page = self._volume.device.read_at(start, max(offset + length, end) - start)
-            self._pages[start] = page
-            if len(self._pages) > _PAGES_KEPT:
-                self._pages.popitem(last=False)
-        else:
-            self._pages.move_to_end(start)
-        return page[offset - start : offset - start + length]
 
 
 def kind_of(inode: xfs.Inode) -> EntryKind:

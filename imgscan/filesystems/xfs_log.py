@@ -79,7 +79,9 @@ class _Log:
 
     def _guessed(self, first: int) -> tuple[int, int]:
         """Return a sector before and one at or behind the head: near the last write that the superblock names."""
-        cycle, sector = self._volume.superblock.lsn >> 32, self._volume.superblock.lsn & 0xFFFF_FFFF
+        cycle, sector = divmod(self._volume.superblock.lsn, 1 << 32)
+        if not cycle:  # never mounted: mkfs wrote one record, at the start
+            cycle, sector = first, 0
         count = min(_WINDOW // xfs.SECTOR, self._sectors - 1 - sector)
         if cycle == first and count > 1:
             data = self._around(sector, count)
@@ -90,12 +92,12 @@ class _Log:
         return 0, self._sectors - 1
 
     def _cycle(self, sector: int) -> int:
-        return xfs.log_cycle(self._volume.device.read_at(self._start + sector * xfs.SECTOR, 8))
+        return xfs.log_cycle(self._volume.below.read_at(self._start + sector * xfs.SECTOR, 8))
 
     def _around(self, sector: int, count: int) -> bytes:
         """Return sectors of the log; those before its start are its last ones."""
         if sector >= 0:
-            return self._volume.device.read_at(self._start + sector * xfs.SECTOR, count * xfs.SECTOR)
+            return self._volume.below.read_at(self._start + sector * xfs.SECTOR, count * xfs.SECTOR)
         before = min(-sector, count)
-        data = self._volume.device.read_at(self._start + (sector + self._sectors) * xfs.SECTOR, before * xfs.SECTOR)
+        data = self._volume.below.read_at(self._start + (sector + self._sectors) * xfs.SECTOR, before * xfs.SECTOR)
         return data + (self._around(0, count - before) if count > before else b"")

@@ -6,6 +6,7 @@ import struct
 from collections import OrderedDict
 from typing import Final
 
+from imgscan.devices.cached import CachedDevice
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.limits import KIB, MIB
 from imgscan.errors import CorruptStructure, UnsupportedFormat
@@ -16,7 +17,10 @@ _CACHE_BYTES: Final = 4 * MIB
 
 
 class XfsVolume:
-    """Bytes by the filesystem's block numbers, in which the upper bits are the allocation group."""
+    """Bytes by the filesystem's block numbers, in which the upper bits are the allocation group.
+
+    `device` keeps pages of what is read; `below` is the same without, for what is read once.
+    """
 
     def __init__(self, device: BlockDevice, name: str) -> None:
         """Read the superblock.
@@ -24,7 +28,8 @@ class XfsVolume:
         :raises UnsupportedFormat: it has a feature that is not read
         :raises CorruptStructure: it is damaged
         """
-        self.device = device
+        self.below = device
+        self.device = CachedDevice(device)
         self.name = name
         self.superblock = read_superblock(device, name)
         self._cache: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()

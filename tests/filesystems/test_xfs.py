@@ -8,11 +8,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from filesystem_images import open_file, run
-from tools import requires_tool
+from filesystem_images import make_ext, open_file, run
+from tools import FIXTURES, requires_tool
 from xfs_images import Listing, kept, kept_facts, listing, listing_of_folder, opened
 
+import imgscan
+from imgscan.devices.filesystem import FileSystem
+from imgscan.devices.guest_tree import GuestTree
+from imgscan.devices.memory import MemoryDevice
+from imgscan.devices.slice import SliceDevice
+from imgscan.errors import CorruptStructure, ImageError, TruncatedRead, UnsupportedFormat
+from imgscan.filesystems import open_filesystem
 from imgscan.filesystems.signatures import identify
+from imgscan.layouts.crc32c import crc32c
 from imgscan.model.volume import Free
 
 MIB = 1 << 20
@@ -156,3 +164,270 @@ def test_made_by_mkfs(tree: Path, tmp_path: Path, variant: str) -> None:
     said = dict(line.split("=", 1) for line in run("blkid", "-p", "-o", "export", str(image)).splitlines())
     signature = identify(open_file(image)[0])
     assert (signature.content, signature.label, signature.uuid) == (said["TYPE"], "made here", said["UUID"])
+
+
+def node_of(filesystem: FileSystem, path: str) -> int:
+    node = filesystem.root
+    for name in path.split("/"):
+        entry = filesystem.lookup(node, name)
+        assert entry is not None, path
+        node = entry.node
+    return node
+
+
+def with_checksum(sector: bytes, at: int) -> bytes:
+    """Return a structure with its checksum set right again."""
+    zeroed = sector[:at] + bytes(4) + sector[at + 4 :]
+    return sector[:at] + crc32c(zeroed).to_bytes(4, "little") + sector[at + 4 :]
+
+
+def altered(image: Path, *changes: tuple[int, bytes], checksum: tuple[int, int, int] | None = None) -> MemoryDevice:
+    """Return an image with other bytes in places; `checksum`: where (start, size, place) a checksum is to fit again."""
+    data = bytearray(image.read_bytes())
+    for offset, piece in changes:
+        data[offset : offset + len(piece)] = piece
+    if checksum is not None:
+        start, size, at = checksum
+        data[start : start + size] = with_checksum(bytes(data[start : start + size]), at)
+    return MemoryDevice(bytes(data), "disk0")
+
+
+SUPERBLOCK = (0, 512, 224)
+
+
+@pytest.fixture(scope="module")
+def five(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return kept("xfs-v5", tmp_path_factory.mktemp("five"))
+
+
+@pytest.mark.parametrize(
+    ("bit", "said"),
+    [(0x10, r"0x10 \(needsrepair\) .* repaired first"), (0x200, r"0x200 \(zoned\)"), (0x8000, r"0x8000 \(unknown\)")],
+)
+def test_features_that_are_not_read_are_refused_by_name(five: Path, bit: int, said: str) -> None:
+    features = int.from_bytes(five.read_bytes()[216:220], "big") | bit
+    device = altered(five, (216, features.to_bytes(4, "big")), checksum=SUPERBLOCK)
+    with pytest.raises(UnsupportedFormat, match=f"disk0: XFS with the incompatible feature {said}"):
+        opened(device)
+
+
+def test_old_versions_are_refused_by_name(five: Path) -> None:
+    with pytest.raises(UnsupportedFormat, match="XFS version 3 is not read"):
+        opened(altered(five, (100, b"\xb4\xa3")))
+    with pytest.raises(UnsupportedFormat, match="directories of version 1"):
+        opened(altered(five, (100, b"\x94\xa4")))
+
+
+@pytest.mark.parametrize(
+    ("offset", "value", "said"),
+    [
+        (4, b"\0\0\x05\0", "block size"),
+        (102, b"\0\x03", "sector size"),
+        (104, b"\0\x03", "inode size"),
+        (84, b"\0\0\0\x07", "allocation group size"),
+        (8, b"\0\0\0\xff\0\0\0\0", "allocation groups"),
+        (192, b"\x09", "directory block size"),
+        (126, b"\x01", "did not finish"),
+        (300, b"\x01", "checksum"),
+    ],
+)
+def test_a_superblock_that_cannot_be(five: Path, offset: int, value: bytes, said: str) -> None:
+    with pytest.raises(CorruptStructure, match=f"disk0: the XFS superblock is damaged: .*{said}"):
+        opened(altered(five, (offset, value)))
+
+
+def test_no_superblock() -> None:
+    for device in (MemoryDevice(b""), MemoryDevice(bytes(1 << 20)), MemoryDevice(b"XFSB")):
+        with pytest.raises(CorruptStructure, match="there is no XFS superblock"):
+            open_filesystem(device, "disk0/p1", "xfs")
+
+
+def place_of(image: Path, magic: bytes) -> int:
+    """Return where a block of metadata with a magic begins."""
+    data = image.read_bytes()
+    return next(at for at in range(0, len(data), 512) if data[at : at + len(magic)] == magic)
+
+
+def inode_place(image: Path, node: int) -> int:
+    """Return where a version 5 inode begins, which holds its own number."""
+    data = image.read_bytes()
+    found = [at - 152 for at in range(152, len(data), 512) if data[at : at + 8] == node.to_bytes(8, "big")]
+    return next(at for at in found if data[at : at + 2] == b"IN")
+
+
+def test_damage_is_named_with_its_place(five: Path) -> None:
+    filesystem = opened(altered(five, (place_of(five, b"BMA3") + 100, b"\xff")))
+    with pytest.raises(
+        CorruptStructure, match=r"the extent tree block at byte \d+, of inode \d+, has a wrong checksum"
+    ):
+        filesystem.read(node_of(filesystem, "pieces"), 0, 1 << 24)
+    filesystem = opened(altered(five, (place_of(five, b"XSLM") + 60, b"\xff")))
+    data, at = five.read_bytes(), place_of(five, b"XSLM")
+    link = int.from_bytes(data[at + 32 : at + 40], "big")
+    with pytest.raises(
+        CorruptStructure, match=r"the symbolic link block at byte \d+, of inode \d+, has a wrong checksum"
+    ):
+        filesystem.readlink(link)
+    filesystem = opened(altered(five, (512 + 200, b"\xff")))
+    with pytest.raises(CorruptStructure, match="header of the free space of allocation group 0 has a wrong checksum"):
+        filesystem.free()
+    filesystem = opened(altered(five, (1024 + 300, b"\xff")))
+    with pytest.raises(CorruptStructure, match="header of the inodes of allocation group 0 has a wrong checksum"):
+        filesystem.free()
+
+
+def test_a_damaged_inode_loses_only_itself(five: Path) -> None:
+    filesystem = opened(open_file(five)[0])
+    node = node_of(filesystem, "etc/empty")
+    start = inode_place(five, node)
+    filesystem = opened(altered(five, (start + 60, b"\x01")))
+    assert {e.name: e.kind for e in filesystem.list(node_of(filesystem, "etc"))}["empty"] == "other"
+    with pytest.raises(CorruptStructure, match=f"inode {node} has a wrong checksum"):
+        node_of(filesystem, "etc/empty")
+    assert filesystem.read(node_of(filesystem, "etc/os-release"), 0, 99) == b"ID=debian\n"
+
+
+def test_a_damaged_directory_block_loses_only_itself(five: Path) -> None:
+    healthy = opened(open_file(five)[0])
+    many = [entry.name for entry in healthy.list(node_of(healthy, "many"))]
+    data = five.read_bytes()
+    start = data.rindex(b"a-file-of-number-555.conf") // 1024 * 1024
+    start = next(at for at in range(start, 0, -1024) if data[at : at + 4] == b"XDD3")
+    filesystem = opened(altered(five, (start + 100, b"\xff")))
+    node = node_of(filesystem, "many")
+    names: list[str] = []
+    with pytest.raises(CorruptStructure, match=rf"the directory block at byte {start}, of inode {node}, has a wrong"):
+        names.extend(entry.name for entry in filesystem.list(node))
+    assert len(many) - 150 < len(names) < len(many)
+    assert filesystem.lookup(node, names[0]) is not None
+    with pytest.raises(CorruptStructure):
+        filesystem.lookup(node, "a-file-of-number-555.conf")
+
+
+def test_names_are_found_without_the_hash_tree(five: Path) -> None:
+    """The names are what counts; the tree over them is made from them."""
+    data = five.read_bytes()
+    nodes = [at for at in range(0, len(data), 1024) if data[at + 8 : at + 10] in {b"\x3e\xbe", b"\x3d\xff"}]
+    filesystem = opened(altered(five, *((at + 70, b"\xff") for at in nodes)))
+    many = node_of(filesystem, "many")
+    assert filesystem.lookup(many, "a-file-of-number-300.conf") is not None
+    assert filesystem.lookup(many, "no-such-name") is None
+
+
+def test_realtime_files_are_named(five: Path) -> None:
+    filesystem = opened(open_file(five)[0])
+    node = node_of(filesystem, "few/a-file-of-number-0.conf")
+    start = inode_place(five, node)
+    filesystem = opened(altered(five, (start + 90, b"\0\1"), checksum=(start, 512, 100)))
+    assert filesystem.stat(node).size == 1
+    with pytest.raises(UnsupportedFormat, match=f"inode {node} lies in the real-time section"):
+        filesystem.read(node, 0, 1)
+
+
+def test_what_is_no_file_directory_or_link(five: Path) -> None:
+    filesystem = opened(open_file(five)[0])
+    with pytest.raises(CorruptStructure, match="is a directory, not a file"):
+        filesystem.read(filesystem.root, 0, 1)
+    with pytest.raises(CorruptStructure, match="is a fifo, not a symbolic link"):
+        filesystem.readlink(node_of(filesystem, "fifo"))
+    with pytest.raises(CorruptStructure, match="is a file, not a directory"):
+        filesystem.lookup(node_of(filesystem, "hard"), "x")
+    for node in (0, -1, 1, 1 << 40, 1 << 70):
+        with pytest.raises(CorruptStructure):
+            filesystem.stat(node)
+
+
+def test_a_cut_image(five: Path) -> None:
+    data = five.read_bytes()
+    filesystem = opened(MemoryDevice(data[: 1 << 20], "disk0"))
+    with pytest.raises((TruncatedRead, CorruptStructure)):
+        listing(filesystem)
+    with pytest.raises(ImageError):
+        filesystem.free()
+
+
+def test_large_files_are_read_by_position(five: Path) -> None:
+    filesystem = opened(open_file(five)[0])
+    node = node_of(filesystem, "sparse")
+    size = (4 << 30) + 14
+    assert filesystem.stat(node).size == size
+    assert filesystem.read(node, 0, 7) == b"start\0\0"
+    assert filesystem.read(node, (2 << 30) + 5, 10) == b"\0\0middle\0\0"
+    assert filesystem.read(node, size - 5, 100) == b"\0\0end"
+    assert filesystem.read(node, size, 1) == filesystem.read(node, 1 << 62, 1) == filesystem.read(node, -1, 1) == b""
+
+
+def debian_tree(root: Path) -> None:
+    """Unpack what the Debian export has of /etc, /boot and the package database."""
+    with imgscan.open_disk(FIXTURES / "images" / "debian12-bios.vmdk") as disk:
+        start = int.from_bytes(disk.read_at(446 + 8, 4), "little") * 512
+        guest = GuestTree({"/": open_filesystem(SliceDevice(disk, start, disk.size - start, "p1"), "p1", "ext4")})
+        todo = ["/etc", "/boot", "/var/lib/dpkg/status"]
+        while todo:
+            path = todo.pop()
+            entry = guest.stat(path, follow=False)
+            target = root / path[1:]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if entry.kind == "directory":
+                target.mkdir(exist_ok=True)
+                todo += [f"{path}/{name}" for name in (entry.name for entry in guest.list(path)) if " " not in name]
+            elif entry.kind == "symlink":
+                target.symlink_to(guest.readlink(path))
+            else:
+                target.write_bytes(guest.read(path))
+
+
+def read_below(guest: GuestTree, path: str) -> int:
+    """Read everything below a folder; return how many bytes there are."""
+    found = 0
+    for entry in guest.list(path):
+        below = f"{path}/{entry.name}"
+        if entry.kind == "directory":
+            found += read_below(guest, below)
+        elif entry.kind == "symlink":
+            found += len(guest.readlink(below))
+        else:
+            found += len(guest.read(below))
+    return found
+
+
+@requires_tool("mkfs.xfs", "mke2fs")
+def test_it_costs_at_most_twice_what_ext4_costs(tmp_path: Path) -> None:
+    """/etc, /boot and the package database of the Debian export."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    debian_tree(tree)
+    cost = {}
+    for content, image in (
+        ("ext4", make_ext(tree, tmp_path / "ext4.img", "ext4", "96M")),
+        ("xfs", made(tree, tmp_path / "xfs.img")),
+    ):
+        device, counter = open_file(image)
+        filesystem = open_filesystem(device, "disk0", content)
+        filesystem.free()
+        filesystem.condition()
+        guest = GuestTree({"/": filesystem})
+        found = read_below(guest, "/etc") + read_below(guest, "/boot") + len(guest.read("/var/lib/dpkg/status"))
+        cost[content] = (counter.result().reads, counter.result().bytes, found)
+    assert cost["xfs"][2] == cost["ext4"][2] > 100_000
+    assert cost["xfs"][0] <= 2 * cost["ext4"][0], cost
+    assert cost["xfs"][1] <= 2 * cost["ext4"][1], cost
+
+
+def test_a_lookup_in_a_large_directory_reads_little(five: Path) -> None:
+    device, counter = open_file(five)
+    filesystem = opened(device)
+    many = node_of(filesystem, "many")
+    before = counter.result()
+    assert filesystem.lookup(many, "a-file-of-number-550.conf") is not None
+    after = counter.result()
+    assert after.reads - before.reads <= 6  # first block, node, leaf, block of the name, inode
+    assert after.bytes - before.bytes <= 48 << 10
+
+
+def test_the_state_of_the_log_costs_little(name: str, image: Path) -> None:
+    device, counter = open_file(image)
+    filesystem = opened(device)
+    before = counter.result().reads
+    assert filesystem.condition() == "clean"
+    assert counter.result().reads - before <= (20 if name == "xfs-v4" else 5)
