@@ -15,8 +15,7 @@ from imgscan.layouts import dm_raid
 from imgscan.layouts.dm_raid import IN_SYNC, RaidSuperblock
 from imgscan.layouts.lvm2 import SECTOR, Value, number, section, string, strings
 from imgscan.model.disk import Problem, ProblemKind
-from imgscan.model.text import shown
-from imgscan.volumes.lvm2_metadata import VolumeGroup
+from imgscan.volumes.lvm2_metadata import VolumeGroup, brief
 from imgscan.volumes.lvm2_raid import MirroredDevice, ParityDevice, Raid10Device, StripedDevice
 from imgscan.volumes.lvm2_snapshot import SnapshotDevice
 from imgscan.volumes.lvm2_thin import ThinDevice, ThinPool
@@ -139,7 +138,7 @@ class GroupDevices:
         except ImageError as error:
             built.device = built.error = error
         if name in self._merging:
-            what = f"{self._named(name)} is read as its snapshot {shown(role.store)}, which is being merged into it"
+            what = f"{self._named(name)} is read as its snapshot {brief(role.store)}, which is being merged into it"
             built.problems.append(Problem("snapshot-merging", "unclean", what))
         return built
 
@@ -157,7 +156,7 @@ class GroupDevices:
         return pool if isinstance(pool, str) else None
 
     def _named(self, name: str) -> str:
-        return f"{self._title}/{shown(name)}"
+        return f"{self._title}/{brief(name)}"
 
     def _size(self, extents: int) -> int:
         size = extents * self._group.extent
@@ -218,7 +217,7 @@ class GroupDevices:
                 return self._make[segment.type](segment)
             if segment.type.startswith("raid") and segment.type[4:] in dm_raid.LAYOUTS:
                 return self._parity(segment)
-            raise UnsupportedFormat(f"the segment type {shown(segment.type)} is not read")
+            raise UnsupportedFormat(f"the segment type {brief(segment.type)} is not read")
         except ImageError as error:
             return error if error.where else type(error)(error.message, where=segment.name, offset=error.offset)
 
@@ -389,7 +388,7 @@ class GroupDevices:
         node: Mapping[str, Value] = section(self._group.volumes.get(str(pool), {}), "segment1")
         mode = segment.node.get("cache_mode", node.get("cache_mode"))
         if mode not in _WRITES_THROUGH:
-            how = f"mode {shown(mode)}" if isinstance(mode, str) else "unknown mode"
+            how = f"mode {brief(mode)}" if isinstance(mode, str) else "unknown mode"
             raise UnsupportedFormat(f"it has a cache of {how}, which may hold newer data; it is not read")
         detail = f"{segment.name} is read from the origin of its cache, of mode {mode}"
         segment.into.problems.append(Problem("cache-origin", "note", detail))
@@ -430,7 +429,7 @@ def _snapshot(name: str, origin: Readable, store: Readable, size: int) -> BlockD
 
 def _kind_name(kind: str, node: Mapping[str, Value]) -> str:
     """Return what LVM's tools call a segment: striped over one part is linear."""
-    return "linear" if kind == "striped" and node.get("stripe_count", 1) == 1 else shown(kind)
+    return "linear" if kind == "striped" and node.get("stripe_count", 1) == 1 else brief(kind)
 
 
 def _chunk(segment: _Segment) -> int:
@@ -503,4 +502,4 @@ def _is_synced(log: BlockDevice, segment: _Segment) -> bool:
 
 
 def _degraded(segment: _Segment, what: str, kind: ProblemKind) -> Problem:
-    return Problem("degraded-volume", kind, f"{segment.name} ({shown(segment.type)}) is degraded: {what}")
+    return Problem("degraded-volume", kind, f"{segment.name} ({brief(segment.type)}) is degraded: {what}")

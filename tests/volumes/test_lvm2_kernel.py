@@ -162,7 +162,7 @@ def test_a_damaged_tree_of_a_thin_pool_is_an_error() -> None:
     (image,) = disks.values()
     chooser = random.Random(3)
     seen = set()
-    for _ in range(60):
+    for _ in range(12):
         data = bytearray(image)
         for _ in range(200):  # the pool's metadata lies somewhere in the disk
             at = chooser.randrange(1 << 20, len(data))
