@@ -417,26 +417,35 @@ def _open_members(scan: _Scan) -> None:
 
     Each goes by the name of its first member, which lies on the others too; those are readable through it.
     """
-    for (content, _), devices in scan.members.items():
-        for first, *others in filesystems.group_members(devices):
+    for (content, uuid), devices in scan.members.items():
+        try:
+            with scan.parts.reading(f"members {content} {uuid}"):
+                groups = filesystems.group_members(devices)
+        except ImageError as error:
+            for name in devices:
+                _set_filesystem(scan, name, unread_because(error), None)
+            continue
+        for first, *others in groups:
             further = [devices[name] for name in others]
-            readable, free = _open_filesystem(scan, first, devices[first], content, further)
-            _set_filesystem(scan, first, readable, free)
+            _set_filesystem(scan, first, *_open_filesystem(scan, first, devices[first], content, further))
+            index = _volume_index(scan, first)
+            whole = scan.volumes[index] = msgspec.structs.replace(
+                scan.volumes[index], on=(*scan.volumes[index].on, *others)
+            )
             for name in others:
-                _set_filesystem(scan, name, readable, None)
-            if others:
-                index = _volume_index(scan, first)
-                on = (*scan.volumes[index].on, *others)
-                scan.volumes[index] = msgspec.structs.replace(scan.volumes[index], on=on)
+                _set_filesystem(scan, name, whole.readable, None)
+                index = _volume_index(scan, name)
+                part = scan.volumes[index]
+                scan.volumes[index] = msgspec.structs.replace(part, metadata={**part.metadata, "part_of": first})
     scan.filesystems = {
         volume.name: scan.filesystems[volume.name] for volume in scan.volumes if volume.name in scan.filesystems
     }
 
 
-def _set_filesystem(scan: _Scan, name: str, readable: Fact[bool], free: Fact[Free] | None) -> None:
+def _set_filesystem(scan: _Scan, name: str, readable: Fact[bool] | None, free: Fact[Free] | None) -> None:
     index = _volume_index(scan, name)
     scan.volumes[index] = msgspec.structs.replace(scan.volumes[index], readable=readable, free=free)
-    if not readable.is_known:
+    if readable is not None and not readable.is_known:
         scan.unread.append(_unread_place(name, readable))
 
 
