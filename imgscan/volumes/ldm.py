@@ -17,6 +17,8 @@ METADATA_TYPE: Final = "5808c8aa-7e8f-42e0-85d2-e1e90434cfb3"
 DATA_TYPE: Final = "af9b60a0-1431-4f62-bc68-3311714a69ad"
 TYPES: Final = frozenset({MBR_TYPE, METADATA_TYPE, DATA_TYPE})
 """Partition types of dynamic disks."""
+DATA_TYPES: Final = frozenset({MBR_TYPE, DATA_TYPE})
+"""Those whose partitions hold volumes."""
 _MBR_PLACE: Final = 6 * 512
 
 

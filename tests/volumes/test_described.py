@@ -14,10 +14,11 @@ from tools import require_tool, requires_tool
 
 from imgscan.devices.memory import MemoryDevice
 from imgscan.filesystems.signatures import identify
-from imgscan.layouts.superblocks.firmware_raid import VENDORS, find_on_disk
+from imgscan.layouts.superblocks.firmware_raid import VENDORS
 from imgscan.model.disk import Partition, PartitionTable
 from imgscan.volumes.described import describe
 from imgscan.volumes.ldm import describe_disk
+from imgscan.volumes.raid_disks import look_at_end
 
 MIB = 1 << 20
 
@@ -387,5 +388,7 @@ def test_firmware_raid_is_named_as_blkid_does(tmp_path: Path, name: str) -> None
     device = MemoryDevice(bytes(disk), "disk0")
     assert identify(device).content == name == blkid(path)
     assert describe(device, name) == {"firmware_raid": VENDORS[name]}
-    found = find_on_disk(device)
-    assert (found is None) == (name in {"promise_fasttrack_raid_member", "jmicron_raid_member", "hpt37x_raid_member"})
+    found = look_at_end(device, PartitionTable(scheme="mbr"))
+    assert not found.is_array_member
+    elsewhere = {"promise_fasttrack_raid_member", "jmicron_raid_member", "hpt37x_raid_member"}
+    assert (found.firmware is None) == (name in elsewhere)

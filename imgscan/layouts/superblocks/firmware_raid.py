@@ -9,8 +9,6 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from imgscan.devices.device import BlockDevice
-from imgscan.errors import ImageError
 from imgscan.layouts.superblocks.superblock import Probe, Superblock, Window
 
 SMALLEST: Final = 1440 * 1024
@@ -88,19 +86,6 @@ def elsewhere(window: Window) -> Superblock | None:
     if window.at(offset, 2) == b"JM":
         return Superblock("jmicron_raid_member", offset, 2)
     return None
-
-
-def find_on_disk(device: BlockDevice) -> Superblock | None:
-    """Return the metadata on a whole disk, whatever else it holds; nothing where it cannot be read.
-
-    It does not look in the many places where only Promise's could be.
-    """
-    if device.size <= SMALLEST:
-        return None
-    try:
-        return at_the_end(Window(device))
-    except ImageError:
-        return None
 
 
 PROBES: tuple[Probe, ...] = (at_the_end,)

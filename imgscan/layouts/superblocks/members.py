@@ -20,12 +20,14 @@ def linux_raid(window: Window) -> Superblock | None:
     """MD: version 0.90 and 1.0 at the end, 1.1 at the start, 1.2 at 4 KiB."""
     if window.size <= firmware_raid.SMALLEST:
         return None
-    return (
-        _md1(window, 0)
-        or _md1(window, 0x1000)
-        or _md1(window, (window.size & ~0xFFF) - 0x2000)
-        or _md0(window, (window.size & ~0xFFFF) - 0x10000)
-    )
+    return _md1(window, 0) or _md1(window, 0x1000) or linux_raid_at_end(window)
+
+
+def linux_raid_at_end(window: Window) -> Superblock | None:
+    """MD with its superblock at the end: 1.0 and 0.90."""
+    if window.size <= firmware_raid.SMALLEST:
+        return None
+    return _md1(window, (window.size & ~0xFFF) - 0x2000) or _md0(window, (window.size & ~0xFFFF) - 0x10000)
 
 
 def _md1(window: Window, offset: int) -> Superblock | None:

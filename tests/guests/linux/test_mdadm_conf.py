@@ -22,9 +22,7 @@ MAILADDR root
 
 
 def array(name: str, **metadata: str) -> Volume:
-    return Volume(
-        name=name, kind="raid-array", on=(), size=1, content=None, signature=known(None), metadata=metadata
-    )
+    return Volume(name=name, kind="raid-array", on=(), size=1, content=None, signature=known(None), metadata=metadata)
 
 
 def test_lines_are_parsed() -> None:
