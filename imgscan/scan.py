@@ -35,6 +35,8 @@ from imgscan.devices.slice import SliceDevice
 from imgscan.errors import ERRORS, ImageError, LimitExceeded, UsageError, Why
 from imgscan.filesystems import signatures
 from imgscan.guests import boot, systems
+from imgscan.layouts.superblocks.firmware_raid import VENDORS
+from imgscan.layouts.superblocks.superblock import Superblock
 from imgscan.model.boot import Boot
 from imgscan.model.disk import Disk, ImageFacts, Problem
 from imgscan.model.evidence import AtOffset
@@ -43,7 +45,9 @@ from imgscan.model.machine import MachineFacts, UnreadPlace, disks_below
 from imgscan.model.system import System
 from imgscan.model.text import shown
 from imgscan.model.volume import Free, Volume, VolumeKind
+from imgscan.volumes import ldm, raid_disks
 from imgscan.volumes.assembly import Assembled, Member
+from imgscan.volumes.described import describe
 from imgscan.volumes.stack import Stack
 
 Inspector = Callable[
@@ -302,15 +306,43 @@ def _open_volumes(scan: _Scan) -> None:
         device, table = scan.devices.get(disk.name), disk.partition_table
         if device is None or table is None:
             continue
-        if table.scheme == "none":
+        raid = raid_disks.look_at_end(device, table) if table.partitions else None
+        if table.scheme == "none" or (raid is not None and raid.is_array_member):
             _open_volume(scan, stack, _volume(disk.name, "disk", (), device.size), device)
+            continue
+        if raid is not None and raid.firmware is not None:
+            _note_raid_by_firmware(scan, disk, raid.firmware)
+        dynamic = ldm.describe_disk(device, table)
         for partition in table.partitions:
             if partition.type in EXTENDED_TYPES:
                 continue
             part = SliceDevice(device, partition.start, partition.size, partition.name)
-            _open_volume(scan, stack, _volume(partition.name, "partition", (disk.name,), part.size), part)
+            volume = _volume(partition.name, "partition", (disk.name,), part.size)
+            if partition.type in ldm.TYPES:
+                volume = msgspec.structs.replace(volume, metadata=dynamic)
+            content = _open_volume(scan, stack, volume, part)
+            if content is None and partition.type in ldm.DATA_TYPES:
+                _refuse_dynamic_disk(scan, partition.name)
     _open_layers(scan, stack)
     _open_members(scan)
+
+
+def _note_raid_by_firmware(scan: _Scan, disk: Disk, found: Superblock) -> None:
+    """Say that a disk is a member of a RAID that a controller's firmware made: its partitions may be stripes."""
+    problem = Problem(
+        "firmware-raid-member",
+        "note",
+        f"the disk is a member of a RAID by {VENDORS[found.content]} ({found.content}), and read as if it were alone",
+        (AtOffset(disk.name, found.offset, found.length, f"{found.content} metadata"),),
+    )
+    index = scan.disks.index(disk)
+    scan.disks[index] = msgspec.structs.replace(disk, problems=(*disk.problems, problem))
+
+
+def _refuse_dynamic_disk(scan: _Scan, name: str) -> None:
+    """Say that the volumes of a dynamic disk are not assembled."""
+    lost: Fact[bool] = unread("unsupported", f"{name}: volumes of dynamic disks (LDM) are not read")
+    _set_filesystem(scan, name, lost, None)
 
 
 def _volume(name: str, kind: VolumeKind, on: tuple[str, ...], size: int) -> Volume:
@@ -401,6 +433,7 @@ def _open_volume(scan: _Scan, stack: Stack, volume: Volume, device: BlockDevice)
         signature=known(signature.content, *signature.evidence),
         label=None if signature.label is None else known(signature.label, *signature.evidence),
         uuid=None if signature.uuid is None else known(signature.uuid, *signature.evidence),
+        metadata=volume.metadata | describe(device, signature.content),
     )
     scan.volumes.append(volume)
     if signature.content in volumes.MEMBERS:
