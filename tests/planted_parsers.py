@@ -364,6 +364,10 @@ def plant() -> None:
 
 if __name__ == "__main__":
     plant()
+    import imgscan.batch.engine
+
+    # tests need not wait as long as hosts do: 3 s in all, longer than what is flaky here
+    imgscan.batch.engine.FIRST_PAUSE = 0.1
     from imgscan.cli.main import main
 
     main()
