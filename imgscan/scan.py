@@ -538,9 +538,12 @@ def _systems_searched(scan: _Scan, boot_facts: Boot, found: Sequence[System]) ->
 
     shadows = _shadows(scan)
 
+    names = {volume.name for volume in scan.volumes}
+
     def matters(name: str) -> bool:
         below = disks_below(name, scan.disks, scan.volumes)
-        return not found or boot_disks is None or not below or bool(below & boot_disks)
+        is_elsewhere = name in names and not below  # it lies on disks that were not given, and those boot nothing
+        return not found or boot_disks is None or (not below and not is_elsewhere) or bool(below & boot_disks)
 
     hidden = [
         _about(disk.name, disk.partitioning)

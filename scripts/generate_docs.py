@@ -31,6 +31,7 @@ MADE = "<!-- Made by scripts/generate_docs.py; change the rule or the profile in
 FAMILY_TITLES = {
     "image": "The image files",
     "partition": "Partition tables",
+    "volume": "Volume layers",
     "boot": "Booting",
     "filesystem": "Filesystems",
     "system": "Installed systems",

@@ -19,13 +19,14 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
-from tools import require_tool
+from tools import require_file, require_tool
 
 MIB = 1024 * 1024
 GRUB_PC = Path("/usr/lib/grub/i386-pc")
 GRUB_EFI = Path("/usr/lib/grub/x86_64-efi/monolithic/grubx64.efi")
 SYSLINUX_MBR = {"mbr": Path("/usr/lib/syslinux/mbr/mbr.bin"), "gpt": Path("/usr/lib/syslinux/mbr/gptmbr.bin")}
 EXTLINUX = Path("/usr/bin/extlinux")
+LDLINUX = Path("/usr/lib/syslinux/modules/bios/ldlinux.c32")
 
 FileSystemType = Literal[
     "ext2", "ext3", "ext4", "xfs", "btrfs", "jfs", "reiserfs", "f2fs", "vfat", "exfat", "ntfs", "swap"
@@ -210,18 +211,18 @@ def _system_files(options: Options, root_type: str, boot_type: str | None) -> di
             f"\tinitrd\t{below}/initrd.img-{KERNEL}\n}}\n"
         )
         files["boot/grub/grub.cfg"] = (SCREEN_SCRIPT + menu + options.get("menu", "")).encode()
-        files["boot/grub/i386-pc/normal.mod"] = (GRUB_PC / "normal.mod").read_bytes()
+        files["boot/grub/i386-pc/normal.mod"] = require_file(GRUB_PC / "normal.mod")
     elif bootloader == "extlinux":
         entry = f"DEFAULT linux\nLABEL linux\n  KERNEL {below}/vmlinuz-{KERNEL}\n  INITRD {below}/initrd.img-{KERNEL}\n"
         files["boot/extlinux/extlinux.conf"] = f"{entry}  APPEND {arguments}\n".encode()
-        files["boot/extlinux/ldlinux.c32"] = Path("/usr/lib/syslinux/modules/bios/ldlinux.c32").read_bytes()
+        files["boot/extlinux/ldlinux.c32"] = require_file(LDLINUX)
     for name, content in options.get("files", {}).items():
         files[name] = content.encode() if isinstance(content, str) else content
     return {k: v for k, v in files.items() if v is not None}
 
 
 def _esp_files(boot_is_separate: bool) -> dict[str, bytes | None]:
-    loader = GRUB_EFI.read_bytes()
+    loader = require_file(GRUB_EFI)
     volume, prefix = ("boot", "/grub") if boot_is_separate else ("root", "/boot/grub")
     stub = f"search.fs_uuid {UUIDS[volume]} root\nset prefix=($root){prefix}\nconfigfile $prefix/grub.cfg\n"
     return {"EFI/BOOT/BOOTX64.EFI": loader, "EFI/debian/grubx64.efi": loader, "EFI/debian/grub.cfg": stub.encode()}
@@ -366,7 +367,7 @@ def _write_boot_code(disk: Path, scheme: str, parts: list[Part], options: Option
         core = grub_core(prefix, GRUB_FILESYSTEM.get(content, content))
         embed_grub(disk, core, next((s for s, p in zip(starts, parts, strict=True) if p.role == "bios-boot"), 1))
     elif bootloader == "extlinux":
-        write_at(disk, 0, SYSLINUX_MBR[scheme].read_bytes()[:440])
+        write_at(disk, 0, require_file(SYSLINUX_MBR[scheme])[:440])
         write_at(disk, starts[number - 1] * 512, _extlinux_boot_sector())
 
 
@@ -380,7 +381,7 @@ def embed_grub(disk: Path, core: bytes, sector: int) -> None:
     boot.img: the core's first sector at 0x5C, boot drive 0xFF at 0x64. diskboot.img, the core's first sector: the
     block list in its last 12 bytes says where the rest lies (GRUB 2: util/setup.c, boot/i386/pc/diskboot.S).
     """
-    boot = bytearray((GRUB_PC / "boot.img").read_bytes()[:440])
+    boot = bytearray(require_file(GRUB_PC / "boot.img")[:440])
     struct.pack_into("<Q", boot, 0x5C, sector)
     boot[0x64] = 0xFF
     boot[0x66:0x68] = b"\x90\x90"  # do not take a hard disk for a floppy
@@ -393,7 +394,7 @@ def embed_grub(disk: Path, core: bytes, sector: int) -> None:
 
 def _extlinux_boot_sector() -> bytes:
     """Return the boot sector that extlinux would install: it lies in the program, up to its signature."""
-    program = EXTLINUX.read_bytes()
+    program = require_file(EXTLINUX)
     start = program.index(b"EXTLINUX") - 3
     return program[start : start + 510] + b"\x55\xaa"
 

@@ -6,6 +6,7 @@ Sizes are bytes. Everything is a frozen value: a helper returns a changed copy.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from imgscan.model.disk import Disk, ImageFile, Parent, Partition, PartitionTabl
 from imgscan.model.evidence import AtOffset, AtPath, AtRegistry, Evidence
 from imgscan.model.fact import Fact, known, unread
 from imgscan.model.machine import Io, MachineFacts, StageIo
-from imgscan.model.profile import Use
+from imgscan.model.profile import Profile, Use
 from imgscan.model.rule import Outcome, Result
 from imgscan.model.system import MenuEntry, MenuEntryKind, Mount, Reference, System
 from imgscan.model.volume import Free, Volume
@@ -411,9 +412,14 @@ def an_unread_system(family: Any = "linux", root: str = "disk0/p1") -> System:
     )
 
 
+@cache
+def _aws_sms() -> Profile:
+    return profiles.load("aws-sms")
+
+
 def use_of(rule: str, family: str | None = None) -> Use:
     """Return how the profile aws-sms uses a rule (for a family of systems)."""
-    uses = [use for use in profiles.load("aws-sms").uses if use.rule.name == rule]
+    uses = [use for use in _aws_sms().uses if use.rule.name == rule]
     return next(use for use in uses if family is None or use.family in {None, family})
 
 

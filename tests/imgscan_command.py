@@ -10,6 +10,12 @@ from pathlib import Path
 from typing import Any
 
 
+def imgscan(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a command; `check` demands that it succeeds."""
+    command = [sys.executable, "-m", "imgscan", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=check)
+
+
 def scan(disks: Sequence[Path], *options: str) -> dict[str, Any]:
     """Return the one machine of `imgscan scan`'s JSON report; an internal error or a traceback fails the test."""
     command = [sys.executable, "-m", "imgscan", "scan", *map(str, disks), "--format", "json", *options]

@@ -430,8 +430,19 @@ def machines(draw: Callable[[st.SearchStrategy[Any]], Any]) -> MachineFacts:
 
 
 @given(machine=machines())
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 def test_any_facts_are_answered(machine: MachineFacts) -> None:
+    _answer(machine)
+
+
+@pytest.mark.long
+@given(machine=machines())
+@settings(max_examples=1000, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+def test_any_of_many_facts_are_answered(machine: MachineFacts) -> None:
+    _answer(machine)
+
+
+def _answer(machine: MachineFacts) -> None:
     """Strict: a rule that raises anything but `UnreadFact` fails here; so does one that answers `unknown` itself."""
     for profile, use in USES:
         for result in _asked(use, machine):

@@ -6,6 +6,7 @@ import lzma
 import os
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -17,12 +18,22 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 def require_tool(name: str) -> str:
     """Return the path of a foreign tool; skip the test without it, and fail in CI, where the scripts install it."""
     found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-    if found is None:
-        message = f"{name} is not installed; scripts/install_tools installs what the tests use"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    return found
+    return found if found is not None else _missing(name)
+
+
+def require_file(path: Path) -> bytes:
+    """Return what a file of a foreign tool's package holds; skip the test without it, and fail in CI.
+
+    Call it in a test or fixture, never while a module is imported: that would end the whole run.
+    """
+    return path.read_bytes() if path.is_file() else _missing(str(path))
+
+
+def _missing(name: str) -> NoReturn:
+    message = f"{name} is not installed; scripts/install_tools installs what the tests use"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 def requires_tool(*names: str) -> pytest.MarkDecorator:

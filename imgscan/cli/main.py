@@ -15,6 +15,7 @@ from typing import NoReturn
 
 import click
 
+from imgscan.cli.output import silence_stdout
 from imgscan.errors import ImageError, ImgscanError, InternalFailure, ProfileError, UsageError
 from imgscan.model.text import shown
 from imgscan.version import VERSION
@@ -89,8 +90,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"internal error, please report it: {error}", INTERNAL)
     except ImgscanError as error:
         return _fail(str(error), UNDECIDED)
-    except BrokenPipeError:
-        _silence_stdout()
+    except SystemExit:  # click's answer to a closed pipe, with a status that would mean "not ready"
+        silence_stdout()
         return OK
     except OSError as error:
         return _fail(f"the output cannot be written: {error.strerror or error}", UNDECIDED)
@@ -109,9 +110,9 @@ def main() -> NoReturn:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        _silence_stdout()
+        silence_stdout()
     except OSError as error:
-        _silence_stdout()
+        silence_stdout()
         status = _fail(f"the output cannot be written: {error.strerror or error}", UNDECIDED)
     sys.exit(status)
 
@@ -143,10 +144,3 @@ def _open_closed_streams() -> None:
             if descriptor != number:
                 os.close(descriptor)
             setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False))
-
-
-def _silence_stdout() -> None:
-    """Point standard output nowhere, so that flushing at exit cannot fail again."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)

@@ -69,8 +69,18 @@ def output_options(command: Command) -> Command:
     """Add `-o` and `--force`."""
     command = click.option("--force", is_flag=True, help="Let -o replace an existing file (never an image).")(command)
     return click.option(
-        "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write here instead of standard output."
+        "-o",
+        "--output",
+        type=click.Path(path_type=Path),
+        callback=_output,
+        metavar="FILE",
+        help="Write here instead of standard output.",
     )(command)
+
+
+def _output(_context: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:
+    """Take `-` for standard output, as other tools do."""
+    return None if path == Path("-") else path
 
 
 paths_argument = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")

@@ -46,12 +46,18 @@ def write_result(
     """
     pieces = [text] if isinstance(text, str) else text
     if output is None:
-        sys.stdout.writelines(pieces)
+        try:
+            sys.stdout.writelines(pieces)
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader has seen enough; the command's status still says what was found
+            silence_stdout()
         return
     check_output(output, force=force)
     if output.exists():
         info = output.stat()
-        if FileIdentity(info.st_dev, info.st_ino) in images or (output.is_block_device() or output.is_char_device()):
+        if output.is_block_device() or output.is_char_device():
+            raise UsageError("it is a device; name a file for the output, or leave -o out", where=str(output))
+        if FileIdentity(info.st_dev, info.st_ino) in images:
             raise UsageError("it is an input of this scan; it is never overwritten", where=str(output))
     if output.resolve() in {name.resolve() for name in names}:
         raise UsageError("an image refers to a file of this name; it is never overwritten", where=str(output))
@@ -78,6 +84,13 @@ def write_result(
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def silence_stdout() -> None:
+    """Point standard output nowhere, so that flushing at exit cannot fail again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _keep_usual_mode(path: Path) -> None:

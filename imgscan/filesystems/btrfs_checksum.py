@@ -16,6 +16,10 @@ class Checksum(NamedTuple):
     size: int
     compute: Callable[[bytes], bytes]
 
+    def is_right(self, data: bytes, wanted: bytes) -> bool:
+        """Whether `data` has the checksum that `wanted` begins with."""
+        return self.compute(data) == wanted[: self.size]
+
 
 def _crc32c(data: bytes) -> bytes:
     return crc32c(data).to_bytes(4, "little")

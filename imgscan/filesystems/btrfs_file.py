@@ -110,8 +110,11 @@ class FileContents:
         return data[before : before + length]
 
     def _are_right(self, data: bytes, sums: bytes) -> bool:
-        compute, sector = self._checksum.compute, self._sector
-        return sums == b"".join(compute(data[at : at + sector]) for at in range(0, len(data), sector))
+        is_right, size, sector = self._checksum.is_right, self._checksum.size, self._sector
+        return all(
+            is_right(data[index * sector : (index + 1) * sector], sums[index * size : (index + 1) * size])
+            for index in range(len(data) // sector)
+        )
 
     def _sector_of_any_copy(self, position: int, wanted: bytes) -> bytes:
         lost: ImageError | None = None
@@ -121,7 +124,7 @@ class FileContents:
             except ImageError as error:
                 lost = lost or error
                 continue
-            if self._checksum.compute(data) == wanted:
+            if self._checksum.is_right(data, wanted):
                 return data
             if lost is None or lost.why == "missing":
                 lost = CorruptStructure(

@@ -70,7 +70,7 @@ def _read(device: BlockDevice, offset: int) -> Superblock:
             where=device.name,
             offset=offset,
         )
-    if superblock.checksum[: checksum.size] != checksum.compute(raw[btrfs.CHECKSUM_BYTES :]):
+    if not checksum.is_right(raw[btrfs.CHECKSUM_BYTES :], superblock.checksum):
         raise CorruptStructure(
             f"the Btrfs superblock's {checksum.name} checksum is wrong", where=device.name, offset=offset
         )

@@ -59,9 +59,8 @@ class Nodes:
         raise lost or CorruptStructure(f"there is no node at {place.position}", where=self.volume)
 
     def _checked(self, raw: bytes, place: Place) -> Node:
-        checksum = self._checksum
-        if raw[: checksum.size] != checksum.compute(raw[btrfs.CHECKSUM_BYTES :]):
-            raise self._wrong(place, f"its {checksum.name} checksum is wrong")
+        if not self._checksum.is_right(raw[btrfs.CHECKSUM_BYTES :], raw[: btrfs.CHECKSUM_BYTES]):
+            raise self._wrong(place, f"its {self._checksum.name} checksum is wrong")
         try:
             node = Node(raw)
         except CorruptStructure as error:

@@ -116,7 +116,8 @@ def _active_partition(machine: Machine, disk: Disk, codes: dict[str, BootCode]) 
     if "55 AA is missing" in codes[name].detail:
         return Answer("no", f"the boot sector of the active partition {name} does not end in 55 AA")
     answer = _start(machine, disk, name, codes)
-    codes[disk.name] = msgspec.structs.replace(code, loads=name, detail=f"{code.detail}; that is {name}")
+    nothing = f", which has no boot code ({codes[name].detail})" if codes[name].what == "none" else ""
+    codes[disk.name] = msgspec.structs.replace(code, loads=name, detail=f"{code.detail}; that is {name}{nothing}")
     return answer
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.filesystem import FileSystem
 from imgscan.errors import ImageError, Why
@@ -130,8 +132,9 @@ def _uefi(machine: Machine, disk: Disk) -> tuple[Answer, list[Loader]]:
             continue
         if not is_esp and not any(loader.fallback for loader in own):
             continue  # firmware starts a loader from any FAT volume, but only the one it looks for itself
-        loaders += own
-        answers.append(_esp(machine, name, filesystem, own))
+        answer, followed = _esp(machine, name, filesystem, own)
+        loaders += followed
+        answers.append(answer)
     for wanted in ("yes", "unsure"):
         for answer in answers:
             if answer.answer == wanted:
@@ -152,13 +155,17 @@ def _unreadable_esp(volume: Volume) -> Answer:
     return Answer("unsure", f"the EFI system partition {volume.name} could not be read", reason)
 
 
-def _esp(machine: Machine, name: str, filesystem: FileSystem, loaders: Sequence[Loader]) -> Answer:
-    """Return whether one of the loaders starts a system; GRUB's small configuration on the partition is followed."""
-    starting = [loader for loader in loaders if loader.machine is not None and loader.what not in _NO_SYSTEM]
-    if not starting:
-        return Answer("no", f"the EFI system partition {name} has no loader")
-    answers = []
-    for loader in starting:
+def _esp(machine: Machine, name: str, filesystem: FileSystem, loaders: Sequence[Loader]) -> tuple[Answer, list[Loader]]:
+    """Return whether one of the loaders starts a system; GRUB's small configuration on the partition is followed.
+
+    The loaders are returned with why they do not.
+    """
+    answers: list[Answer] = []
+    followed: list[Loader] = []
+    for loader in loaders:
+        if loader.machine is None or loader.what in _NO_SYSTEM:
+            followed.append(loader)
+            continue
         answer = Answer("yes", f"{name} has {loader.path}", None, name)
         if loader.what in {"grub2", "shim"}:
             try:
@@ -169,11 +176,13 @@ def _esp(machine: Machine, name: str, filesystem: FileSystem, loaders: Sequence[
             store = on_volume(machine, name, (_WINDOWS_STORE,))
             answer = answer if store.answer == "yes" else store
         answers.append(answer)
+        followed.append(loader if answer.answer == "yes" else msgspec.structs.replace(loader, detail=answer.detail))
+    answers = answers or [Answer("no", f"the EFI system partition {name} has no loader")]
     for wanted in ("yes", "unsure"):
         for answer in answers:
             if answer.answer == wanted:
-                return answer
-    return answers[0]
+                return answer, followed
+    return answers[0], followed
 
 
 def _grub_config(machine: Machine, filesystem: FileSystem, loader: Loader) -> Answer | None:

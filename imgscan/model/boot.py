@@ -39,7 +39,7 @@ class Loader(msgspec.Struct, frozen=True, kw_only=True):
     `machine` is the PE machine type (`x86_64`, `x86`, `aarch64`, `arm`, or `0x....`), None when it is no PE file;
     `what` is `shim`, `grub2`, `windows-boot-manager`, `systemd-boot`, `unified-kernel-image`, `fallback`,
     `memtest`, `mok-manager`, `refind`, `unknown`, ...; `fallback` is whether firmware starts it without a boot entry
-    (\\EFI\\BOOT\\BOOTX64.EFI and its like).
+    (\\EFI\\BOOT\\BOOTX64.EFI and its like); `detail` says why it starts nothing, or may not, and is empty otherwise.
     """
 
     volume: str
@@ -47,6 +47,7 @@ class Loader(msgspec.Struct, frozen=True, kw_only=True):
     machine: str | None
     what: str
     fallback: bool = False
+    detail: str = ""
 
 
 class Boot(msgspec.Struct, frozen=True, kw_only=True):

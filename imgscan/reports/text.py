@@ -295,7 +295,8 @@ def _boot(boot: Boot) -> Iterable[RenderableType]:
         fallback = ", started by default" if loader.fallback else ""
         yield labelled(
             "EFI loader",
-            f"{shown(loader.path)} on {loader.volume}: {loader.what}, {loader.machine or 'no PE file'}{fallback}",
+            f"{shown(loader.path)} on {loader.volume}: {loader.what}, {loader.machine or 'no PE file'}{fallback}"
+            f"{f' ({shown(loader.detail)})' if loader.detail else ''}",
         )
 
 

@@ -17,6 +17,8 @@ FLAWS = frozenset(
 """Codes of problems that volumes of an incomplete group carry."""
 _FATAL = frozenset({"missing", "damage"})
 """Kinds of those after which LVM does not activate the volume itself."""
+_DEVICES = ("UUID=", "LABEL=", "/dev/")
+"""How a mount's source begins that is a volume of the machine."""
 READS = (
     "volumes.problems",
     "volumes.metadata",
@@ -46,10 +48,9 @@ def of_volume_groups(machine: MachineFacts, *, needed: bool) -> Result:
             return passed(f"the volume group {volume.metadata['group']} is complete", evidence)
         is_fatal = any(problem.kind in _FATAL for problem in flaws)
         if (is_fatal and _is_needed(machine, volume)) != needed:
-            what = (
-                "no system needs it to start" if needed else "a system needs it to start, which has a rule of its own"
-            )
-            return not_applicable(f"the volume group of {volume.name} is incomplete; {what}")
+            if needed:
+                return passed(f"no system needs what {volume.name} lacks to start", *_evidence(volume, flaws))
+            return not_applicable(f"a system needs {volume.name} to start, which has a rule of its own")
         return failed(f"{volume.name}: {'; '.join(problem.detail for problem in flaws)}", *_evidence(volume, flaws))
 
     def ask_unread(disk: Disk) -> Result:
@@ -81,8 +82,15 @@ def _is_needed(machine: MachineFacts, volume: Volume) -> bool:
             if any(reference.volume == volume.name for reference in system.references.get()):
                 return True
             for mount in system.mounts.get():
-                if mount.volume == volume.name and not {"nofail", "noauto"} & set(mount.options.split(",")):
+                if {"nofail", "noauto"} & set(mount.options.split(",")):
+                    continue
+                if mount.volume == volume.name:
                     return True
+                if mount.volume is None and mount.source.startswith(_DEVICES) and not volume.signature.is_known:
+                    detail = (
+                        f"{mount.point} is mounted from {mount.source}, which may be {volume.name}: it was not read"
+                    )
+                    unread = unread or UnreadFact("missing", detail, mount.evidence)
         except UnreadFact as signal:
             unread = unread or signal
     if unread is not None:

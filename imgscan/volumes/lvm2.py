@@ -13,7 +13,7 @@ from typing import Final
 
 from imgscan.devices.device import BlockDevice
 from imgscan.errors import CorruptStructure, ImageError, MissingPart
-from imgscan.layouts.lvm2 import string, strings
+from imgscan.layouts.lvm2 import string
 from imgscan.model.disk import Problem, ProblemKind
 from imgscan.model.evidence import AtOffset
 from imgscan.model.text import shown
@@ -135,8 +135,7 @@ def _volumes(
     holder = next((read for read in present.values() if any(copy is group for _, copy in read.copies)), None)
     evidence = () if holder is None else (_metadata(holder, group),)
     maker = GroupDevices(group, title, devices, members)
-    names = [name for name, node in group.volumes.items() if "VISIBLE" in strings(node, "status")]
-    for name in sorted(names, key=lambda name: maker.origin_of(name) is not None):
+    for name in sorted(maker.names(), key=lambda name: maker.origin_of(name) is not None):
         built = maker.build(name)
         if _NO_VOLUMES & set(built.kinds):
             continue

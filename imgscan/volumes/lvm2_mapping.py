@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from imgscan.devices.concat import ConcatDevice
 from imgscan.devices.device import BlockDevice
@@ -23,7 +23,7 @@ from imgscan.volumes.lvm2_thin import ThinDevice, ThinPool
 
 Readable = BlockDevice | ImageError
 """A device, or why nothing of it can be read."""
-_MIRROR_LOG_MAGIC: Final = b"RiMr"
+_MIRROR_LOG_MAGIC: Final = b"rRiM"
 _MOST_LOG_BYTES: Final = 1 << 20
 """Of a mirror's log: LVM has regions of 512 KiB and more, 4 TiB then."""
 _WRITES_THROUGH: Final = frozenset({"writethrough", "passthrough"})
@@ -105,30 +105,48 @@ class GroupDevices:
             "zero": lambda segment: ConcatDevice(segment.name, [(segment.size, None)]),
             "error": self._error,
         }
-        self._snapshots = _snapshots(group)
+        found = list(_snapshots(group))
+        self._snapshots = {each.store: each for each in found if not each.is_merging}
+        self._merging = {each.origin: each for each in found if each.is_merging}
+
+    def names(self) -> list[str]:
+        """Return the volumes that LVM shows to its user, in the metadata's order.
+
+        A snapshot is two there: its store, and a volume of type snapshot that joins it with the origin.
+        """
+        found = []
+        for name, volume in self._group.volumes.items():
+            status = strings(volume, "status")
+            is_join = section(volume, "segment1").get("type") == "snapshot"
+            if name in self._snapshots or ("VISIBLE" in status and "PVMOVE" not in status and not is_join):
+                found.append(name)
+        return found
 
     def build(self, name: str) -> Built:
-        """Return the volume of that name in the metadata, as a user sees it: a snapshot's store as the snapshot."""
-        role = self._snapshots.get(name)
+        """Return the volume of that name in the metadata, as a user sees it: a snapshot's store as the snapshot.
+
+        The origin of a snapshot that is being merged into it already reads as that snapshot.
+        """
+        role = self._snapshots.get(name) or self._merging.get(name)
         if role is None:
             return self._volume(name, 0)
-        origin, node, extents = role
-        store, below = self._volume(name, 0), self._volume(origin, 0)
+        store, below = self._volume(role.store, 0), self._volume(role.origin, 0)
         built = Built(0, UnsupportedFormat("it is a snapshot"), kinds={"snapshot": None})
         device, base = built.take(store, is_needed=True), built.take(below, is_needed=True)
         try:
-            built.size = self._size(extents)
+            built.size = self._size(role.extents)
             built.device = _snapshot(self._named(name), base, device, built.size)
         except ImageError as error:
             built.device = built.error = error
-        if "merging_store" in node:
-            built.problems.append(Problem("snapshot-merging", "unclean", f"it is being merged into {shown(origin)}"))
+        if name in self._merging:
+            what = f"{self._named(name)} is read as its snapshot {shown(role.store)}, which is being merged into it"
+            built.problems.append(Problem("snapshot-merging", "unclean", what))
         return built
 
     def origin_of(self, name: str) -> str | None:
         """Return the name of the volume that a volume is a snapshot of."""
         if name in self._snapshots:
-            return self._snapshots[name][0]
+            return self._snapshots[name].origin
         first = section(self._group.volumes.get(name, {}), "segment1")
         origin = first.get("origin")
         return origin if first.get("type") == "thin" and isinstance(origin, str) else None
@@ -255,6 +273,7 @@ class GroupDevices:
         device = self._below(segment, log)
         if isinstance(device, ImageError) or not _is_synced(device, segment):
             raise MissingPart(f"{first.message}, and its log does not say that the mirror is in sync")
+        _raise_if_all_lost(legs)
         segment.into.problems.append(_degraded(segment, "its first leg is missing", "missing"))
         return MirroredDevice(segment.name, legs[1:], segment.size, first)
 
@@ -380,16 +399,24 @@ class GroupDevices:
         raise MissingPart(f"{segment.extents} extents were given up: LVM put an error segment in their place")
 
 
-def _snapshots(group: VolumeGroup) -> dict[str, tuple[str, Mapping[str, Value], int]]:
-    """Return origin, segment and extents of old snapshots, by the name of their store."""
-    found: dict[str, tuple[str, Mapping[str, Value], int]] = {}
+class _Snapshot(NamedTuple):
+    """An old snapshot: the names of its store and of its origin."""
+
+    store: str
+    origin: str
+    extents: int
+    is_merging: bool
+
+
+def _snapshots(group: VolumeGroup) -> Iterator[_Snapshot]:
+    """Yield the group's old snapshots."""
     for volume in group.volumes.values():
         node = section(volume, "segment1")
         store, origin = node.get("cow_store", node.get("merging_store")), node.get("origin")
-        extents = node.get("extent_count")
         if node.get("type") == "snapshot" and isinstance(store, str) and isinstance(origin, str):
-            found[store] = (origin, node, extents if isinstance(extents, int) and 0 <= extents < 1 << 40 else 0)
-    return found
+            extents = node.get("extent_count")
+            size = extents if isinstance(extents, int) and 0 <= extents < 1 << 40 else 0
+            yield _Snapshot(store, origin, size, "merging_store" in node)
 
 
 def _snapshot(name: str, origin: Readable, store: Readable, size: int) -> BlockDevice:

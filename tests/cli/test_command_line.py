@@ -206,6 +206,29 @@ def test_a_closed_pipe_is_quiet(disk: Path) -> None:
     finally:
         os.close(pipe_write)
     assert done.stderr == b""
+    assert done.returncode == 1  # as without a pipe: nothing on this disk boots
+
+
+def test_a_pipe_that_closes_early_is_no_verdict(disk: Path) -> None:
+    """Status 1 would mean "not ready"."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "imgscan", "raw", str(disk)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        assert len(child.stdout.read(100)) == 100
+        child.stdout.close()
+        assert child.stderr.read() == b""
+    assert child.returncode == 0
+
+
+def test_a_dash_is_standard_output_and_a_device_is_no_file(imgscan: Run, disk: Path) -> None:
+    assert imgscan("scan", "-o", "-", disk)[1].startswith("Machine disk")
+    status, out, err = imgscan("scan", "--force", "-o", "/dev/null", disk)
+    assert (status, out) == (2, "")
+    assert one_line(err)
+    assert "it is a device" in err
+    assert Path("/dev/null").is_char_device()
 
 
 def test_a_full_disk_is_one_line(disk: Path) -> None:

@@ -349,47 +349,52 @@ def test_table_with_too_little_room(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [0, 0xFF])
-@pytest.mark.parametrize("field", range(0, 80, 4))
-def test_header_fields_at_their_limits(tmp_path: Path, field: int, value: int) -> None:
-    image = plain_image()
-    for at in HEADERS:
-        image[at + field : at + field + 4] = bytes([value]) * 4
-        if field > 4:
-            seal(image, at, 4096)
-    _survives(tmp_path, image)
+def test_header_fields_at_their_limits(tmp_path: Path, value: int) -> None:
+    for field in range(0, 80, 4):
+        image = plain_image()
+        for at in HEADERS:
+            image[at + field : at + field + 4] = bytes([value]) * 4
+            if field > 4:
+                seal(image, at, 4096)
+        _survives(tmp_path, image, field)
 
 
 @pytest.mark.parametrize("value", [0, 0xFF])
-@pytest.mark.parametrize("field", range(0, 80, 4))
-def test_region_table_fields_at_their_limits(tmp_path: Path, field: int, value: int) -> None:
-    image = plain_image()
-    for at in TABLES:
-        image[at + field : at + field + 4] = bytes([value]) * 4
-        if field > 4:
-            seal(image, at, 65536)
-    _survives(tmp_path, image)
+def test_region_table_fields_at_their_limits(tmp_path: Path, value: int) -> None:
+    for field in range(0, 80, 4):
+        image = plain_image()
+        for at in TABLES:
+            image[at + field : at + field + 4] = bytes([value]) * 4
+            if field > 4:
+                seal(image, at, 65536)
+        _survives(tmp_path, image, field)
 
 
 @pytest.mark.parametrize("value", [0, 0xFF])
-@pytest.mark.parametrize(
-    "field", [*range(0, 192, 4), *(65536 + 4096 * item + at for item in range(5) for at in (0, 4))]
-)
-def test_metadata_fields_at_their_limits(tmp_path: Path, field: int, value: int) -> None:
-    image = plain_image()
-    image[METADATA_OFFSET + field : METADATA_OFFSET + field + 4] = bytes([value]) * 4
-    _survives(tmp_path, image)
+def test_metadata_fields_at_their_limits(tmp_path: Path, value: int) -> None:
+    for field in [*range(0, 192, 4), *(65536 + 4096 * item + at for item in range(5) for at in (0, 4))]:
+        image = plain_image()
+        image[METADATA_OFFSET + field : METADATA_OFFSET + field + 4] = bytes([value]) * 4
+        _survives(tmp_path, image, field)
 
 
-def _survives(folder: Path, image: bytearray) -> None:
+def _survives(folder: Path, image: bytearray, field: int) -> None:
     """Opening gives facts, and reading gives bytes or an error with a reason."""
-    with opened_bytes(folder, image) as found:
-        assert found.facts.format == "vhdx"
+    path = folder / "image"
+    if not path.exists():
+        path.write_bytes(image)
+    with path.open("r+b") as file:  # the rest is as in the image before
+        for start, end in ((0, 512 << 10), (METADATA_OFFSET, METADATA_OFFSET + (128 << 10))):
+            file.seek(start)
+            file.write(image[start:end])
+    with opened(path) as found:
+        assert found.facts.format == "vhdx", field
         if found.device is None:
-            assert found.facts.problems
+            assert found.facts.problems, field
             return
         for at in (0, MIB - 1, 2 * MIB, found.device.size - 1):
             with suppress(CorruptStructure, TruncatedRead, MissingPart):
-                assert len(found.device.read_at(at, 1)) == 1
+                assert len(found.device.read_at(at, 1)) == 1, field
 
 
 @pytest.mark.parametrize("entry", [4, 7, FULL | 0xFFFFF << 44, FULL | 1 << 40, FULL | 0x1FFFF << 3, PARTIAL | 5 << 20])

@@ -170,7 +170,12 @@ def test_grubs_configuration_on_the_efi_system_partition(tmp_path: Path, stub: b
     folder.write_bytes(stub)
     part = f"{path}@@{_starts(path)[0] * 512}"
     subprocess.run([require_tool("mcopy"), "-o", "-i", part, str(folder), "::/EFI/debian/grub.cfg"], check=True)
-    assert _boot(path).firmware.value == firmware
+    boot = _boot(path)
+    assert boot.firmware.value == firmware
+    # GRUB's file in EFI/BOOT and in EFI/debian read the same configuration
+    assert [bool(loader.detail) for loader in boot.loaders] == [firmware == "neither"] * 2
+    if firmware == "neither":
+        assert all("grub.cfg" in loader.detail for loader in boot.loaders)
 
 
 def test_efi_loader_taken_away(tmp_path: Path) -> None:
@@ -186,6 +191,14 @@ def test_extlinux_needs_its_active_partition(tmp_path: Path) -> None:
     assert (boot.firmware.value, _code(boot).what, _code(boot).loads) == ("bios", "syslinux", "disk0/p1")
     assert _code(boot, "disk0/p1").what == "extlinux"
     _neither(build_linux(tmp_path, "inactive", bootloader="extlinux", active=False))
+
+
+def test_the_partition_at_which_the_chain_breaks_off_is_named(tmp_path: Path) -> None:
+    path = build_linux(tmp_path, bootloader="extlinux")
+    write_at(path, _starts(path)[0] * 512, bytes(510))
+    boot = _boot(path)
+    assert boot.firmware.value == "neither"
+    assert "that is disk0/p1, which has no boot code" in _code(boot).detail
 
 
 def test_extlinux_on_gpt(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from disk_builder import GRUB_PC, SYSLINUX_MBR, _extlinux_boot_sector
-from tools import require_tool
+from tools import require_file, require_tool
 
 from imgscan.devices.memory import MemoryDevice
 from imgscan.errors import ImageError
@@ -29,12 +29,12 @@ def _code(sector: bytes, second: bytes = b"", signature: bytes = SIGNATURE) -> B
 
 @pytest.mark.parametrize("name", ["boot.img", "boot_hybrid.img"])
 def test_grub_2(name: str) -> None:
-    code = _code((GRUB_PC / name).read_bytes())
+    code = _code(require_file(GRUB_PC / name))
     assert (code.what, code.version) == ("grub2", "1.99 or later")
 
 
 def test_grub_2_in_a_boot_sector_with_parameters() -> None:
-    image = (GRUB_PC / "boot.img").read_bytes()
+    image = require_file(GRUB_PC / "boot.img")
     code = _code(image[:3] + b"MSDOS5.0" + bytes(range(0x0B, 0x5A)) + image[0x5A:])
     assert code.what == "grub2"
 
@@ -45,7 +45,7 @@ def test_the_first_bytes_alone_are_no_grub() -> None:
 
 @pytest.mark.parametrize("name", SYSLINUX_MBR)
 def test_syslinux_mbr(name: str) -> None:
-    code = _code(SYSLINUX_MBR[name].read_bytes())
+    code = _code(require_file(SYSLINUX_MBR[name]))
     assert code.what == "syslinux"
     assert (code.detail == GPTMBR) == (name == "gpt")
 
@@ -90,7 +90,7 @@ def test_partition_tables_of_tools_without_boot_code(tmp_path: Path) -> None:
 
 
 def test_code_without_signature_is_said() -> None:
-    code = _code((GRUB_PC / "boot.img").read_bytes(), signature=b"\0\0")
+    code = _code(require_file(GRUB_PC / "boot.img"), signature=b"\0\0")
     assert code.what == "grub2"
     assert "55 AA is missing" in code.detail
 

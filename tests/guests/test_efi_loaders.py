@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from disk_builder import GRUB_EFI
 from memory_filesystem import MemoryFileSystem
+from tools import require_file
 
 from imgscan.devices.filesystem import Entry
 from imgscan.devices.limits import EFI_LOADERS
@@ -58,7 +59,7 @@ def _loader(content: bytes, path: str = "/EFI/x/y.efi") -> Loader:
 
 
 def test_grub_of_the_distribution() -> None:
-    loader = _loader(GRUB_EFI.read_bytes(), "/EFI/debian/grubx64.efi")
+    loader = _loader(require_file(GRUB_EFI), "/EFI/debian/grubx64.efi")
     assert (loader.what, loader.machine, loader.fallback) == ("grub2", "x86_64", False)
 
 

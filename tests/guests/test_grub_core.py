@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from disk_builder import GRUB_PC, run
+from tools import require_file
 
 from imgscan.devices.memory import MemoryDevice
 from imgscan.errors import CorruptStructure, ImageError, LimitExceeded
 from imgscan.guests.grub_core import GrubCore, PerhapsDamaged, read_core, read_legacy, search_in
 
 UUID = "11111111-2222-3333-4444-555555555555"
-BOOT = (GRUB_PC / "boot.img").read_bytes()
 
 
 def _disk(folder: Path, prefix: str, config: str = "", *modules: str) -> bytearray:
@@ -24,7 +24,7 @@ def _disk(folder: Path, prefix: str, config: str = "", *modules: str) -> bytearr
     with_config: list[str | Path] = ["-c", early] if config else []
     modules = modules or ("biosdisk", "part_msdos", "ext2", "search_fs_uuid")
     run("grub-mkimage", "-O", "i386-pc", "-o", image, "-p", prefix, *with_config, *modules)
-    return bytearray(BOOT + image.read_bytes()).ljust(1 << 20, b"\0")
+    return bytearray(require_file(GRUB_PC / "boot.img") + image.read_bytes()).ljust(1 << 20, b"\0")
 
 
 def _core(disk: bytes | bytearray) -> GrubCore:

@@ -6,13 +6,16 @@ import json
 import platform
 import shutil
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 from disk_builder import DEBIAN, MIB, UUIDS, build_linux, run
 from hostile_scan import Outcome, forget_peak, peak_mebibytes, scan_hostile
 from tools import requires_tool
+
+from imgscan.devices.limits import SEARCHED_BYTES
+from imgscan.filesystems import ext_filesystem
 
 pytestmark = requires_tool("sfdisk", "mke2fs", "debugfs", "grub-mkimage")
 Change = Callable[..., Outcome]
@@ -110,7 +113,8 @@ def test_an_unread_fstab_leaves_open_what_a_boot_volume_offers(tmp_path: Path) -
     assert (before, scan_hostile(disk).outcomes()["dual-boot"]) in {("fail", "unknown"), ("fail", "fail")}
 
 
-HOSTILE_TEXTS: Sequence[bytes] = (
+READ_FILES = ("etc/os-release", "etc/fstab", "boot/grub/grub.cfg", "boot/grub/grubenv", "etc/hostname")
+ANYWHERE: Sequence[bytes] = (
     b"A" * MIB,
     b"\0" * MIB,
     b"\x1b[2J\x1b]0;owned\x07" * 1000,
@@ -118,25 +122,47 @@ HOSTILE_TEXTS: Sequence[bytes] = (
     b"\xff\xfe" + "\ud800".encode("utf-16-le", "surrogatepass") * 1000,
     b"\xff" * 5000,
     "\u202e\u2066".encode() * 1000,
-    b"menuentry '\x1b[2J' {\n" * 100_000,
-    b"submenu 'x' {\n" * 100_000,
-    b"configfile /boot/grub/grub.cfg\nsource /boot/grub/grub.cfg\nsource grub.cfg\n. $prefix/grub.cfg\n" * 1000,
-    b"ID=" + b"1" * 60_000,
-    b"UUID=" + b"1" * 5000 + b" / ext4 defaults 0 1\n",
-    b"/dev/sda" + b"1" * 5000 + b" / ext4 defaults 0 1\n",
-    b"/dev/sda1 /" + b"a/" * 2000 + b" ext4 defaults 0 1\n",
-    b"".join(b"/dev/sda1 /bin/%d%s ext4 defaults 0 1\n" % (number, b"/x" * 60) for number in range(4000)),
-    b"".join(b"/dev/sda1 /%s%d ext4 bind 0 1\n" % (b"bin/../" * 25, number) for number in range(4000)),
-    b"set root='hd" + b"9" * 5000 + b"'\n",
 )
+MEANT: Mapping[str, Sequence[bytes]] = {
+    "boot/grub/grub.cfg": (
+        b"menuentry '\x1b[2J' {\n" * 100_000,
+        b"submenu 'x' {\n" * 100_000,
+        b"configfile /boot/grub/grub.cfg\nsource /boot/grub/grub.cfg\nsource grub.cfg\n. $prefix/grub.cfg\n" * 1000,
+        b"set root='hd" + b"9" * 5000 + b"'\n",
+    ),
+    "etc/os-release": (b"ID=" + b"1" * 60_000,),
+    "etc/fstab": (
+        b"UUID=" + b"1" * 5000 + b" / ext4 defaults 0 1\n",
+        b"/dev/sda" + b"1" * 5000 + b" / ext4 defaults 0 1\n",
+        b"/dev/sda1 /" + b"a/" * 2000 + b" ext4 defaults 0 1\n",
+        b"".join(b"/dev/sda1 /bin/%d%s ext4 defaults 0 1\n" % (number, b"/x" * 60) for number in range(4000)),
+        b"".join(b"/dev/sda1 /%s%d ext4 bind 0 1\n" % (b"bin/../" * 25, number) for number in range(4000)),
+    ),
+}
+OTHERS = [text for texts in MEANT.values() for text in texts]
+"""In the files for which they are not meant they are text like any other."""
 
 
-@pytest.mark.parametrize(
-    "name", ["etc/os-release", "etc/fstab", "boot/grub/grub.cfg", "boot/grub/grubenv", "etc/hostname"]
-)
-@pytest.mark.parametrize("number", range(len(HOSTILE_TEXTS)))
-def test_hostile_text_in_a_configuration_file(changed: Change, name: str, number: int) -> None:
-    outcome = changed(f"rm /{name}", f"write {{folder}}/hostile /{name}", hostile=HOSTILE_TEXTS[number])
+@pytest.mark.parametrize("name", READ_FILES)
+@pytest.mark.parametrize("text", ANYWHERE, ids=range(len(ANYWHERE)))
+def test_hostile_text_in_a_configuration_file(changed: Change, name: str, text: bytes) -> None:
+    scan_with_text(changed, name, text)
+
+
+@pytest.mark.parametrize(("name", "number"), [(name, n) for name, texts in MEANT.items() for n in range(len(texts))])
+def test_hostile_text_in_the_file_that_it_is_meant_for(changed: Change, name: str, number: int) -> None:
+    scan_with_text(changed, name, MEANT[name][number])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", READ_FILES)
+@pytest.mark.parametrize("text", OTHERS, ids=range(len(OTHERS)))
+def test_hostile_text_in_another_file(changed: Change, name: str, text: bytes) -> None:
+    scan_with_text(changed, name, text)
+
+
+def scan_with_text(changed: Change, name: str, text: bytes) -> None:
+    outcome = changed(f"rm /{name}", f"write {{folder}}/hostile /{name}", hostile=text)
     assert not set(json.dumps(outcome.report, ensure_ascii=False)) & set("\x1b\u202e\u2066\x07\0")
     assert outcome.machine["systems"]
 
@@ -148,13 +174,19 @@ def test_files_that_source_each_other(changed: Change) -> None:
     assert outcome.machine["systems"]
 
 
-def test_a_directory_of_two_million_names(changed: Change) -> None:
-    """Blocks of 1 KiB with 85 names each; `ln` puts the directory in the place of /etc."""
+@pytest.mark.parametrize(
+    ("blocks", "searched"), [(2 * 1024, 6 * MIB), pytest.param(24 * 1024, SEARCHED_BYTES, marks=pytest.mark.long)]
+)
+def test_a_directory_of_many_names(
+    changed: Change, monkeypatch: pytest.MonkeyPatch, blocks: int, searched: int
+) -> None:
+    """Blocks of 1 KiB with 85 names each: two million for the limit as it is; `ln` puts them in the place of /etc."""
+    monkeypatch.setattr(ext_filesystem, "SEARCHED_BYTES", searched)
     names = b"".join(struct.pack("<IHBB", 12, 12, 3, 1) + b"%03d\0" % number for number in range(84))
     block = names + struct.pack("<IHBB", 12, 1024 - len(names), 3, 1) + b"zzz\0"
     outcome = changed(
         *("write {folder}/names /e", "sif /e mode 040755", "unlink /etc", "ln /e /etc"),
-        names=block.ljust(1024, b"\0") * (24 * 1024),
+        names=block.ljust(1024, b"\0") * blocks,
     )
     assert "unknown" in outcome.outcomes().values()
 

@@ -15,7 +15,7 @@ from typing import Unpack
 import disk_builder
 import windows_builder
 from disk_builder import CONTAINERS, MIB, SIZES, Options, build_linux, convert, make_volume, run, uuid_of, write_at
-from tools import FIXTURES, ROOT
+from tools import FIXTURES, ROOT, require_file
 from windows_builder import Entry, Place, Windows, bcd_store, ntfs_image, pe_file, windows_files
 
 CACHE = ROOT / ".cache" / "rules_on_images"
@@ -119,7 +119,7 @@ def windows_bios(installed: Windows, filesystem: str = "ntfs", data: str = "ntfs
             f"2: start={(start + WINDOWS_SIZE) // 512}, size={16 * 2048}, type={type_of[data]}\n",
         )
         files = windows_files(installed)
-        write_at(disk, 0, disk_builder.SYSLINUX_MBR["mbr"].read_bytes()[:440])
+        write_at(disk, 0, require_file(disk_builder.SYSLINUX_MBR["mbr"])[:440])
         if filesystem == "ntfs":
             put_volume(disk, start, ntfs_image(files, size=WINDOWS_SIZE, start=start))
         else:

@@ -37,7 +37,12 @@ def check(machine: MachineFacts, _params: NoParams) -> Result:
             if code.what != "none" or code.where in disk_names
         )
         reason = found or "no disk has boot code"
-        loaders = "there are EFI loaders that start nothing" if machine.boot.loaders else "there is no EFI loader"
+        loaders = "; ".join(
+            f"{loader.volume}:{loader.path}: {loader.what} starts nothing"
+            f"{f' ({loader.detail})' if loader.detail else ''}"
+            for loader in machine.boot.loaders
+        )
+        loaders = loaders or "there is no EFI loader"
         return failed(f"nothing boots from {', '.join(disk_names) or 'the machine'}: {reason}; {loaders}", *looked)
     firmware = machine.boot.firmware.get()
     evidence = (*evidence, *machine.boot.firmware.evidence) or (AtOffset(disks[0], 0, 512, "boot sector"),)

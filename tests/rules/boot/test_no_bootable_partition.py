@@ -37,7 +37,7 @@ def test_a_disk_without_boot_code_is_said() -> None:
     machine = with_boot(a_linux_machine(), disk=(), firmware="neither", code=(boot_code("disk0", "none"),))
     assert "disk0: no boot code" in answer(RULE, machine).summary
     machine = with_boot(a_linux_machine(), disk=(), firmware="neither", code=(), loaders=(a_loader("mok-manager"),))
-    assert "there are EFI loaders that start nothing" in answer(RULE, machine).summary
+    assert "disk0/p1:/EFI/debian/grubx64.efi: mok-manager starts nothing" in answer(RULE, machine).summary
 
 
 def test_it_fails_even_when_the_firmware_is_unread() -> None:
