@@ -7,6 +7,7 @@ Run it as a program, with the arguments of `imgscan`. `share` makes a disk for e
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import resource
 import signal
@@ -23,14 +24,16 @@ KIB, MIB = 1 << 10, 1 << 20
 PART_AT, PART_BYTES = MIB, 64 * KIB
 CANARY = "PLANTED_CANARY"
 """Environment variable: the path of a file that no worker may read, change or remove."""
+FLAKY = "PLANTED_FLAKY"
+"""Environment variable: for how many seconds from the start the host cannot read disks that begin with `FLAKY`."""
 CONTEXT: list[Any] = []
 
 
-def disk(path: Path, label: str) -> Path:
-    """Write a raw disk with one partition that looks like ext4, and has a label."""
+def disk(path: Path, label: str = "", boot_code: bytes = b"") -> Path:
+    """Write a raw disk with one partition that looks like ext2, and has a label."""
     image = bytearray(PART_AT + PART_BYTES)
     entry = struct.pack("<B3xB3xII", 0x80, 0x83, PART_AT // 512, PART_BYTES // 512)
-    image[446:462], image[510:512] = entry, b"\x55\xaa"
+    image[: len(boot_code)], image[446:462], image[510:512] = boot_code, entry, b"\x55\xaa"
     block = PART_AT + 1024
     struct.pack_into("<IIIIIIIIIII", image, block, 16, 64, 0, 32, 4, 1, 0, 0, 8192, 8192, 16)
     struct.pack_into("<HHHHII", image, block + 52, 0, 0xFFFF, 0xEF53, 1, 1, 0)
@@ -57,6 +60,11 @@ def spin() -> None:
 
 def sleep() -> None:
     time.sleep(1000)
+
+
+def wait() -> None:
+    """Take a while, and go on."""
+    time.sleep(1)
 
 
 def let_go_and_sleep() -> None:
@@ -304,7 +312,7 @@ def escape() -> None:
 TRICKS: dict[str, Callable[[], object]] = {
     function.__name__.replace("_", "-")[:16]: function
     for function in (
-        *(segfault, abort, spin, sleep, let_go_and_sleep, allocate_at_once, allocate_slowly, print_a_gigabyte),
+        *(segfault, abort, spin, sleep, wait, let_go_and_sleep, allocate_at_once, allocate_slowly, print_a_gigabyte),
         *(leave, raise_error, recurse, recurse_in_c, kill_oneself, garbage, a_message_too_large, never_read_answers),
         *(talk_without_end, learn_garbage_and_die, lie_about_the_level_and_die, escape),
     )
@@ -324,16 +332,28 @@ def plant() -> None:
         begin(self, *arguments)
         CONTEXT[:] = [self]
 
-    def planted(device: Any, volume: str, content: str) -> Any:
+    def planted(device: Any, *others: Any) -> Any:
         label = device.read_at(1024 + 120, 16).rstrip(b"\0").decode("ascii", "replace")
         if label in TRICKS:
             TRICKS[label]()
-        return real(device, volume, content)
+        return real(device, *others)
 
     def leave_open(limits: Any, channel: int) -> Any:
         LEFT_OPEN[:] = [*socket.socketpair(), os.fdopen(os.open(os.devnull, os.O_WRONLY), "wb")]
         return close_in(limits, channel)
 
+    pread = os.pread
+    flaky_until = time.time() + float(os.environ.get(FLAKY, "0"))
+
+    def unreliable(descriptor: int, length: int, offset: int) -> bytes:
+        """Read; on a disk whose boot code says so the host has errors, for a time or for ever."""
+        data = pread(descriptor, length, offset)
+        head = pread(descriptor, 16, 0) if offset >= PART_AT else b""
+        if head.startswith(b"BROKEN") or (head.startswith(b"FLAKY") and time.time() < flaky_until):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return data
+
+    mock.patch.object(os, "pread", unreliable).start()
     for owner, name, ours in (
         (worker, "close_in", leave_open),
         (worker.RemoteContext, "__init__", remember),
@@ -344,6 +364,10 @@ def plant() -> None:
 
 if __name__ == "__main__":
     plant()
+    import imgscan.batch.engine
+
+    # tests need not wait as long as hosts do: 3 s in all, longer than what is flaky here
+    imgscan.batch.engine.FIRST_PAUSE = 0.1
     from imgscan.cli.main import main
 
     main()

@@ -122,6 +122,7 @@ class LocalPool:
             self._lose_nursery(place)
             said = (_KILLED, Usage()) if place.task is not None else None
         if said is None:
+            place.started = time.monotonic()  # the worker's own time: that of a nursery's start is none of it
             return None
         if place.talk is not None:
             self._forget(place.talk.channel)

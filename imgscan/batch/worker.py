@@ -6,6 +6,7 @@ applies the host-file policy, opens them and passes the descriptors. Nothing els
 
 from __future__ import annotations
 
+import functools
 import importlib
 import mmap
 import os
@@ -70,6 +71,7 @@ class JobContext(Protocol):
         ...
 
 
+@functools.cache  # a worker that a nursery forked has it all
 def preload() -> None:
     """Import everything that any job may need."""
     for name in (*OTHERS, *(f"imgscan.batch.jobs.{job}" for job in JOBS)):
