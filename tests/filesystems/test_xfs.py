@@ -5,12 +5,14 @@ The long tests fill filesystems through the kernel here.
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 from filesystem_images import make_ext, open_file, run
 from tools import FIXTURES, requires_tool
-from xfs_images import Listing, kept, kept_facts, listing, listing_of_folder, opened
+from xfs_images import Listing, change, fill, kept, kept_facts, listing, listing_of_folder, mounted, opened
 
 import imgscan
 from imgscan.devices.filesystem import FileSystem
@@ -422,7 +424,7 @@ def test_a_lookup_in_a_large_directory_reads_little(five: Path) -> None:
     assert filesystem.lookup(many, "a-file-of-number-550.conf") is not None
     after = counter.result()
     assert after.reads - before.reads <= 6  # first block, node, leaf, block of the name, inode
-    assert after.bytes - before.bytes <= 48 << 10
+    assert after.bytes - before.bytes <= 6 * 64 << 10
 
 
 def test_the_state_of_the_log_costs_little(name: str, image: Path) -> None:
@@ -431,3 +433,61 @@ def test_the_state_of_the_log_costs_little(name: str, image: Path) -> None:
     before = counter.result().reads
     assert filesystem.condition() == "clean"
     assert counter.result().reads - before <= (20 if name == "xfs-v4" else 5)
+
+
+KERNEL = {
+    name: options
+    for name, options in MKFS.items()
+    if not name.startswith("v4")  # which the kernel of this machine may refuse
+} | {"blocks of 16 KiB": ("-b", "size=16k"), "no counts of trees": ("-m", "inobtcount=0")}
+
+
+@pytest.mark.long
+@requires_tool("mkfs.xfs", "xfs_io", "mount", "blkid")
+@pytest.mark.parametrize("variant", KERNEL)
+def test_filled_by_the_kernel(tmp_path: Path, variant: str) -> None:
+    image = tmp_path / "x.img"
+    with image.open("wb") as file:
+        file.truncate(1 << 30)
+    options = KERNEL[variant]
+    run("mkfs.xfs", "-q", "-f", "-L", "kernel", *options, str(image))
+    bigtime, reflink = "bigtime=0" not in options, "reflink=0" not in str(options)
+    with mounted(image, tmp_path / "mnt") as point:
+        fill(point, many=5000, extents=3000, step=128 << 10, late=bigtime)
+        change(point, reflink=reflink)
+    with mounted(image, tmp_path / "mnt") as point:
+        expected, statfs = listing_of_folder(point), os.statvfs(point)
+    filesystem = opened(open_file(image)[0])
+    found = listing(filesystem)
+    assert {path: (facts, found.get(path)) for path, facts in expected.items() if found.get(path) != facts} == {}
+    assert names_of(found) == names_of(expected)
+    size = statfs.f_bfree * statfs.f_frsize
+    assert filesystem.free() == Free(size, size, statfs.f_ffree)
+    assert filesystem.condition() == "clean"
+    said = dict(line.split("=", 1) for line in run("blkid", "-p", "-o", "export", str(image)).splitlines())
+    signature = identify(open_file(image)[0])
+    assert (signature.content, signature.label, signature.uuid) == (said["TYPE"], said["LABEL"], said["UUID"])
+
+
+@pytest.mark.long
+@requires_tool("mkfs.xfs", "xfs_io", "mount")
+@pytest.mark.parametrize("options", [(), ("-l", "su=64k"), ("-b", "size=1k", "-d", "agcount=1")])
+def test_the_log_after_each_use(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """Through several passes over a small log, cleanly unmounted and not."""
+    image = tmp_path / "x.img"
+    with image.open("wb") as file:
+        file.truncate(64 * MIB)
+    run("mkfs.xfs", "--unsupported", "-q", "-f", *options, str(image))
+    for turn in range(60):
+        with mounted(image, tmp_path / "mnt") as point:
+            folder = point / f"{turn % 5}"
+            if folder.exists():
+                shutil.rmtree(folder)
+            folder.mkdir()
+            for number in range(40 + 13 * turn):
+                (folder / f"{turn}-{number}").write_bytes(b"x")
+            if turn % 3 == 1:
+                run("sync", "-f", str(point))
+                (folder / "last").write_bytes(b"x")
+                run("xfs_io", "-x", "-c", "shutdown -f" if turn % 2 else "shutdown", str(point))
+        assert opened(open_file(image)[0]).condition() == ("log not replayed" if turn % 3 == 1 else "clean"), turn
