@@ -13,6 +13,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from lvm2_builder import Group, Physical, Segment, Volume, physical_volumes
 
 from imgscan.cli.main import COMMANDS, run
 from imgscan.reports.schema import SCHEMAS, json_schema
@@ -177,6 +178,22 @@ def test_raw_gives_the_bytes(disk: Path) -> None:
     missing = program("raw", disk, "--volume", "disk0/p9")
     assert missing.returncode == 2
     assert b"disk0/p1" in missing.stderr
+
+
+def test_raw_gives_a_volume_that_lies_on_several_disks(tmp_path: Path) -> None:
+    group = Group([Physical("A", 2), Physical("B", 2)], [Volume("root", [Segment(2, [("pv0", 0), ("pv1", 1)])])])
+    disks = [tmp_path / "one.raw", tmp_path / "two.raw"]
+    for path, data in zip(disks, physical_volumes(group), strict=True):
+        data[MIB:] = os.urandom(len(data) - MIB)
+        path.write_bytes(data)
+    first, second = disks[0].read_bytes()[MIB : 2 * MIB], disks[1].read_bytes()[2 * MIB : 3 * MIB]
+    stripe = 64 << 10
+    expected = b"".join(each[at : at + stripe] for at in range(0, MIB, stripe) for each in (first, second))
+    assert program("raw", *disks, "--volume", "vg0/root").stdout == expected
+    assert program("raw", *disks).returncode == 2
+    alone = program("raw", disks[0], "--volume", "vg0/root")
+    assert (alone.stdout, alone.returncode) == (expected[:stripe], 3)
+    assert one_line(alone.stderr.decode())
 
 
 def test_raw_stops_at_what_cannot_be_read_or_writes_zeros(tmp_path: Path) -> None:
