@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 LINE_SECONDS: Final = 10.0
 """Seconds between plain lines on how far it is."""
 VIEW_SECONDS: Final = 0.25
+WIDE: Final = 90
+"""Columns from which on there is room for a bar beside the figures."""
 
 
 class JsonLines:
@@ -141,14 +143,14 @@ class LiveView:
         if time.monotonic() - self._last < VIEW_SECONDS / 2:
             return
         self._last = time.monotonic()
-        self._live.update(_view(state), refresh=True)
+        self._live.update(_view(state, wide=self._console.width >= WIDE), refresh=True)
 
     def close(self) -> None:
         """Take the view away; the lines stay."""
         self._live.stop()
 
 
-def _view(state: State) -> RenderableType:
+def _view(state: State, *, wide: bool) -> RenderableType:
     from rich.console import Group  # noqa: PLC0415 - rich costs start-up time
     from rich.progress_bar import ProgressBar  # noqa: PLC0415 - the same
     from rich.table import Table  # noqa: PLC0415 - the same
@@ -157,11 +159,13 @@ def _view(state: State) -> RenderableType:
     done, total = state.done + state.failed, state.total
     if state.doing != "scanning":
         done, total = state.identified, state.to_identify
-    head = Table.grid(padding=(0, 1))
-    head.add_column(ratio=1)
-    head.add_column(no_wrap=True)
-    head.add_row(ProgressBar(total=max(total, 1), completed=done, width=30), Text(summary(state)))
-    rows: list[RenderableType] = [head]
+    rows: list[RenderableType] = [Text(summary(state))]
+    if wide:
+        head = Table.grid(padding=(0, 1))
+        head.add_column(ratio=1)
+        head.add_column(no_wrap=True)
+        head.add_row(ProgressBar(total=max(total, 1), completed=done, width=30), rows[0])
+        rows = [head]
     if state.readiness:
         counts = ", ".join(f"{number} {name}" for name, number in sorted(state.readiness.items()))
         rows.append(Text(counts, overflow="ellipsis", no_wrap=True))

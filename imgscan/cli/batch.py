@@ -29,8 +29,19 @@ def processors() -> int:
 
 @click.command("batch")
 @click.argument("root", type=click.Path(path_type=Path), metavar="ROOT")
-@click.option("--db", "database", type=click.Path(path_type=Path), metavar="FILE", help="The results database.")
-@click.option("--workers", type=click.IntRange(1, MOST_WORKERS), metavar="N", help="[default: one a processor]")
+@click.option(
+    "--db",
+    "database",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The results database, outside ROOT and on a local disk. It is made when it is not there.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, MOST_WORKERS),
+    metavar="N",
+    help="Machines read at the same time. [default: one a processor]",
+)
 @profile_option
 @click.option(
     "--group",
@@ -49,18 +60,37 @@ def processors() -> int:
 @click.option(
     "--retry",
     multiple=True,
-    type=click.Choice(["crashed", "timed-out", "limit", "io-error", "changed", "missing", "denied", "killed", "all"]),
+    type=click.Choice(
+        ["crashed", "timed-out", "limit", "io-error", "changed", "missing", "denied", "killed", "internal", "all"]
+    ),
     help="Read again what failed before in this way. May be repeated.",
 )
-@click.option("--events", type=click.Path(path_type=Path), metavar="FILE", help="Append what happens as JSON lines.")
 @click.option(
-    "--cpu-limit", type=click.IntRange(1), default=120, show_default=True, metavar="S", help="Processor seconds each."
+    "--events", type=click.Path(path_type=Path), metavar="FILE", help="Append what happens as JSON lines, for programs."
 )
 @click.option(
-    "--time-limit", type=click.IntRange(1), default=1800, show_default=True, metavar="S", help="Seconds each, at last."
+    "--cpu-limit",
+    type=click.IntRange(1),
+    default=120,
+    show_default=True,
+    metavar="S",
+    help="Processor seconds that one machine may take.",
 )
 @click.option(
-    "--memory-limit", type=click.IntRange(256), default=2048, show_default=True, metavar="MIB", help="MiB each."
+    "--time-limit",
+    type=click.IntRange(1),
+    default=1800,
+    show_default=True,
+    metavar="S",
+    help="Seconds that one machine may take, waiting included.",
+)
+@click.option(
+    "--memory-limit",
+    type=click.IntRange(256),
+    default=2048,
+    show_default=True,
+    metavar="MIB",
+    help="Memory that one machine may take.",
 )
 @click.option(
     "--require-sandbox",
@@ -91,8 +121,8 @@ def command(
 ) -> int:
     """Find every machine below ROOT, scan each in a process of its own, and keep the results in a database.
 
-    A second run continues where the first stopped, and skips what has not changed. imgscan report gives the answers.
-    Nothing below ROOT is ever written.
+    It can be stopped (Ctrl-C) or killed at any moment: the same command continues, and later reads only what is new or
+    has changed. imgscan report gives the answers, also while it runs. Nothing below ROOT is ever written.
 
     Exit status as for scan, for the worst machine; 3 also when one, or a path, could not be scanned.
     """
