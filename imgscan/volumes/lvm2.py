@@ -1,7 +1,7 @@
 """LVM2: volume groups over any physical volumes of the machine, and their logical volumes.
 
 Read in this order: `imgscan.layouts.lvm2` (what is on a physical volume), `lvm2_metadata` (the newest copy of a group's
-metadata), `lvm2_mapping` (segments -> devices); `lvm2_raid`, `lvm2_thin` and `lvm2_snapshot` are the devices.
+metadata), `lvm2_mapping` (segments -> devices); `raid`, `lvm2_thin` and `lvm2_snapshot` are the devices.
 """
 
 from __future__ import annotations

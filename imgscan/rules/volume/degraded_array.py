@@ -4,7 +4,8 @@ What it checks
 --------------
 Every array of Linux' software RAID (MD) among the given disks: all its members have to be there, with metadata whose
 checksum is right and that was written together, and none may be in the middle of being rebuilt; nor may the array be
-changing its shape. Spares that are not there do not matter.
+changing its shape. Spares that are not there do not matter. Logical volumes of LVM that are mirrors or RAID have to
+have all their images, in sync.
 
 Why it matters
 --------------
@@ -40,6 +41,7 @@ FLAWS = frozenset(
         "event-counts-differ",
         "members-diverged",
         "superblock-checksum",
+        "degraded-volume",
     }
 )
 """Codes of problems that degraded arrays carry."""
@@ -50,16 +52,16 @@ def check(machine: MachineFacts, _params: NoParams) -> Result:
     """Ask every array, and everything that may be one and was not read."""
 
     def ask(volume: Volume) -> Result:
-        if volume.kind != "raid-array":
-            if volume.content == "linux_raid_member" and volume.readable is not None:
-                volume.readable.get()
-            volume.signature.get()
-            return not_applicable(NONE)
         flaws = [problem for problem in volume.problems if problem.code in FLAWS]
         evidence = tuple(dict.fromkeys(piece for flaw in flaws for piece in flaw.evidence))
         if flaws:
             evidence = evidence or (AtOffset(volume.name, 0, 0, "MD array"),)
             return failed(f"{volume.name}: {'; '.join(problem.detail for problem in flaws)}", *evidence)
+        if volume.kind != "raid-array":
+            if volume.content == "linux_raid_member" and volume.readable is not None:
+                volume.readable.get()
+            volume.signature.get()
+            return not_applicable(NONE)
         if not volume.metadata:  # not even its superblock was read
             volume.signature.get()
         level, devices = volume.metadata.get("level", "array"), volume.metadata.get("raid_devices", "all")

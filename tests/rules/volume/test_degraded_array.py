@@ -97,3 +97,10 @@ def test_what_was_not_read_may_be_an_array() -> None:
     assert outcome(RULE, machine_with(nameless)) == "unknown"
     hidden = a_volume("disk0/p9", None, signature=unread("io-error", "it failed"))
     assert outcome(RULE, machine_with(hidden)) == "unknown"
+
+
+def test_a_logical_volume_that_lost_an_image_fails() -> None:
+    problem = a_problem("missing", "image 1 of 2 is missing", "degraded-volume")
+    volume = a_volume("vg0/root", "ext4", kind="logical-volume", metadata={"group": "vg0"}, problems=(problem,))
+    result = answer(RULE, and_volumes(a_linux_machine(), volume))
+    assert (result.outcome, result.evidence) == ("fail", problem.evidence)
