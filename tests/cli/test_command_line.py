@@ -120,6 +120,18 @@ def test_inspect_then_judge_finds_what_scan_finds(imgscan: Run, disk: Path, tmp_
     assert json.loads(out)["machines"][0]["verdicts"] == scanned["machines"][0]["verdicts"]
 
 
+@pytest.mark.parametrize("format_", ["text", "json"])
+def test_what_a_facts_file_says_is_fit_to_be_shown(imgscan: Run, disk: Path, tmp_path: Path, format_: str) -> None:
+    facts = tmp_path / "facts.json"
+    written = json.loads(imgscan("inspect", "--format", "json", disk)[1])
+    for thing in (written["machine"], *written["machine"]["volumes"]):
+        thing["name"] = "\x1b[31mevil\u202e"
+    facts.write_text(json.dumps(written))
+    _, out, _ = imgscan("judge", "--format", format_, facts)
+    assert "evil" in out
+    assert not set(json.dumps(json.loads(out), ensure_ascii=False) if format_ == "json" else out) & {"\x1b", "\u202e"}
+
+
 @pytest.mark.parametrize("content", [b"", b"{}", b"[" * 100_000, b"\xff\xfe", b'{"schema": "imgscan.facts/9"}'])
 def test_judge_refuses_what_is_no_facts_file(imgscan: Run, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "facts.json"
