@@ -475,9 +475,17 @@ def _open_members(scan: _Scan) -> None:
     }
 
 
-def _set_filesystem(scan: _Scan, name: str, readable: Fact[bool] | None, free: Fact[Free] | None) -> None:
+def _set_filesystem(
+    scan: _Scan,
+    name: str,
+    readable: Fact[bool] | None,
+    free: Fact[Free] | None,
+    condition: Fact[str | None] | None = None,
+) -> None:
     index = _volume_index(scan, name)
-    scan.volumes[index] = msgspec.structs.replace(scan.volumes[index], readable=readable, free=free)
+    scan.volumes[index] = msgspec.structs.replace(
+        scan.volumes[index], readable=readable, free=free, condition=condition
+    )
     if readable is not None and not readable.is_known:
         scan.unread.append(_unread_place(name, readable))
 
@@ -488,26 +496,38 @@ def _volume_index(scan: _Scan, name: str) -> int:
 
 def _open_filesystem(
     scan: _Scan, name: str, device: BlockDevice, content: str, others: Sequence[BlockDevice] = ()
-) -> tuple[Fact[bool], Fact[Free]]:
+) -> tuple[Fact[bool], Fact[Free], Fact[str | None] | None]:
     try:
         if len(scan.filesystems) >= FILESYSTEMS:
             raise LimitExceeded(f"a filesystem beyond the first {FILESYSTEMS}", where=name)
         with scan.parts.reading(f"filesystem {name}"):
             opened = filesystems.open_filesystem(device, name, content, others)
     except ImageError as error:
-        return unread_because(error), unread_because(error)
+        return unread_because(error), unread_because(error), None
     if isinstance(opened, SeveralDevices) and opened.missing_devices:
         detail = f"{opened.missing_devices} of its devices are not among the disks given"
         scan.unread.append(UnreadPlace(name, "missing", detail))
     filesystem = scan.filesystems[name] = watched(opened, scan.parts)
+    return known(True), _free_space(filesystem), _condition(filesystem)
+
+
+def _free_space(filesystem: FileSystem) -> Fact[Free]:
     try:
         cost = filesystem.free_cost()
         if cost > FREE_SPACE_BYTES:
-            free: Fact[Free] = unread("not-collected", f"{name}: counting its free space would read {cost} bytes")
-            return known(True), free
-        return known(True), known(filesystem.free())
+            detail = f"{filesystem.volume}: counting its free space would read {cost} bytes"
+            return unread("not-collected", detail)
+        return known(filesystem.free())
     except ImageError as error:
-        return known(True), unread_because(error)
+        return unread_because(error)
+
+
+def _condition(filesystem: FileSystem) -> Fact[str | None]:
+    try:
+        condition = filesystem.condition()
+    except ImageError as error:
+        return unread_because(error)
+    return known(None if condition is None else shown(condition))
 
 
 def _inspect_boot(scan: _Scan) -> Boot:

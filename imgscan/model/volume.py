@@ -30,7 +30,8 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     bytes. `content` is the type name that libblkid uses, None when looked and nothing is there; `signature` is the
     same as a fact, with where the magic stands, or why it could not be looked for. `readable` is known True when
     imgscan reads its files, unread with the reason when not, and None when there is no filesystem to read.
-    `label`, `uuid` and `free` are None where the content has no such thing.
+    `label`, `uuid` and `free` are None where the content has no such thing. `condition` says how a readable filesystem
+    was left (`imgscan.devices.filesystem`: `clean`, or what is wrong); its value is None where the type does not tell.
 
     Of a volume that a layer made (LVM2, RAID) `problems` are what is wrong with that layer, and `metadata` is what is
     worth showing of it: its UUID, its segments' types, the origin of a snapshot, ... A filesystem on several volumes is
@@ -47,6 +48,7 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     uuid: Fact[str | None] | None = None
     free: Fact[Free] | None = None
     readable: Fact[bool] | None = None
+    condition: Fact[str | None] | None = None
     problems: tuple[Problem, ...] = ()
     metadata: dict[str, str] = {}
 
