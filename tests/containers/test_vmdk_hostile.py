@@ -549,6 +549,12 @@ def test_a_parent_that_was_changed(tmp_path: Path) -> None:
         assert_only_own_grains(found)
 
 
+def test_a_parent_whose_identity_cannot_be_read(tmp_path: Path) -> None:
+    with opened_files(tmp_path, {"d.vmdk": delta("00000001", "b.vmdk"), "b.vmdk": base("x0000001")}) as found:
+        assert codes(found) == ["parent-missing"]
+        assert "it has no valid CID, and the delta names 00000001" in found.facts.problems[0].detail
+
+
 @pytest.mark.parametrize("hint", ["missing.vmdk", "/etc/passwd", "../x", "..", ""])
 def test_a_parent_that_is_not_there(tmp_path: Path, hint: str) -> None:
     path = write(tmp_path, {"d.vmdk": delta("00000001", hint)})
