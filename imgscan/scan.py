@@ -35,6 +35,8 @@ from imgscan.devices.slice import SliceDevice
 from imgscan.errors import ERRORS, ImageError, LimitExceeded, UsageError, Why
 from imgscan.filesystems import signatures
 from imgscan.guests import boot, systems
+from imgscan.layouts.superblocks.firmware_raid import VENDORS
+from imgscan.layouts.superblocks.superblock import Superblock
 from imgscan.model.boot import Boot
 from imgscan.model.disk import Disk, ImageFacts, Problem
 from imgscan.model.evidence import AtOffset
@@ -43,7 +45,9 @@ from imgscan.model.machine import MachineFacts, UnreadPlace, disks_below
 from imgscan.model.system import System
 from imgscan.model.text import shown
 from imgscan.model.volume import Free, Volume, VolumeKind
+from imgscan.volumes import ldm, raid_disks
 from imgscan.volumes.assembly import Assembled, Member
+from imgscan.volumes.described import describe
 from imgscan.volumes.stack import Stack
 
 Inspector = Callable[
@@ -302,15 +306,43 @@ def _open_volumes(scan: _Scan) -> None:
         device, table = scan.devices.get(disk.name), disk.partition_table
         if device is None or table is None:
             continue
-        if table.scheme == "none":
+        raid = raid_disks.look_at_end(device, table) if table.partitions else None
+        if table.scheme == "none" or (raid is not None and raid.is_array_member):
             _open_volume(scan, stack, _volume(disk.name, "disk", (), device.size), device)
+            continue
+        if raid is not None and raid.firmware is not None:
+            _note_raid_by_firmware(scan, disk, raid.firmware)
+        dynamic = ldm.describe_disk(device, table)
         for partition in table.partitions:
             if partition.type in EXTENDED_TYPES:
                 continue
             part = SliceDevice(device, partition.start, partition.size, partition.name)
-            _open_volume(scan, stack, _volume(partition.name, "partition", (disk.name,), part.size), part)
+            volume = _volume(partition.name, "partition", (disk.name,), part.size)
+            if partition.type in ldm.TYPES:
+                volume = msgspec.structs.replace(volume, metadata=dynamic)
+            content = _open_volume(scan, stack, volume, part)
+            if content is None and partition.type in ldm.DATA_TYPES:
+                _refuse_dynamic_disk(scan, partition.name)
     _open_layers(scan, stack)
     _open_members(scan)
+
+
+def _note_raid_by_firmware(scan: _Scan, disk: Disk, found: Superblock) -> None:
+    """Say that a disk is a member of a RAID that a controller's firmware made: its partitions may be stripes."""
+    problem = Problem(
+        "firmware-raid-member",
+        "note",
+        f"the disk is a member of a RAID by {VENDORS[found.content]} ({found.content}), and read as if it were alone",
+        (AtOffset(disk.name, found.offset, found.length, f"{found.content} metadata"),),
+    )
+    index = scan.disks.index(disk)
+    scan.disks[index] = msgspec.structs.replace(disk, problems=(*disk.problems, problem))
+
+
+def _refuse_dynamic_disk(scan: _Scan, name: str) -> None:
+    """Say that the volumes of a dynamic disk are not assembled."""
+    lost: Fact[bool] = unread("unsupported", f"{name}: volumes of dynamic disks (LDM) are not read")
+    _set_filesystem(scan, name, lost, None)
 
 
 def _volume(name: str, kind: VolumeKind, on: tuple[str, ...], size: int) -> Volume:
@@ -401,6 +433,7 @@ def _open_volume(scan: _Scan, stack: Stack, volume: Volume, device: BlockDevice)
         signature=known(signature.content, *signature.evidence),
         label=None if signature.label is None else known(signature.label, *signature.evidence),
         uuid=None if signature.uuid is None else known(signature.uuid, *signature.evidence),
+        metadata=volume.metadata | describe(device, signature.content),
     )
     scan.volumes.append(volume)
     if signature.content in volumes.MEMBERS:
@@ -417,26 +450,43 @@ def _open_members(scan: _Scan) -> None:
 
     Each goes by the name of its first member, which lies on the others too; those are readable through it.
     """
-    for (content, _), devices in scan.members.items():
-        for first, *others in filesystems.group_members(devices):
+    for (content, uuid), devices in scan.members.items():
+        try:
+            with scan.parts.reading(f"members {content} {uuid}"):
+                groups = filesystems.group_members(devices)
+        except ImageError as error:
+            for name in devices:
+                _set_filesystem(scan, name, unread_because(error), None)
+            continue
+        for first, *others in groups:
             further = [devices[name] for name in others]
-            readable, free = _open_filesystem(scan, first, devices[first], content, further)
-            _set_filesystem(scan, first, readable, free)
+            _set_filesystem(scan, first, *_open_filesystem(scan, first, devices[first], content, further))
+            index = _volume_index(scan, first)
+            whole = scan.volumes[index] = msgspec.structs.replace(
+                scan.volumes[index], on=(*scan.volumes[index].on, *others)
+            )
             for name in others:
-                _set_filesystem(scan, name, readable, None)
-            if others:
-                index = _volume_index(scan, first)
-                on = (*scan.volumes[index].on, *others)
-                scan.volumes[index] = msgspec.structs.replace(scan.volumes[index], on=on)
+                _set_filesystem(scan, name, whole.readable, None)
+                index = _volume_index(scan, name)
+                part = scan.volumes[index]
+                scan.volumes[index] = msgspec.structs.replace(part, metadata={**part.metadata, "part_of": first})
     scan.filesystems = {
         volume.name: scan.filesystems[volume.name] for volume in scan.volumes if volume.name in scan.filesystems
     }
 
 
-def _set_filesystem(scan: _Scan, name: str, readable: Fact[bool], free: Fact[Free] | None) -> None:
+def _set_filesystem(
+    scan: _Scan,
+    name: str,
+    readable: Fact[bool] | None,
+    free: Fact[Free] | None,
+    condition: Fact[str | None] | None = None,
+) -> None:
     index = _volume_index(scan, name)
-    scan.volumes[index] = msgspec.structs.replace(scan.volumes[index], readable=readable, free=free)
-    if not readable.is_known:
+    scan.volumes[index] = msgspec.structs.replace(
+        scan.volumes[index], readable=readable, free=free, condition=condition
+    )
+    if readable is not None and not readable.is_known:
         scan.unread.append(_unread_place(name, readable))
 
 
@@ -446,26 +496,38 @@ def _volume_index(scan: _Scan, name: str) -> int:
 
 def _open_filesystem(
     scan: _Scan, name: str, device: BlockDevice, content: str, others: Sequence[BlockDevice] = ()
-) -> tuple[Fact[bool], Fact[Free]]:
+) -> tuple[Fact[bool], Fact[Free], Fact[str | None] | None]:
     try:
         if len(scan.filesystems) >= FILESYSTEMS:
             raise LimitExceeded(f"a filesystem beyond the first {FILESYSTEMS}", where=name)
         with scan.parts.reading(f"filesystem {name}"):
             opened = filesystems.open_filesystem(device, name, content, others)
     except ImageError as error:
-        return unread_because(error), unread_because(error)
+        return unread_because(error), unread_because(error), None
     if isinstance(opened, SeveralDevices) and opened.missing_devices:
         detail = f"{opened.missing_devices} of its devices are not among the disks given"
         scan.unread.append(UnreadPlace(name, "missing", detail))
     filesystem = scan.filesystems[name] = watched(opened, scan.parts)
+    return known(True), _free_space(filesystem), _condition(filesystem)
+
+
+def _free_space(filesystem: FileSystem) -> Fact[Free]:
     try:
         cost = filesystem.free_cost()
         if cost > FREE_SPACE_BYTES:
-            free: Fact[Free] = unread("not-collected", f"{name}: counting its free space would read {cost} bytes")
-            return known(True), free
-        return known(True), known(filesystem.free())
+            detail = f"{filesystem.volume}: counting its free space would read {cost} bytes"
+            return unread("not-collected", detail)
+        return known(filesystem.free())
     except ImageError as error:
-        return known(True), unread_because(error)
+        return unread_because(error)
+
+
+def _condition(filesystem: FileSystem) -> Fact[str | None]:
+    try:
+        condition = filesystem.condition()
+    except ImageError as error:
+        return unread_because(error)
+    return known(None if condition is None else shown(condition))
 
 
 def _inspect_boot(scan: _Scan) -> Boot:

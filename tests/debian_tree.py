@@ -21,6 +21,7 @@ PACKAGES = (
     "isc-dhcp-client",
     "openssh-server",
     "initramfs-tools",
+    "lvm2",
     "zstd",
     "linux-image-cloud-amd64",
     "grub-common",

@@ -77,6 +77,7 @@ def a_volume(name: str, content: str | None, on: str | None = None, size: int = 
         "uuid": None if content is None else known("3e6be9de-8139-4c2b-9106-a43f08d823a6", place),
         "readable": None if content in {None, "swap", "LVM2_member"} else known(True),
         "free": None if content in {None, "swap", "LVM2_member"} else known(Free(size // 2, size // 3, 1000)),
+        "condition": None if content in {None, "swap", "LVM2_member"} else known("clean"),
     }
     return Volume(**{**fields, **changes})
 

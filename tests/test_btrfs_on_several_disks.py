@@ -24,6 +24,7 @@ def test_the_first_member_stands_for_all(tmp_path: Path) -> None:
     for other in others:
         assert other.free is None
         assert other.readable == first.readable
+        assert other.metadata == {"part_of": "disk0"}
     assert facts.systems_searched.get() == ("disk0",)
     assert not facts.unread
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import lzma
 import os
 import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -41,6 +44,18 @@ def requires_tool(*names: str) -> pytest.MarkDecorator:
     missing = [n for n in names if shutil.which(n, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is None]
     in_ci = os.environ.get("CI") == "true"
     return pytest.mark.skipif(bool(missing) and not in_ci, reason=f"needs {', '.join(missing)}: scripts/install_tools")
+
+
+@contextmanager
+def soon(seconds: float = 30.0) -> Iterator[None]:
+    """Fail when the block takes more processor time: a hundredth of it is usual, so that a busy machine is no failure.
+
+    For what would take minutes or never end; what a thing costs is counted in reads and bytes.
+    """
+    started = time.process_time()
+    yield
+    took = time.process_time() - started
+    assert took < seconds, f"{took:.1f} s"
 
 
 def shared_data(name: str) -> bytes:

@@ -314,8 +314,9 @@ def _find_parent(
             raise MissingPart("it is no VMDK, and so not the parent meant", where=candidate.name)
         opened = open_image(candidate, below)
         if opened.facts.identity != descriptor.parent_cid:
+            own = "it has no valid CID" if opened.facts.identity is None else f"its CID is {opened.facts.identity}"
             raise MissingPart(
-                f"its CID is {opened.facts.identity}, and the delta names {descriptor.parent_cid}: the parent was "
+                f"{own}, and the delta names {descriptor.parent_cid}: the parent was "
                 "written to after the snapshot, or is another disk",
                 where=candidate.name,
             )

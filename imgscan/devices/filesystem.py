@@ -71,7 +71,11 @@ class FileSystem(Protocol):
         ...
 
     def condition(self) -> str | None:
-        """Return how it was left: `clean`, or what is wrong in a few words; None where that is not known."""
+        """Return how it was left: `clean`, or what is wrong in a few words; None where that is not known.
+
+        Several things are joined by `; `. What says `replayed` or `unmounted` is about changes that are still to be
+        written, what says `damaged` or `errors` about damage (the rules about filesystems go by these words).
+        """
         ...
 
 

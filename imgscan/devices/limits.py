@@ -77,6 +77,10 @@ FREE_SPACE_BYTES = 4 * MIB
 """What a scan reads to count a volume's free space: an NTFS bitmap of 128 GiB at the usual cluster."""
 LVM_TEXT_BYTES = 4 * MIB
 """One copy of a volume group's metadata: with LVM's own areas of 1 MiB it has at most half of that."""
+LVM_TEXTS_BYTES = 256 * MIB
+"""All copies of metadata on one machine, read."""
+LVM_PARSED_BYTES = 16 * MIB
+"""All different copies of metadata on one machine, parsed."""
 LVM_TEXT_DEPTH = 8
 """Sections inside each other in it; LVM writes four."""
 LVM_VOLUMES = 10_000

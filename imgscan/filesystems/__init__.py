@@ -1,8 +1,8 @@
 """Filesystems: a block device to files.
 
 `signatures` recognises what a volume holds, `open_filesystem` opens it: ext2/3/4 (`ext_filesystem`), NTFS
-(`ntfs_filesystem`), FAT and exFAT (`fat_filesystem`), all through `tsk`; Btrfs (`btrfs`). Everything else is refused by
-name.
+(`ntfs_filesystem`), FAT and exFAT (`fat_filesystem`), all through `tsk`; XFS (`xfs_filesystem`), Btrfs (`btrfs`), JFS
+(`jfs`). Everything else is refused by name.
 """
 
 from __future__ import annotations
@@ -51,6 +51,14 @@ def open_filesystem(device: BlockDevice, volume: str, content: str, others: Sequ
         from imgscan.filesystems.btrfs import open_btrfs  # noqa: PLC0415 - start-up time
 
         return open_btrfs([device, *others], volume)
+    if content == "xfs":
+        from imgscan.filesystems.xfs_filesystem import XfsFileSystem  # noqa: PLC0415 - read only where there is one
+
+        return XfsFileSystem(device, volume)
+    if content == "jfs":
+        from imgscan.filesystems.jfs import JfsFileSystem  # noqa: PLC0415 - start-up time
+
+        return JfsFileSystem(device, volume, content)
     if content in ENCRYPTED:
         raise EncryptedData(f"{content} is encrypted, and imgscan has no key for it", where=volume)
     raise UnsupportedFormat(f"{content} is recognised, and not read by this version", where=volume)

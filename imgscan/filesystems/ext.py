@@ -83,12 +83,13 @@ class Superblock(NamedTuple):
 
     @property
     def condition(self) -> str:
-        """`clean`, `journal not replayed`, `errors` or `not cleanly unmounted`."""
-        if self.state & _STATE_ERROR:
-            return "errors"
+        """`clean`, or what is wrong: `errors`; `journal not replayed` or `not cleanly unmounted`."""
+        wrong = ["errors"] if self.state & _STATE_ERROR else []
         if self.has_journal_to_replay:
-            return "journal not replayed"
-        return "clean" if self.state & _STATE_VALID else "not cleanly unmounted"
+            wrong.append("journal not replayed")
+        elif not self.state & _STATE_VALID:
+            wrong.append("not cleanly unmounted")
+        return "; ".join(wrong) or "clean"
 
 
 def read_superblock(device: BlockDevice, volume: str) -> Superblock:

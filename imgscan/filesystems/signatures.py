@@ -12,7 +12,7 @@ from imgscan.model.text import shown
 
 ENCRYPTED = frozenset({"crypto_LUKS", "BitLocker", "cs_fvault2"})
 """Contents that need a key."""
-READ = frozenset({"ext2", "ext3", "ext4", "ntfs", "vfat", "exfat", "btrfs"})
+READ = frozenset({"ext2", "ext3", "ext4", "ntfs", "vfat", "exfat", "btrfs", "xfs", "jfs"})
 """Filesystems whose files imgscan reads."""
 NO_FILES = frozenset({"swap", "swsuspend", "jbd"})
 """Contents that have no files."""

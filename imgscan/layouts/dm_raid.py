@@ -1,4 +1,4 @@
-"""The superblock that device-mapper's RAID target keeps beside each image, and the order of chunks on the images.
+"""The superblock that device-mapper's RAID target keeps beside each image, and MD's numbers for its layouts.
 
 Sources: Linux, drivers/md/dm-raid.c (struct dm_raid_superblock, the table raid_types) and drivers/md/raid5.h (the
 ALGORITHM names). Little-endian.
@@ -48,47 +48,9 @@ def parse_superblock(data: bytes) -> RaidSuperblock | None:
     return RaidSuperblock(devices, position, events, failed, recovered, resynced, data_offset, bool(flags & 1))
 
 
-class Place(NamedTuple):
-    """Where a chunk of data lies: on which image, in which row of chunks; `parity` is the image with the row's XOR."""
-
-    image: int
-    row: int
-    parity: int
-
-
-def parity_place(layout: str, images: int, chunk: int) -> Place:
-    """Return where a chunk is in a RAID of `images` devices with parity.
-
-    `layout` is a segment type of LVM without `raid`: `4`, `5_ls`, `6_zr`, ... (`5` and `6` are `5_ls` and `6_zr`).
-    Only the XOR parity is told; RAID 6's second one is not needed to read.
-    """
-    six = layout.startswith("6")
-    data = images - (2 if six else 1)
-    row, at = divmod(chunk, data)
-    if layout in {"4", "5_0", "6_0_6"}:
-        return Place(at + 1, row, 0)
-    if layout in {"5_n", "6_n_6"}:
-        return Place(at, row, data)
-    if layout in {"6", "6_zr", "6_nr"}:
-        parity = row % images if layout != "6_nr" else images - 1 - (row + 1) % images
-        if parity == images - 1:  # the second parity stands first then
-            return Place(at + 1, row, parity)
-        return Place(at if at < parity else at + 2, row, parity)
-    if layout == "6_nc":
-        parity = images - 1 - row % images
-        return Place((parity + 1 + at) % images, row, parity)
-    ring = images - 1 if six else images  # 6_ls_6 and its like are those of RAID 5, with the second parity behind
-    kind = layout[2:4]
-    parity = row % ring if kind in {"ra", "rs"} else ring - 1 - row % ring
-    if kind in {"la", "ra"}:
-        return Place(at if at < parity else at + 1, row, parity)
-    return Place((parity + 1 + at) % ring, row, parity)
-
-
-LAYOUTS: Final = frozenset(
-    {
-        "4", "5", "5_0", "5_n", "5_la", "5_ra", "5_ls", "5_rs",
-        "6", "6_zr", "6_nr", "6_nc", "6_n_6", "6_0_6", "6_la_6", "6_ra_6", "6_ls_6", "6_rs_6",
-    }
-)  # fmt: skip
-"""The layouts that `parity_place` knows."""
+MD_LAYOUTS: Final[dict[str, tuple[int, int]]] = {
+    "4": (5, 4), "5": (5, 2), "5_0": (5, 4), "5_n": (5, 5), "5_la": (5, 0), "5_ra": (5, 1), "5_ls": (5, 2),
+    "5_rs": (5, 3), "6": (6, 8), "6_zr": (6, 8), "6_nr": (6, 9), "6_nc": (6, 10), "6_la_6": (6, 16), "6_ra_6": (6, 17),
+    "6_ls_6": (6, 18), "6_rs_6": (6, 19), "6_0_6": (6, 20), "6_n_6": (6, 21),
+}  # fmt: skip
+"""Level and layout as MD numbers them, by LVM's segment type without `raid`; LVM's RAID 4 has its parity first."""

@@ -30,10 +30,12 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     bytes. `content` is the type name that libblkid uses, None when looked and nothing is there; `signature` is the
     same as a fact, with where the magic stands, or why it could not be looked for. `readable` is known True when
     imgscan reads its files, unread with the reason when not, and None when there is no filesystem to read.
-    `label`, `uuid` and `free` are None where the content has no such thing.
+    `label`, `uuid` and `free` are None where the content has no such thing. `condition` says how a readable filesystem
+    was left (`imgscan.devices.filesystem`: `clean`, or what is wrong); its value is None where the type does not tell.
 
     Of a volume that a layer made (LVM2, RAID) `problems` are what is wrong with that layer, and `metadata` is what is
-    worth showing of it: its UUID, its segments' types, the origin of a snapshot, ...
+    worth showing of it: its UUID, its segments' types, the origin of a snapshot, ... A filesystem on several volumes is
+    the first one of them, and lies on the others, whose `metadata` names it (`part_of`).
     """
 
     name: str
@@ -46,19 +48,11 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     uuid: Fact[str | None] | None = None
     free: Fact[Free] | None = None
     readable: Fact[bool] | None = None
+    condition: Fact[str | None] | None = None
     problems: tuple[Problem, ...] = ()
     metadata: dict[str, str] = {}
 
 
 def whole_names(volumes: Sequence[Volume]) -> dict[str, str]:
-    """Return, for each volume that is a further member of a filesystem on several ones, the name by which that goes.
-
-    That is the first member: it has the same content, and lies on the others.
-    """
-    by_name = {volume.name: volume for volume in volumes}
-    return {
-        member: volume.name
-        for volume in volumes
-        for member in volume.on
-        if member in by_name and volume.content is not None and by_name[member].content == volume.content
-    }
+    """Return, for each volume that is a further part of a filesystem on several ones, the name by which that goes."""
+    return {volume.name: volume.metadata["part_of"] for volume in volumes if "part_of" in volume.metadata}

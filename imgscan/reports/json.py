@@ -42,12 +42,12 @@ def harmless(data: bytes) -> bytes:
 
 
 def parse_facts(data: bytes, where: str) -> FactsFile:
-    """Read what `imgscan inspect --format json` wrote.
+    """Read what `imgscan inspect --format json` wrote; anybody may have written it, so its text is made fit to show.
 
     :raises UsageError: it is not JSON, or not such a file, or of another version
     """
     try:
-        facts = msgspec.json.decode(data, type=FactsFile)
+        facts = msgspec.convert(_printable(msgspec.json.decode(data)), type=FactsFile)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UsageError(
             f"not a facts file of imgscan ({error}); write one with: imgscan inspect --format json", where=where

@@ -226,10 +226,11 @@ def _volumes(machine: MachineFacts, width: int) -> Table:
 
 def _layered(machine: MachineFacts) -> Iterable[tuple[Volume, int]]:
     """Yield the volumes, each once and below the first one that it lies on, with how deep it is among them."""
-    names = {volume.name for volume in machine.volumes}
+    names = {volume.name for volume in machine.volumes if "part_of" not in volume.metadata}
     above: dict[str, list[Volume]] = {}
     for volume in machine.volumes:
-        below = next((name for name in volume.on if name in names), "")
+        whole = volume.metadata.get("part_of")  # of a filesystem on several volumes
+        below = whole if whole in names else next((name for name in volume.on if name in names), "")
         above.setdefault(below, []).append(volume)
     todo = [(volume, 0) for volume in reversed(above.pop("", []))]
     while todo:
@@ -248,6 +249,8 @@ def _made_of(volume: Volume) -> str:
     made = volume.metadata.get("segments") or volume.metadata.get("level")
     if made and volume.kind not in {"snapshot", "thin-pool"}:
         words.append(made)
+    if "part_of" in volume.metadata:
+        words.append(f"part of {volume.metadata['part_of']}")
     if len(volume.on) > 1 and volume.kind != "snapshot":
         words.append(f"on {', '.join(volume.on)}")
     return f" ({', '.join(words)})" if words else ""

@@ -128,6 +128,11 @@ def partition_table_of(disk: Disk) -> PartitionTable:
     return disk.partition_table
 
 
+def where_partitioned(disk: Disk) -> tuple[Evidence, ...]:
+    """Return where a disk's partition table was read, also for facts that do not say."""
+    return disk.partitioning.evidence or (AtOffset(disk.name, 0, 512, "partition table"),)
+
+
 def of_boot_disk(machine: MachineFacts, ask: Callable[[Disk], Result]) -> Result:
     """Ask about the boot disk.
 

@@ -25,7 +25,16 @@ def _lvm2(members: Sequence[Member]) -> tuple[Assembled, ...]:
     return assemble(members)
 
 
-LAYERS: Final = (Layer("lvm2", frozenset({"LVM2_member"}), _lvm2),)
+def _mdraid(members: Sequence[Member]) -> tuple[Assembled, ...]:
+    from imgscan.volumes.mdraid import assemble  # noqa: PLC0415 - the same
+
+    return assemble(members)
+
+
+LAYERS: Final = (
+    Layer("mdraid", frozenset({"linux_raid_member"}), _mdraid),
+    Layer("lvm2", frozenset({"LVM2_member"}), _lvm2),
+)
 """In the order in which incomplete ones are given up: an array first, for it may complete a group."""
 
 MEMBERS: Final = frozenset(content for layer in LAYERS for content in layer.members)

@@ -1,14 +1,15 @@
 """LVM2: volume groups over any physical volumes of the machine, and their logical volumes.
 
 Read in this order: `imgscan.layouts.lvm2` (what is on a physical volume), `lvm2_metadata` (the newest copy of a group's
-metadata), `lvm2_mapping` (segments -> devices); `lvm2_raid`, `lvm2_thin` and `lvm2_snapshot` are the devices.
+metadata), `lvm2_mapping` (segments -> devices); `raid`, `lvm2_thin` and `lvm2_snapshot` are the devices.
 """
 
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Final
 
 from imgscan.devices.device import BlockDevice
@@ -16,16 +17,17 @@ from imgscan.errors import CorruptStructure, ImageError, MissingPart
 from imgscan.layouts.lvm2 import string
 from imgscan.model.disk import Problem, ProblemKind
 from imgscan.model.evidence import AtOffset
-from imgscan.model.text import shown
 from imgscan.model.volume import VolumeKind
 from imgscan.volumes.assembly import Assembled, Member
 from imgscan.volumes.lvm2_mapping import Built, GroupDevices
-from imgscan.volumes.lvm2_metadata import MetadataReader, PhysicalVolume, ReadMember, VolumeGroup, newest
+from imgscan.volumes.lvm2_metadata import MetadataReader, PhysicalVolume, ReadMember, VolumeGroup, brief, newest
 
 MEMBERS: Final = ("LVM2_member",)
 _NAME_LENGTH: Final = 128
 _TAKEN: Final = re.compile(r"disk\d*|md|ldm")
 """How other volumes' names begin: a group of that name is told apart by its UUID."""
+_MOST_OF_ONE_CODE: Final = 8
+"""Problems of one code that a volume lists; a hostile group could have thousands."""
 _NO_VOLUMES: Final = frozenset({"cache-pool", "vdo-pool"})
 """Types that a volume has which only serves others, though LVM may list it."""
 
@@ -71,15 +73,22 @@ def _safe_name(name: str) -> str:
         name,
     )
     safe = {"": "\\x", ".": "\\x2e", "..": "\\x2e\\x2e"}.get(safe, safe)
-    return safe if len(safe) < _NAME_LENGTH else f"{safe[: _NAME_LENGTH - 1]}\\x"
+    if len(safe) < _NAME_LENGTH:  # as long as LVM allows
+        return safe
+    checksum = zlib.crc32(name.encode("utf-8", "surrogateescape"))
+    return f"{safe[: _NAME_LENGTH - 11]}\\x{checksum:08x}"
 
 
 def _present(group: VolumeGroup, read: Sequence[ReadMember]) -> tuple[dict[str, ReadMember], list[Problem]]:
     """Return the members that are physical volumes of a group, by their name in its metadata, and what is wrong."""
     problems: list[Problem] = []
     present: dict[str, ReadMember] = {}
+    by_uuid: dict[str, list[ReadMember]] = {}
+    for each in read:
+        if each.header is not None:
+            by_uuid.setdefault(each.header.uuid, []).append(each)
     for physical in group.physical.values():
-        same = [each for each in read if each.header is not None and each.header.uuid == physical.uuid]
+        same = by_uuid.get(physical.uuid)
         if not same:
             continue
         # of several with one UUID, which are copies of each other, the one that knows the newest metadata
@@ -95,19 +104,19 @@ def _present(group: VolumeGroup, read: Sequence[ReadMember]) -> tuple[dict[str, 
         for offset, copy in each.copies:
             if copy.uuid == group.uuid and copy.sequence < group.sequence:
                 detail = (
-                    f"{each.member.name} holds metadata number {copy.sequence} of {shown(group.name)}, "
+                    f"{each.member.name} holds metadata number {copy.sequence} of {brief(group.name)}, "
                     f"and the newest is {group.sequence}"
                 )
                 where = AtOffset(each.member.name, offset, 0, "LVM2 metadata area")
                 problems.append(Problem("lvm-metadata-old", "note", detail, (where,)))
     if "EXPORTED" in group.status:
-        detail = f"the volume group {shown(group.name)} is exported: a system activates it after vgimport only"
+        detail = f"the volume group {brief(group.name)} is exported: a system activates it after vgimport only"
         problems.append(Problem("volume-group-exported", "note", detail, evidence))
     if group.system_id:
-        detail = f"the volume group {shown(group.name)} belongs to the system {shown(group.system_id)}"
+        detail = f"the volume group {brief(group.name)} belongs to the system {brief(group.system_id)}"
         problems.append(Problem("volume-group-system-id", "note", detail, evidence))
     if "CLUSTERED" in group.status or group.lock_type not in {"", "none"}:
-        detail = f"the volume group {shown(group.name)} is shared by a cluster ({shown(group.lock_type or 'clvm')})"
+        detail = f"the volume group {brief(group.name)} is shared by a cluster ({brief(group.lock_type or 'clvm')})"
         problems.append(Problem("volume-group-clustered", "note", detail, evidence))
     return present, problems
 
@@ -135,14 +144,17 @@ def _volumes(
     holder = next((read for read in present.values() if any(copy is group for _, copy in read.copies)), None)
     evidence = () if holder is None else (_metadata(holder, group),)
     maker = GroupDevices(group, title, devices, members)
+    shared = _capped(problems)
     for name in sorted(maker.names(), key=lambda name: maker.origin_of(name) is not None):
         built = maker.build(name)
         if _NO_VOLUMES & set(built.kinds):
             continue
-        own = [*problems, *built.problems]
-        for each in missing.values():
-            kind: ProblemKind = "missing" if built.error else "unclean"
-            own.append(_lost(each, title, evidence, kind if each.name in built.missing else "note"))
+        kind: ProblemKind = "missing" if built.error else "unclean"
+        own = [*shared, *built.problems]
+        own += [_lost(missing[each], evidence, kind) for each in islice(built.missing, _MOST_OF_ONE_CODE)]
+        if len(built.missing) < len(missing):
+            beside = next(each for each in missing.values() if each.name not in built.missing)
+            own.append(_beside(beside, len(missing) - len(built.missing), title, evidence))
         yield _assembled(group, title, name, maker, built, own, is_complete=not missing)
 
 
@@ -164,10 +176,10 @@ def _assembled(
         kind = "snapshot"
     on = tuple(f"{title}/{_safe_name(each)}" for each in (pool, origin) if each is not None and kind != "thin-pool")
     metadata = {
-        "group": shown(group.name),
+        "group": brief(group.name),
         "group_uuid": _uuid(group.uuid),
-        "uuid": shown(string(group.volumes[name], "id", "")),
-        "segments": ", ".join(built.kinds) or "none",
+        "uuid": brief(string(group.volumes[name], "id", "")),
+        "segments": ", ".join(islice(built.kinds, _MOST_OF_ONE_CODE)) or "none",
     }
     if origin is not None:
         metadata["origin"] = f"{title}/{_safe_name(origin)}"
@@ -193,16 +205,30 @@ def _missing(physical: PhysicalVolume) -> str:
     return f"the physical volume {_uuid(physical.uuid)}, last seen as {physical.hint}, {what}"
 
 
-def _lost(physical: PhysicalVolume, title: str, evidence: tuple[AtOffset, ...], kind: ProblemKind) -> Problem:
-    """Return the problem that a physical volume is missing, for one volume of its group.
+def _lost(physical: PhysicalVolume, evidence: tuple[AtOffset, ...], kind: ProblemKind) -> Problem:
+    """Return the problem that a physical volume is missing which a volume lies on.
 
-    It is `missing` where a part of the volume is lost, `unclean` where the rest stands in for it, and a `note` where
-    nothing of the volume lies there.
+    It is `missing` where a part of the volume is lost, `unclean` where the rest stands in for it.
     """
-    detail = _missing(physical)
-    if kind == "note":
-        return Problem("incomplete-volume-group", kind, f"{detail}; {title} is incomplete", evidence)
-    return Problem("missing-physical-volume", kind, detail, evidence)
+    return Problem("missing-physical-volume", kind, _missing(physical), evidence)
+
+
+def _beside(physical: PhysicalVolume, count: int, title: str, evidence: tuple[AtOffset, ...]) -> Problem:
+    """Return the note that physical volumes are missing which a volume does not lie on; one of them is named."""
+    more = "" if count == 1 else f", and {count - 1} more"
+    detail = f"{_missing(physical)}{more}; {title} is incomplete"
+    return Problem("incomplete-volume-group", "note", detail, evidence)
+
+
+def _capped(problems: Iterable[Problem]) -> list[Problem]:
+    """Return problems that all volumes of a group share, not too many of one code."""
+    counts: dict[str, int] = {}
+    kept = []
+    for problem in problems:
+        counts[problem.code] = counts.get(problem.code, 0) + 1
+        if counts[problem.code] <= _MOST_OF_ONE_CODE:
+            kept.append(problem)
+    return kept
 
 
 def _without_group(read: Sequence[ReadMember], used: set[str], found: Sequence[Assembled]) -> Iterator[Assembled]:
@@ -228,7 +254,7 @@ def _without_group(read: Sequence[ReadMember], used: set[str], found: Sequence[A
             error=error,
             problems=(
                 *each.problems,
-                Problem("no-volume-group", "damage" if is_damage else "missing", shown(str(error))),
+                Problem("no-volume-group", "damage" if is_damage else "missing", brief(str(error))),
             ),
             is_complete=False,
         )
@@ -243,5 +269,5 @@ def _uuid(text: str) -> str:
     """Return a UUID of LVM with its dashes."""
     ends = (0, 6, 10, 14, 18, 22, 26, 32)
     if len(text) != 32:
-        return shown(text)
-    return shown("-".join(text[a:b] for a, b in pairwise(ends)))
+        return brief(text)
+    return brief("-".join(text[a:b] for a, b in pairwise(ends)))

@@ -15,11 +15,20 @@ from imgscan.layouts import dm_raid
 from imgscan.layouts.dm_raid import IN_SYNC, RaidSuperblock
 from imgscan.layouts.lvm2 import SECTOR, Value, number, section, string, strings
 from imgscan.model.disk import Problem, ProblemKind
-from imgscan.model.text import shown
-from imgscan.volumes.lvm2_metadata import VolumeGroup
-from imgscan.volumes.lvm2_raid import MirroredDevice, ParityDevice, Raid10Device, StripedDevice
+from imgscan.volumes.lvm2_metadata import VolumeGroup, brief
 from imgscan.volumes.lvm2_snapshot import SnapshotDevice
 from imgscan.volumes.lvm2_thin import ThinDevice, ThinPool
+from imgscan.volumes.raid import (
+    Leg,
+    MirrorDevice,
+    ParityDevice,
+    Row,
+    Source,
+    StripedDevice,
+    TenDevice,
+    TenLayout,
+    parity_layout,
+)
 
 Readable = BlockDevice | ImageError
 """A device, or why nothing of it can be read."""
@@ -139,7 +148,7 @@ class GroupDevices:
         except ImageError as error:
             built.device = built.error = error
         if name in self._merging:
-            what = f"{self._named(name)} is read as its snapshot {shown(role.store)}, which is being merged into it"
+            what = f"{self._named(name)} is read as its snapshot {brief(role.store)}, which is being merged into it"
             built.problems.append(Problem("snapshot-merging", "unclean", what))
         return built
 
@@ -157,7 +166,7 @@ class GroupDevices:
         return pool if isinstance(pool, str) else None
 
     def _named(self, name: str) -> str:
-        return f"{self._title}/{shown(name)}"
+        return f"{self._title}/{brief(name)}"
 
     def _size(self, extents: int) -> int:
         size = extents * self._group.extent
@@ -216,9 +225,9 @@ class GroupDevices:
         try:
             if segment.type in self._make:
                 return self._make[segment.type](segment)
-            if segment.type.startswith("raid") and segment.type[4:] in dm_raid.LAYOUTS:
+            if segment.type.startswith("raid") and segment.type[4:] in dm_raid.MD_LAYOUTS:
                 return self._parity(segment)
-            raise UnsupportedFormat(f"the segment type {shown(segment.type)} is not read")
+            raise UnsupportedFormat(f"the segment type {brief(segment.type)} is not read")
         except ImageError as error:
             return error if error.where else type(error)(error.message, where=segment.name, offset=error.offset)
 
@@ -275,7 +284,7 @@ class GroupDevices:
             raise MissingPart(f"{first.message}, and its log does not say that the mirror is in sync")
         _raise_if_all_lost(legs)
         segment.into.problems.append(_degraded(segment, "its first leg is missing", "missing"))
-        return MirroredDevice(segment.name, legs[1:], segment.size, first)
+        return MirrorDevice(segment.name, segment.size, _legs(segment, legs))
 
     def _images(self, segment: _Segment) -> tuple[list[Readable], bool]:
         """Return the images of a RAID, those that are not in sync as errors, and whether parity can be relied on."""
@@ -313,11 +322,8 @@ class GroupDevices:
 
     def _raid1(self, segment: _Segment) -> Readable:
         images, _ = self._images(segment)
-        good = [image for image in images if not isinstance(image, ImageError)]
-        if not good:
-            return images[0]
-        lost = next((image for image in images if isinstance(image, ImageError)), MissingPart("no image"))
-        return MirroredDevice(segment.name, good, segment.size, lost)
+        _raise_if_all_lost(images)
+        return MirrorDevice(segment.name, segment.size, _legs(segment, images))
 
     def _raid0(self, segment: _Segment) -> Readable:
         names = strings(segment.node, "raid0_lvs") or strings(segment.node, "raids")[1::2]
@@ -334,18 +340,21 @@ class GroupDevices:
         _raise_if_all_lost(images)
         for first in range(0, count, copies):
             _note_loss(segment, images[first : first + copies], copies - 1)
-        return Raid10Device(segment.name, images, copies, _chunk(segment), segment.size)
+        layout = TenLayout(copies, 1, has_offset=False, set_size=count)
+        used = segment.size * copies // count
+        return TenDevice(segment.name, _legs(segment, images), layout, _chunk(segment), used)
 
     def _parity(self, segment: _Segment) -> Readable:
-        layout = segment.type[4:]
+        layout = parity_layout(*dm_raid.MD_LAYOUTS[segment.type[4:]])
         count = number(segment.node, "device_count", most=1 << 10)
-        data = count - (2 if layout[0] == "6" else 1)
-        if data < 1 or segment.extents % data:
+        data = 0 if layout is None else count - layout.parities
+        if layout is None or data < 1 or segment.extents % data:
             raise CorruptStructure(f"{segment.extents} extents are no RAID over {count} images")
         images, has_parity = self._images(segment)
         _raise_if_all_lost(images)
-        _note_loss(segment, images, 1 if has_parity else 0)
-        return ParityDevice(segment.name, images, layout, _chunk(segment), segment.size, has_parity=has_parity)
+        _note_loss(segment, images, layout.parities if has_parity else 0)
+        make = ParityDevice if has_parity else _WithoutParity
+        return make(segment.name, _legs(segment, images), layout, _chunk(segment), segment.size // data)
 
     def _thin(self, segment: _Segment) -> Readable:
         pool = self._pool(string(segment.node, "thin_pool"), segment)
@@ -389,7 +398,7 @@ class GroupDevices:
         node: Mapping[str, Value] = section(self._group.volumes.get(str(pool), {}), "segment1")
         mode = segment.node.get("cache_mode", node.get("cache_mode"))
         if mode not in _WRITES_THROUGH:
-            how = f"mode {shown(mode)}" if isinstance(mode, str) else "unknown mode"
+            how = f"mode {brief(mode)}" if isinstance(mode, str) else "unknown mode"
             raise UnsupportedFormat(f"it has a cache of {how}, which may hold newer data; it is not read")
         detail = f"{segment.name} is read from the origin of its cache, of mode {mode}"
         segment.into.problems.append(Problem("cache-origin", "note", detail))
@@ -430,7 +439,7 @@ def _snapshot(name: str, origin: Readable, store: Readable, size: int) -> BlockD
 
 def _kind_name(kind: str, node: Mapping[str, Value]) -> str:
     """Return what LVM's tools call a segment: striped over one part is linear."""
-    return "linear" if kind == "striped" and node.get("stripe_count", 1) == 1 else shown(kind)
+    return "linear" if kind == "striped" and node.get("stripe_count", 1) == 1 else brief(kind)
 
 
 def _chunk(segment: _Segment) -> int:
@@ -443,7 +452,38 @@ def _chunk(segment: _Segment) -> int:
 def _stripes(segment: _Segment, parts: list[Readable]) -> Readable:
     _raise_if_all_lost(parts)
     segment.into.error = segment.into.error or next((part for part in parts if isinstance(part, ImageError)), None)
-    return StripedDevice(segment.name, parts, _chunk(segment), segment.size)
+    lengths = [segment.size // len(parts)] * len(parts)
+    return StripedDevice(segment.name, _legs(segment, parts), lengths, _chunk(segment))
+
+
+class _Lost:
+    """A part that cannot be read: every read raises why."""
+
+    sector_size = SECTOR
+
+    def __init__(self, name: str, size: int, error: ImageError) -> None:
+        self.name = name
+        self.size = size
+        self._error = error
+
+    def read_at(self, _offset: int, _length: int) -> bytes:
+        """Raise the error."""
+        raise type(self._error)(self._error.message, where=self._error.where, offset=self._error.offset)
+
+
+class _WithoutParity(ParityDevice):
+    """A RAID whose parity was never computed for all of it: nothing can be rebuilt from it."""
+
+    def _rebuilt(self, _row: Row, _index: int, _at: int, _length: int, lost: ImageError) -> bytes:
+        raise lost
+
+
+def _legs(segment: _Segment, parts: Iterable[Readable]) -> list[Leg]:
+    """Return parts as a RAID's legs, in their order."""
+    return [
+        Leg(segment.name, Source(_Lost(segment.name, segment.size, part) if isinstance(part, ImageError) else part, 0))
+        for part in parts
+    ]
 
 
 def _raise_if_all_lost(parts: Iterable[Readable]) -> None:
@@ -503,4 +543,4 @@ def _is_synced(log: BlockDevice, segment: _Segment) -> bool:
 
 
 def _degraded(segment: _Segment, what: str, kind: ProblemKind) -> Problem:
-    return Problem("degraded-volume", kind, f"{segment.name} ({shown(segment.type)}) is degraded: {what}")
+    return Problem("degraded-volume", kind, f"{segment.name} ({brief(segment.type)}) is degraded: {what}")

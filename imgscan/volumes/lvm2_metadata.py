@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from imgscan.devices.limits import LVM_TEXT_BYTES, LVM_VOLUMES
+from imgscan.devices.limits import LVM_PARSED_BYTES, LVM_TEXT_BYTES, LVM_TEXTS_BYTES, LVM_VOLUMES
 from imgscan.errors import CorruptStructure, ImageError, LimitExceeded, Why
 from imgscan.layouts import lvm2
 from imgscan.layouts.lvm2 import AreaHeader, PhysicalVolumeHeader, TextLocation, Value
@@ -22,6 +22,8 @@ MOST_EXTENT_BYTES = 1 << 46
 """LVM's extents have at most 2^31 - 1 KiB; sizes are checked again where they are multiplied."""
 
 
+_BRIEF = 128
+"""Characters of a text from the metadata that a message shows."""
 _KINDS: dict[Why, ProblemKind] = {
     "corrupt": "damage",
     "truncated": "truncated",
@@ -81,6 +83,8 @@ class MetadataReader:
 
     def __init__(self) -> None:
         self._parsed: dict[bytes, VolumeGroup] = {}
+        self._left = LVM_TEXTS_BYTES
+        self._left_to_parse = LVM_PARSED_BYTES
 
     def read(self, member: Member) -> ReadMember:
         """Return what a member says. Never raises an `ImageError`."""
@@ -116,8 +120,14 @@ class MetadataReader:
             raise CorruptStructure(f"its header says that it is at byte {header.start}", offset=start)
         if header.text is None or header.text.flags & lvm2.AREA_IGNORED:
             return None
+        self._left -= header.text.size
+        if self._left < 0:
+            raise LimitExceeded(f"the metadata on all physical volumes has more than {LVM_TEXTS_BYTES} bytes")
         raw = _text(member, start, header, header.text)
         if raw not in self._parsed:
+            self._left_to_parse -= len(raw)
+            if self._left_to_parse < 0:
+                raise LimitExceeded(f"different metadata has more than {LVM_PARSED_BYTES} bytes in all")
             self._parsed[raw] = parse_group(raw)
         return self._parsed[raw]
 
@@ -182,12 +192,17 @@ def _physical_volumes(sections: dict[str, Value]) -> Iterator[tuple[str, Physica
                 PhysicalVolume(
                     name,
                     lvm2.string(node, "id").replace("-", ""),
-                    shown(lvm2.string(node, "device", "unknown")),
+                    brief(lvm2.string(node, "device", "unknown")),
                     lvm2.number(node, "pe_start") * lvm2.SECTOR,
                     lvm2.number(node, "pe_count"),
                     "MISSING" in flags,
                 ),
             )
+
+
+def brief(text: str) -> str:
+    """Return text of the metadata fit to be shown, cut to a length that a message can have."""
+    return shown(text if len(text) <= _BRIEF else f"{text[:_BRIEF]}...")
 
 
 def newest(members: Sequence[ReadMember]) -> dict[str, VolumeGroup]:

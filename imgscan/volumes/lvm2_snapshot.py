@@ -51,6 +51,7 @@ class SnapshotDevice:
         found: dict[int, int] = {}
         per_area = self._chunk // 16
         chunks = self._store.size // self._chunk
+        count = 0  # the same chunk may be listed again and again
         for area in range(1, chunks, per_area + 1):
             pairs = array("Q")
             pairs.frombytes(self._store.read_at(area * self._chunk, self._chunk))
@@ -67,7 +68,8 @@ class SnapshotDevice:
                         offset=area * self._chunk + at * 8,
                     )
                 found[old] = new
-            if len(found) > SNAPSHOT_EXCEPTIONS:
+            count += per_area
+            if count > SNAPSHOT_EXCEPTIONS:
                 raise LimitExceeded(f"the snapshot has more than {SNAPSHOT_EXCEPTIONS} exceptions", where=self.name)
         return _sorted(found)
 

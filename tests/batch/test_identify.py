@@ -110,7 +110,7 @@ def kernel() -> bytes:
         ("debian.iso", iso(hybrid=True), "an ISO 9660 image (a CD or DVD) that can boot as a disk too"),
         ("floppy.img", BOOT_SECTOR.ljust(1_474_560, b"\0"), "the image of a floppy disk"),
         ("vmlinuz", kernel(), "a Linux kernel"),
-        ("disk.vmdk", gzip.compress(bytes(100)), "a file compressed with gzip"),
+        ("disk.vmdk", gzip.compress(bytes(100), mtime=0), "a file compressed with gzip"),
         ("vmware.log", b"2024-01-01 vmx caf\xe9\n" * 9, "a text"),
         ("web.nvram", b"MRVN" + bytes(8000), "a VMware .nvram file"),
     ],

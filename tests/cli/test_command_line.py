@@ -13,6 +13,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from lvm2_builder import Group, Physical, Segment, Volume, physical_volumes
 
 from imgscan.cli.main import COMMANDS, run
 from imgscan.reports.schema import SCHEMAS, json_schema
@@ -119,6 +120,18 @@ def test_inspect_then_judge_finds_what_scan_finds(imgscan: Run, disk: Path, tmp_
     assert json.loads(out)["machines"][0]["verdicts"] == scanned["machines"][0]["verdicts"]
 
 
+@pytest.mark.parametrize("format_", ["text", "json"])
+def test_what_a_facts_file_says_is_fit_to_be_shown(imgscan: Run, disk: Path, tmp_path: Path, format_: str) -> None:
+    facts = tmp_path / "facts.json"
+    written = json.loads(imgscan("inspect", "--format", "json", disk)[1])
+    for thing in (written["machine"], *written["machine"]["volumes"]):
+        thing["name"] = "\x1b[31mevil\u202e"
+    facts.write_text(json.dumps(written))
+    _, out, _ = imgscan("judge", "--format", format_, facts)
+    assert "evil" in out
+    assert not set(json.dumps(json.loads(out), ensure_ascii=False) if format_ == "json" else out) & {"\x1b", "\u202e"}
+
+
 @pytest.mark.parametrize("content", [b"", b"{}", b"[" * 100_000, b"\xff\xfe", b'{"schema": "imgscan.facts/9"}'])
 def test_judge_refuses_what_is_no_facts_file(imgscan: Run, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "facts.json"
@@ -177,6 +190,22 @@ def test_raw_gives_the_bytes(disk: Path) -> None:
     missing = program("raw", disk, "--volume", "disk0/p9")
     assert missing.returncode == 2
     assert b"disk0/p1" in missing.stderr
+
+
+def test_raw_gives_a_volume_that_lies_on_several_disks(tmp_path: Path) -> None:
+    group = Group([Physical("A", 2), Physical("B", 2)], [Volume("root", [Segment(2, [("pv0", 0), ("pv1", 1)])])])
+    disks = [tmp_path / "one.raw", tmp_path / "two.raw"]
+    for path, data in zip(disks, physical_volumes(group), strict=True):
+        data[MIB:] = os.urandom(len(data) - MIB)
+        path.write_bytes(data)
+    first, second = disks[0].read_bytes()[MIB : 2 * MIB], disks[1].read_bytes()[2 * MIB : 3 * MIB]
+    stripe = 64 << 10
+    expected = b"".join(each[at : at + stripe] for at in range(0, MIB, stripe) for each in (first, second))
+    assert program("raw", *disks, "--volume", "vg0/root").stdout == expected
+    assert program("raw", *disks).returncode == 2
+    alone = program("raw", disks[0], "--volume", "vg0/root")
+    assert (alone.stdout, alone.returncode) == (expected[:stripe], 3)
+    assert one_line(alone.stderr.decode())
 
 
 def test_raw_stops_at_what_cannot_be_read_or_writes_zeros(tmp_path: Path) -> None:

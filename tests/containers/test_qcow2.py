@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import subprocess
-import time
 import tracemalloc
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +21,7 @@ from image_opening import (
     scattered_bytes,
 )
 from qcow2_images import FEATURE_NAMES, FIELDS, Qcow2, deflated, feature_name
-from tools import requires_tool
+from tools import requires_tool, soon
 
 from imgscan.devices.counters import IoCounter
 from imgscan.errors import CorruptStructure, EncryptedData, ImageError, MissingPart, TruncatedRead, UnsupportedFormat
@@ -478,9 +477,9 @@ def test_64_tib_is_opened_at_once_and_in_little_memory(tmp_path: Path) -> None:
     image = Qcow2(1 << 46, cluster_bits=21)
     image.clusters = {(1 << 25) - 1: b"last"}
     path = written(tmp_path, image)
-    counter, start = IoCounter(), time.perf_counter()
+    counter = IoCounter()
     tracemalloc.start()
-    with opened_image(path, counter=counter) as opened:
+    with soon(), opened_image(path, counter=counter) as opened:
         device = device_in(opened)
         assert device.read_at((1 << 46) - (1 << 21), 4) == b"last"
         for at in range(0, 1 << 46, 1 << 38):
@@ -488,5 +487,4 @@ def test_64_tib_is_opened_at_once_and_in_little_memory(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 << 20
-    assert time.perf_counter() - start < 2
     assert counter.result().reads < 40

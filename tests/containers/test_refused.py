@@ -8,13 +8,12 @@ import io
 import lzma
 import subprocess
 import tarfile
-import time
 import zipfile
 from pathlib import Path
 
 import pytest
 from image_opening import identified, opened_image, qemu_img
-from tools import requires_tool
+from tools import requires_tool, soon
 
 from imgscan.containers import sidecar_disks
 from imgscan.devices.counters import IoCounter
@@ -185,9 +184,8 @@ def test_what_is_no_sidecar(tmp_path: Path) -> None:
     ],
 )
 def test_hostile_text_costs_little(tmp_path: Path, content: bytes) -> None:
-    start = time.perf_counter()
-    disks_named(tmp_path, content)
-    assert time.perf_counter() - start < 3
+    with soon():
+        disks_named(tmp_path, content)
 
 
 def test_names_are_fit_to_be_shown(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 import tracemalloc
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +18,7 @@ from image_opening import (
     qemu_img,
     scattered_bytes,
 )
-from tools import requires_tool
+from tools import requires_tool, soon
 from vdi_images import FIELDS, FREE, UUID, ZERO, Vdi
 
 from imgscan.errors import CorruptStructure, ImageError, MissingPart, TruncatedRead
@@ -190,12 +189,10 @@ def test_a_large_disk_is_opened_at_once_and_in_little_memory(tmp_path: Path) -> 
     with path.open("wb") as file:
         file.write(header)
         file.truncate(17 << 30)
-    start = time.perf_counter()
     tracemalloc.start()
-    with opened_image(path) as opened:
+    with soon(), opened_image(path) as opened:
         for at in range(0, device_in(opened).size, 1 << 43):
             device_in(opened).read_at(at, 512)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 16 << 20
-    assert time.perf_counter() - start < 2

@@ -361,41 +361,49 @@ def test_cut_short(tmp_path: Path, length: int) -> None:
 
 
 @pytest.mark.parametrize("value", [0, 0xFF])
-@pytest.mark.parametrize("field", range(0, 88, 4))
-def test_footer_fields_at_their_limits(tmp_path: Path, field: int, value: int) -> None:
-    image = plain().build()
-    image[-512 + field : -512 + field + 4] = bytes([value]) * 4
-    image[-512:] = seal_footer(image[-512:]) if field != 64 else image[-512:]
-    image[:512] = image[-512:]
-    _survives(tmp_path, image)
+def test_footer_fields_at_their_limits(tmp_path: Path, value: int) -> None:
+    built = plain().build()
+    for field in range(0, 88, 4):
+        image = built.copy()
+        image[-512 + field : -512 + field + 4] = bytes([value]) * 4
+        image[-512:] = seal_footer(image[-512:]) if field != 64 else image[-512:]
+        image[:512] = image[-512:]
+        _survives(tmp_path, image, field)
 
 
 @pytest.mark.parametrize("value", [0, 0xFF])
-@pytest.mark.parametrize("field", [*range(0, 64, 4), *range(576, 600, 4)])
 @pytest.mark.parametrize("kind", [DYNAMIC, DIFFERENCING])
-def test_header_fields_at_their_limits(tmp_path: Path, field: int, value: int, kind: int) -> None:
+def test_header_fields_at_their_limits(tmp_path: Path, value: int, kind: int) -> None:
     image = plain()
     image.parent_id = PARENT_ID if kind == DIFFERENCING else None
     image.locators = {b"W2ku": "x".encode("utf-16-le")} if kind == DIFFERENCING else {}
     built = image.build()
-    built[512 + field : 512 + field + 4] = bytes([value]) * 4
-    if field != 36:
-        seal_header(built)
-    _survives(tmp_path, built)
+    for field in (*range(0, 64, 4), *range(576, 600, 4)):
+        changed = built.copy()
+        changed[512 + field : 512 + field + 4] = bytes([value]) * 4
+        if field != 36:
+            seal_header(changed)
+        _survives(tmp_path, changed, field)
 
 
-def _survives(folder: Path, image: bytearray) -> None:
+def _survives(folder: Path, image: bytearray, field: int) -> None:
     """Opening gives facts, and reading gives bytes or an error with a reason."""
-    (folder / "image").write_bytes(image)
-    file, host = open_given(folder / "image", (), IoCounter())
+    path = folder / "image"
+    if not path.exists():
+        path.write_bytes(image)
+    with path.open("r+b") as written:  # the rest is as in the image before
+        written.write(image[:4096])
+        written.seek(-4096, 2)
+        written.write(image[-4096:])
+    file, host = open_given(path, (), IoCounter())
     recognised = vhd.probe(file)
     host.close()
     if not recognised:
         return
-    with suppress(CorruptStructure), opened(folder / "image") as found:
-        assert found.facts.format == "vhd"
+    with suppress(CorruptStructure), opened(path) as found:
+        assert found.facts.format == "vhd", field
         if found.device is None:
-            assert found.facts.problems
+            assert found.facts.problems, field
             return
         for at in (0, BLOCK - 1, 2 * BLOCK, found.device.size - 1):
             with suppress(CorruptStructure, TruncatedRead, MissingPart):

@@ -9,14 +9,13 @@ from __future__ import annotations
 import random
 import struct
 import subprocess
-import time
 import tracemalloc
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 import pytest
-from tools import requires_tool
+from tools import requires_tool, soon
 from vhd_opening import assert_same, codes, device_of, opened, opened_bytes, some_bytes
 from vhdx_images import (
     BAT_OFFSET,
@@ -185,15 +184,12 @@ def test_64_tib_is_opened_at_once_and_in_little_memory(tmp_path: Path) -> None:
         pass  # construct is imported on the first
     counter = IoCounter()
     tracemalloc.start()
-    begin = time.perf_counter()
-    with opened(path, counter) as found:
-        took = time.perf_counter() - begin
+    with soon(), opened(path, counter) as found:
         device = device_of(found)
         for at in range(0, 1 << 46, 1 << 38):
             assert device.read_at(at, 4096) == bytes(4096)
         _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert took < 0.5  # 20 ms alone on a machine; with headroom for a busy one
     assert peak < 16 * MIB
     assert counter.result().stages["open"].reads < 400
 

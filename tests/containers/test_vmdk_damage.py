@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import struct
-import time
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -21,6 +20,7 @@ from image_opening import (
     problem_kinds,
     watched_opens,
 )
+from tools import soon
 from vmdk_recipes import (
     COMPRESSED,
     GD_AT_END,
@@ -226,8 +226,7 @@ def test_a_grain_that_inflates_without_end(tmp_path: Path, kind: str) -> None:
         image = Stream(CAPACITY, GRAINS, packed={3: bomb}).build()
     else:
         image = Hosted(CAPACITY, GRAINS, packed={3: bomb}, flags=NEWLINES | COMPRESSED | MARKERS).build()
-    start = time.perf_counter()
-    with opened_image(written(tmp_path, image)) as opened:
+    with soon(), opened_image(written(tmp_path, image)) as opened:
         device = device_in(opened)
         tracemalloc.start()
         with pytest.raises(CorruptStructure, match="more than a grain"):
@@ -235,7 +234,6 @@ def test_a_grain_that_inflates_without_end(tmp_path: Path, kind: str) -> None:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peak < 1 << 20
-    assert time.perf_counter() - start < 5
 
 
 def test_huge_compressed_grains_are_refused(tmp_path: Path) -> None:
@@ -283,29 +281,25 @@ def test_lost_stream_tables_do_not_fill_the_memory(tmp_path: Path) -> None:
     ids=["blanks", "lines", "indent", "encodings", "quotes", "key", "number", "extents", "open quote"],
 )
 def test_a_descriptor_costs_linear_time(text: bytes) -> None:
-    start = time.perf_counter()
-    parse_descriptor(b"# Disk DescriptorFile\n" + text, "disk.vmdk")
-    assert time.perf_counter() - start < 3
+    with soon():
+        parse_descriptor(b"# Disk DescriptorFile\n" + text, "disk.vmdk")
 
 
 def test_a_hundred_thousand_extents(tmp_path: Path) -> None:
     for line in ("RW 1 ZERO", 'RW 8 FLAT "disk-flat.vmdk" 0'):
         path = written(tmp_path, descriptor("custom", [line] * 100_000))
-        start = time.perf_counter()
-        with opened_image(path) as opened:
+        with soon(), opened_image(path) as opened:
             assert opened.device is None
             assert problem_codes(opened) == ["image-limit"]
-        assert time.perf_counter() - start < 3
 
 
 def test_thousands_of_extents_in_one_file_cost_little(tmp_path: Path) -> None:
     written(tmp_path, Hosted(1 << 20, {0: b"x"}, grain_size=128, text=None).build(), "a.vmdk")
     path = written(tmp_path, descriptor("twoGbMaxExtentSparse", [f'RW {1 << 20} SPARSE "a.vmdk"'] * 8000))
-    counter, start = IoCounter(), time.perf_counter()
-    with opened_image(path, counter=counter) as opened:
+    counter = IoCounter()
+    with soon(), opened_image(path, counter=counter) as opened:
         assert device_in(opened).read_at(7999 << 29, 2) == b"x\0"
     assert counter.result().bytes < 32 << 20
-    assert time.perf_counter() - start < 10
 
 
 def test_many_missing_extents_are_counted_and_some_are_named(tmp_path: Path) -> None:
@@ -409,10 +403,9 @@ def test_64_tib_opens_at_once_and_in_little_memory(tmp_path: Path) -> None:
         file.write(b"last".ljust(grain_size * SECTOR, b"\0"))
     with opened_image(path):
         pass  # what is imported at first use
-    counter, start = IoCounter(), time.perf_counter()
+    counter = IoCounter()
     tracemalloc.start()
-    with opened_image(path, counter=counter) as opened:
-        took = time.perf_counter() - start
+    with soon(), opened_image(path, counter=counter) as opened:
         device = device_in(opened)
         assert problem_codes(opened) == []
         assert device.read_at((capacity - grain_size) * SECTOR, 5) == b"last\0"
@@ -420,7 +413,6 @@ def test_64_tib_opens_at_once_and_in_little_memory(tmp_path: Path) -> None:
             assert device.read_at(at, 512) == bytes(512)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert took < 0.3  # about 0.01 alone; the machine may be busy
     assert peak < 16 << 20
     assert counter.result().reads < 400
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import random
 import struct
-import time
 import tracemalloc
 import zlib
 from pathlib import Path
 
 import pytest
 from image_opening import watched_opens
+from tools import soon
 from vhd_opening import assert_same, codes, device_of, some_bytes
 from vmdk_images import SECTOR, ZERO, Sparse, cowd, descriptor, sesparse, write
 from vmdk_opening import fact_values, opened, opened_files
@@ -94,16 +94,14 @@ def test_every_field_of_a_hosted_header(tmp_path: Path, kind: str, field: str, v
     if kind == "extent":
         files = {"a.vmdk": descriptor('RW 5120 SPARSE "d.vmdk"', "twoGbMaxExtentSparse"), **files}
     tracemalloc.start()
-    begin = time.perf_counter()
     try:
-        with opened_files(tmp_path, files) as found:
+        with soon(), opened_files(tmp_path, files) as found:
             read_what_there_is(found)
             assert found.device is not None or found.facts.problems
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peak < 80 * MIB
-    assert time.perf_counter() - begin < 5
 
 
 @pytest.mark.parametrize("value", [0, 1, 0x7FFFFFFF, None])
@@ -549,6 +547,12 @@ def test_a_parent_that_was_changed(tmp_path: Path) -> None:
         assert found.facts.delta.value == "VMDK delta of parentCID 00000001"
         assert [parent.file for parent in found.facts.parents] == [None]
         assert_only_own_grains(found)
+
+
+def test_a_parent_whose_identity_cannot_be_read(tmp_path: Path) -> None:
+    with opened_files(tmp_path, {"d.vmdk": delta("00000001", "b.vmdk"), "b.vmdk": base("x0000001")}) as found:
+        assert codes(found) == ["parent-missing"]
+        assert "it has no valid CID, and the delta names 00000001" in found.facts.problems[0].detail
 
 
 @pytest.mark.parametrize("hint", ["missing.vmdk", "/etc/passwd", "../x", "..", ""])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from btrfs_images import FOLDER, SparseDevice, expected, from_file, kept, make_btrfs, pieces, seen, seen_by_kernel
-from filesystem_images import run
+from filesystem_images import make_ext, run
 from tools import requires_tool
 
 from imgscan.devices.guest_tree import GuestTree
@@ -17,6 +17,8 @@ from imgscan.errors import CorruptStructure, ImageError, MissingPart, Unsupporte
 from imgscan.filesystems import open_filesystem, signatures
 from imgscan.filesystems.btrfs import BtrfsFileSystem, open_btrfs
 from imgscan.filesystems.btrfs_checksum import CHECKSUMS
+from imgscan.guests.linux import inspect_linux
+from imgscan.guests.systems import find_systems
 from imgscan.layouts.btrfs import SUPERBLOCK_OFFSETS
 
 NAMES = sorted(path.name.removesuffix(".json.xz") for path in FOLDER.glob("*.json.xz"))
@@ -323,3 +325,39 @@ def test_damage_below_is_an_error_and_never_absence() -> None:
         except ImageError:
             continue
         assert found == healthy.lookup(healthy.root, "sparse")
+
+
+@requires_tool("mkfs.btrfs", "mke2fs")
+def test_a_system_costs_no_more_than_twice_what_it_costs_on_ext4(tmp_path: Path) -> None:
+    """Finding a Debian, reading its mounts and menu, all of /etc, and the package database."""
+    tree = tmp_path / "tree"
+    for folder in ("etc/default", "boot/grub", "var/lib/dpkg", "usr/lib", "usr/share/doc", "usr/bin"):
+        (tree / folder).mkdir(parents=True)
+    for number in range(1500):
+        (tree / f"usr/share/doc/package-{number}").write_text("documentation\n" * (number % 400))
+        (tree / f"usr/bin/program-{number}").touch()
+    for number in range(120):
+        (tree / f"etc/{number}.conf").write_text(f"setting {number}\n" * number)
+    (tree / "sbin").symlink_to("usr/bin")
+    (tree / "usr/lib/os-release").write_text("ID=debian\nVERSION_ID=12\n")
+    (tree / "etc/os-release").symlink_to("../usr/lib/os-release")
+    (tree / "etc/fstab").write_text("UUID=1234 / auto defaults 0 1\n")
+    (tree / "boot/grub/grub.cfg").write_text("menuentry 'Debian' {\n linux /vmlinuz root=UUID=1234\n}\n" * 50)
+    (tree / "var/lib/dpkg/status").write_bytes(b"Package: name\nStatus: install ok installed\n\n" * 20000)
+    cost = {}
+    for type_, image in (
+        ("ext4", make_ext(tree, tmp_path / "ext4.img", "ext4", "128M")),
+        ("btrfs", make_btrfs(tree, tmp_path / "btrfs.img")),
+    ):
+        device = from_file(image)
+        filesystems = {"disk0": open_filesystem(device, "disk0", type_)}
+        (found,) = find_systems(filesystems)
+        files = inspect_linux(found, filesystems, [], []).tree
+        for entry in files.list("/etc"):
+            if entry.kind == "file":
+                files.read(f"/etc/{entry.name}")
+        assert files.stat("/var/lib/dpkg/status").size == len(files.read("/var/lib/dpkg/status"))
+        filesystems["disk0"].free()
+        cost[type_] = (device.reads, device.read_bytes)
+    assert cost["btrfs"][0] <= 2 * cost["ext4"][0], cost
+    assert cost["btrfs"][1] <= 2 * cost["ext4"][1], cost

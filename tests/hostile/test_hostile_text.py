@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
+from tools import soon
 
 from imgscan.errors import ImageError, LimitExceeded
 from imgscan.guests.grub_core import search_in
@@ -19,14 +20,6 @@ from imgscan.guests.linux.shell_file import assignments
 MIB = 1 << 20
 SHORT = 16 << 10
 DIGITS = "1" * 5000  # more than Python turns into a number
-
-
-@contextlib.contextmanager
-def soon(seconds: float = 30.0) -> Iterator[None]:
-    """For what a limit or a constant amount of work ends: a hundredth of this is usual."""
-    started = time.process_time()
-    yield
-    assert time.process_time() - started < seconds
 
 
 def grows_no_faster(read: Callable[[str], object], unit: str, before: str = "") -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from facts_builder import a_linux_machine
+from facts_builder import a_linux_machine, a_volume, and_volumes
 
 from imgscan.judge import judge_facts
+from imgscan.model.disk import Problem
 from imgscan.model.fact import known, unread
 from imgscan.model.machine import MachineFacts, UnreadPlace
 from imgscan.model.report import Report
@@ -88,3 +89,36 @@ def test_no_width_loses_a_uuid(width: int) -> None:
     text = "".join(render(report(machine), Style(width=width)).split())
     assert uuids
     assert all(uuid in text for uuid in uuids)
+
+
+def test_layers_stand_below_what_they_lie_on() -> None:
+    group = {"group": "vg0", "segments": "striped"}
+    lost = Problem("missing-physical-volume", "missing", "one is gone")
+    machine = and_volumes(
+        a_linux_machine(),
+        a_volume("disk0/p7", "LVM2_member"),
+        a_volume("disk1", "LVM2_member"),
+        a_volume("vg0/data", "ext4", kind="logical-volume", metadata=group, problems=(lost,)),
+        a_volume("vg0/more", "ext4", kind="logical-volume", metadata=group, problems=(lost,)),
+    )
+    volumes = [
+        msgspec.structs.replace(volume, on=("disk0/p7", "disk1")) if volume.metadata else volume
+        for volume in machine.volumes
+    ]
+    machine = msgspec.structs.replace(machine, volumes=tuple(volumes))
+    lines = render(report(machine), Style(width=140)).splitlines()
+    first = next(number for number, line in enumerate(lines) if line.strip().startswith("disk0/p7"))
+    assert lines[first + 1].startswith("    vg0/data")
+    assert "ext4 (striped, on disk0/p7, disk1)" in lines[first + 1]
+    assert lines[first + 2].startswith("    vg0/more")
+    assert lines[first + 3].startswith("  disk1")
+    assert sum("one is gone (missing-physical-volume)" in line for line in lines) == 1
+    assert any("vg0/data and 1 more" in line for line in lines)
+
+
+def test_volumes_on_each_other_in_a_circle_are_all_shown() -> None:
+    circle = [
+        msgspec.structs.replace(a_volume(name, "ext4"), on=(below,)) for name, below in (("a/x", "a/y"), ("a/y", "a/x"))
+    ]
+    text = render(report(and_volumes(a_linux_machine(), *circle)))
+    assert all(name in text for name in ("a/x", "a/y"))

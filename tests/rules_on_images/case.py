@@ -30,6 +30,8 @@ MACHINE_RULES = (
     "boot-disk-converted-to-mbr",
     "generation-2-on-vhd",
     "dual-boot",
+    "dirty-filesystem",
+    "damaged-filesystem",
 )
 LINUX_RULES = (
     "unsupported-bootloader",

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+from disk_builder import MIB, run
 from rules_on_images.case import NO_DATA_VOLUME, Case, linux_outcomes, windows_outcomes
-from rules_on_images.machines import Make, data_disk, image, linux, one_disk, windows_bios
+from rules_on_images.machines import (
+    Change,
+    Make,
+    changed,
+    data_disk,
+    flip,
+    image,
+    linux,
+    one_disk,
+    put_volume,
+    windows_bios,
+)
 from windows_builder import WINDOWS_2003, WINDOWS_2019
+from xfs_images import kept
 
 RHEL5 = "Red Hat Enterprise Linux Server release 5.11 (Tikanga)\n"
 RHEL6 = "Red Hat Enterprise Linux Server release 6.10 (Santiago)\n"
@@ -24,7 +39,69 @@ def with_data_disk(content: str) -> Make:
     ]
 
 
+def superblock_change(request: str, raw: Callable[[], Path] = linux) -> Make:
+    """Return a machine whose root, an ext4 at 1 MiB, debugfs changed."""
+
+    def change(copy: Path) -> None:
+        run("debugfs", "-w", "-R", request, f"{copy}?offset={MIB}")
+
+    return lambda folder: [image(changed(raw(), folder, change), "vmdk", folder)]
+
+
+def with_changed_data_disk(content: str, change: Change) -> Make:
+    return lambda folder: [
+        image(linux(), "vmdk", folder),
+        image(changed(data_disk(content), folder, change), "vmdk", folder, name="data"),
+    ]
+
+
+def put_dirty_xfs(disk: Path) -> None:
+    """Put the XFS that was in use when the machine lost power (tests/fixtures/filesystems) in the place of another."""
+    with tempfile.TemporaryDirectory(dir=disk.parent) as name:
+        put_volume(disk, MIB, kept("xfs-dirty", Path(name)))
+
+
 CASES = (
+    Case(
+        "dirty-filesystem",
+        "ext4 with a journal to replay",
+        one_disk(linux),
+        superblock_change("feature needs_recovery"),
+        linux_outcomes("vmdk", **NO_DATA_VOLUME),
+        "ready-with-warnings",
+    ),
+    Case(
+        "dirty-filesystem",
+        "ext4 that was never unmounted",
+        one_disk(linux),
+        superblock_change("set_super_value state 0"),
+        linux_outcomes("vmdk", **NO_DATA_VOLUME),
+        "ready-with-warnings",
+    ),
+    Case(
+        "dirty-filesystem",
+        "XFS with a log to replay",
+        with_data_disk("xfs"),
+        with_changed_data_disk("xfs", put_dirty_xfs),
+        linux_outcomes("vmdk"),
+        "ready-with-warnings",
+    ),
+    Case(
+        "damaged-filesystem",
+        "ext4 in which the system found errors",
+        one_disk(linux),
+        superblock_change("set_super_value state 3"),
+        linux_outcomes("vmdk", **NO_DATA_VOLUME),
+        "ready-with-warnings",
+    ),
+    Case(
+        "damaged-filesystem",
+        "XFS whose free space header fails its checksum",
+        with_data_disk("xfs"),
+        with_changed_data_disk("xfs", lambda disk: flip(disk, MIB + 512 + 55)),
+        linux_outcomes("vmdk"),
+        "ready-with-warnings",
+    ),
     Case(
         "unsupported-root-filesystem/0",
         "FAT, as UMSDOS systems have it",

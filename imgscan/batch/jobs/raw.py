@@ -16,12 +16,12 @@ SECTOR_BYTES = 512
 def run(job: Job, context: JobContext) -> bytes:
     """Write the bytes; return `lost` when some could not be read and zeros were written for them."""
     options = ScanOptions(input_format=job.input_format, left_out=context.left_out)
-    path = unpack_text(job.paths[0])
+    paths = [unpack_text(path) for path in job.paths]
     volume = job.arguments.get("volume")
     if volume is None:
-        with scan.open_disk(path, options, given=context.given) as disk:
+        with scan.open_disk(paths[0], options, given=context.given) as disk:
             return _copy(disk, job, context)
-    with scan.open_machine([path], options, given=context.given, watch=context) as machine:
+    with scan.open_machine(paths, options, given=context.given, watch=context) as machine:
         if volume not in machine.devices:
             raise UsageError(f"there is no volume {volume!r}; there is: {', '.join(sorted(machine.devices)) or 'none'}")
         return _copy(machine.devices[str(volume)], job, context)

@@ -1,7 +1,7 @@
 """Parts of something larger, or locked: RAID members, LVM, encryption, clustered storage.
 
-Offsets and checks as in libblkid (util-linux, libblkid/src/superblocks): linux_raid.c, ddf_raid.c, isw_raid.c,
-lsi_raid.c, nvidia_raid.c, bcache.c, bluestore.c, drbd.c, lvm.c, luks.c, stratis.c, vdo.c, vmfs.c, zfs.c, bitlocker.c.
+Offsets and checks as in libblkid (util-linux, libblkid/src/superblocks): linux_raid.c, bcache.c, bluestore.c, drbd.c,
+lvm.c, luks.c, stratis.c, vdo.c, vmfs.c, zfs.c, bitlocker.c.
 """
 
 from __future__ import annotations
@@ -9,24 +9,25 @@ from __future__ import annotations
 import struct
 import zlib
 
+from imgscan.layouts.superblocks import firmware_raid
 from imgscan.layouts.superblocks.superblock import Probe, Superblock, Window, text, uuid_text
 from imgscan.layouts.volume_boot_record import is_bitlocker
 
 _MD_MAGIC = 0xA92B4EFC
-_FLOPPY = 1440 * 1024
-"""libblkid looks for no RAID on anything as small."""
 
 
 def linux_raid(window: Window) -> Superblock | None:
     """MD: version 0.90 and 1.0 at the end, 1.1 at the start, 1.2 at 4 KiB."""
-    if window.size <= _FLOPPY:
+    if window.size <= firmware_raid.SMALLEST:
         return None
-    return (
-        _md1(window, 0)
-        or _md1(window, 0x1000)
-        or _md1(window, (window.size & ~0xFFF) - 0x2000)
-        or _md0(window, (window.size & ~0xFFFF) - 0x10000)
-    )
+    return _md1(window, 0) or _md1(window, 0x1000) or linux_raid_at_end(window)
+
+
+def linux_raid_at_end(window: Window) -> Superblock | None:
+    """MD with its superblock at the end: 1.0 and 0.90."""
+    if window.size <= firmware_raid.SMALLEST:
+        return None
+    return _md1(window, (window.size & ~0xFFF) - 0x2000) or _md0(window, (window.size & ~0xFFFF) - 0x10000)
 
 
 def _md1(window: Window, offset: int) -> Superblock | None:
@@ -49,24 +50,6 @@ def _md0(window: Window, offset: int) -> Superblock | None:
         words = struct.unpack_from(f"{order}20xI28xIII", raw)
         uuid = struct.pack(">4I", *(words if minor >= 90 else (words[0], 0, 0, 0)))
         return Superblock("linux_raid_member", offset, 4, None, uuid_text(uuid))
-    return None
-
-
-def firmware_raid(window: Window) -> Superblock | None:
-    """RAID by the firmware of disk controllers, whose metadata is at the end: SNIA DDF, Intel, LSI, NVIDIA."""
-    if window.size <= _FLOPPY:
-        return None
-    sectors = window.size // 512
-    for back, magic, content in (
-        (1, b"\xde\x11\xde\x11", "ddf_raid_member"),
-        (1, b"\x11\xde\x11\xde", "ddf_raid_member"),
-        (2, b"Intel Raid ISM Cfg Sig. ", "isw_raid_member"),
-        (1, b"$XIDE$", "lsi_mega_raid_member"),
-        (2, b"NVIDIA", "nvidia_raid_member"),
-    ):
-        offset = (sectors - back) * 512
-        if window.at(offset, 512).startswith(magic):
-            return Superblock(content, offset, len(magic))
     return None
 
 
@@ -186,6 +169,7 @@ _AT_START = (
     (b"integrit", "DM_integrity"),
     (b"dmvdo001", "vdo"),
     (b"UBI#", "ubi"),
+    (b"SPACEDB ", "storage_spaces"),  # a disk of a Windows storage pool: libblkid has no name for it
 )
 
 
@@ -198,7 +182,7 @@ def at_start(window: Window) -> Superblock | None:
     return None
 
 
-PROBES: tuple[Probe, ...] = (linux_raid, firmware_raid, bcache, at_start, drbd, lvm, luks, stratis, bitlocker)
+PROBES: tuple[Probe, ...] = (linux_raid, *firmware_raid.PROBES, bcache, at_start, drbd, lvm, luks, stratis, bitlocker)
 """In libblkid's order. What one of them finds is not asked for a filesystem: a mirror's member looks like one."""
-FAR_PROBES: tuple[Probe, ...] = (vmfs, zfs)
+FAR_PROBES: tuple[Probe, ...] = (vmfs, zfs, *firmware_raid.FAR_PROBES)
 """These read elsewhere and are asked when nothing else was found."""

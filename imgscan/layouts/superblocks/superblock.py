@@ -36,12 +36,9 @@ class Window:
         self._device = device
         self.size = device.size
         self._pieces: dict[tuple[int, int], bytes] = {}
-        try:
-            self._front = device.read_at(0, min(FRONT_BYTES, device.size))
-        except ImageError:  # the volume may be cut short within: then each place is read for itself
-            self._front = b""
+        self._front: bytes | None = None
         # RAID and DRBD keep their metadata in the last 4 to 12 KiB: one read for all of them
-        self._tail = max(len(self._front), (self.size & ~0xFFF) - 0x2000)
+        self._tail = max(min(FRONT_BYTES, self.size), (self.size & ~0xFFF) - 0x2000)
 
     def at(self, offset: int, length: int) -> bytes:
         """Return `length` bytes, none at all when the range is not inside the volume.
@@ -50,8 +47,10 @@ class Window:
         """
         if offset < 0 or offset + length > self.size:
             return b""
-        if offset + length <= len(self._front):
-            return self._front[offset : offset + length]
+        if offset + length <= FRONT_BYTES:
+            front = self._read_front()
+            if offset + length <= len(front):
+                return front[offset : offset + length]
         for (start, size), data in self._pieces.items():
             if start <= offset and offset + length <= start + size:
                 return data[offset - start : offset - start + length]
@@ -67,6 +66,14 @@ class Window:
         data = self._device.read_at(offset, length)
         self._pieces[offset, length] = data
         return data
+
+    def _read_front(self) -> bytes:
+        if self._front is None:
+            try:
+                self._front = self._device.read_at(0, min(FRONT_BYTES, self.size))
+            except ImageError:  # the volume may be cut short within: then each place is read for itself
+                self._front = b""
+        return self._front
 
 
 Probe = Callable[[Window], Superblock | None]

@@ -38,7 +38,7 @@ def check(machine: MachineFacts, params: Params) -> Result:
 
     def ask(disk: Disk) -> Result:
         size = disk.virtual_size
-        if size is None:
+        if size is None or size < 0:
             raise UnreadFact("missing", f"the size of {disk.name} is not known", (image_of(disk),))
         end = AtOffset(disk.name, size, 0, "end of the virtual disk")
         if size > params.max_bytes:

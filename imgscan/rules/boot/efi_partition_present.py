@@ -28,6 +28,7 @@ from imgscan.rules.subjects import (
     efi_is_supported,
     of_boot_disk,
     partition_table_of,
+    where_partitioned,
 )
 
 
@@ -37,7 +38,7 @@ def check(machine: MachineFacts, params: EfiParams) -> Result:
     def ask(disk: Disk) -> Result:
         found = [p for p in partition_table_of(disk).partitions if p.type.lower() in EFI_SYSTEM_PARTITION]
         if not found:
-            return passed(f"{disk.name} has no EFI system partition", *disk.partitioning.evidence)
+            return passed(f"{disk.name} has no EFI system partition", *where_partitioned(disk))
         return failed(
             f"{', '.join(p.name for p in found)} {'is an EFI system partition' if len(found) == 1 else 'are such'}",
             *(AtOffset(disk.name, p.start, 0, f"EFI system partition {p.name}") for p in found),

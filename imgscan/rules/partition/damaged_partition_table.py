@@ -25,7 +25,7 @@ from imgscan.model.disk import Disk
 from imgscan.model.machine import MachineFacts
 from imgscan.model.rule import NoParams, Result, Rule, failed, not_applicable, over, passed
 from imgscan.rules.explanation import how_to_fix, title
-from imgscan.rules.subjects import WHY_OF_PROBLEM, partition_table_of
+from imgscan.rules.subjects import WHY_OF_PROBLEM, partition_table_of, where_partitioned
 
 
 def check(machine: MachineFacts, _params: NoParams) -> Result:
@@ -36,17 +36,17 @@ def check(machine: MachineFacts, _params: NoParams) -> Result:
         damage = [problem for problem in table.problems if problem.kind == "damage"]
         if damage:
             evidence = tuple(piece for problem in damage for piece in problem.evidence)
-            evidence = evidence or disk.partitioning.evidence
+            evidence = evidence or where_partitioned(disk)
             return failed(f"{disk.name}: {'; '.join(problem.detail for problem in damage)}", *evidence)
         for problem in table.problems:
             if problem.kind in WHY_OF_PROBLEM or problem.kind == "unsupported":
                 raise UnreadFact(WHY_OF_PROBLEM.get(problem.kind, "unsupported"), problem.detail, problem.evidence)
         if table.scheme == "none":
-            return not_applicable(f"{disk.name} has no partition table", *disk.partitioning.evidence)
+            return not_applicable(f"{disk.name} has no partition table", *where_partitioned(disk))
         count = len(table.partitions)
         return passed(
             f"{disk.name}: {table.scheme.upper()} with {count} partition{'' if count == 1 else 's'}, no contradiction",
-            *disk.partitioning.evidence,
+            *where_partitioned(disk),
         )
 
     return over(machine.disks, ask, none="the machine has no disks")

@@ -20,6 +20,7 @@ import msgspec
 
 from imgscan.errors import UnreadFact
 from imgscan.model.disk import Disk
+from imgscan.model.evidence import AtOffset
 from imgscan.model.machine import MachineFacts
 from imgscan.model.rule import Result, Rule, failed, passed
 from imgscan.model.system import System
@@ -41,7 +42,8 @@ def check(machine: MachineFacts, system: System, params: Params) -> Result:
     if not found and unread is None:
         return _no_such_disk(machine, params)
     name = system.id.get()
-    evidence = (*system.id.evidence, *(image_of(disk) for disk in found))
+    of_system = system.id.evidence or (AtOffset(system.root, 0, 0, "installed system"),)
+    evidence = (*of_system, *(image_of(disk) for disk in found))
     if name is None:
         raise UnreadFact("missing", f"the system on {system.root} does not say which one it is", evidence)
     if name != params.id:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
 import pytest
 from btrfs_images import kept
 from memory_filesystem import MemoryFileSystem
@@ -175,11 +176,16 @@ def test_an_entry_with_another_subvolume_is_another_system(flags: str, kind: str
 
 
 def test_every_member_of_one_filesystem_means_the_whole() -> None:
-    def member(name: str, *on: str) -> Volume:
-        return Volume(
-            name=name, kind="partition", on=on, size=1, content="btrfs", signature=known("btrfs"), uuid=known("1234")
-        )
-
-    volumes = [member("disk0/p1", "disk0", "disk1/p1"), member("disk1/p1", "disk1")]
+    first = Volume(
+        name="disk0/p1",
+        kind="partition",
+        on=("disk0", "disk1/p1"),
+        size=1,
+        content="btrfs",
+        signature=known("btrfs"),
+        uuid=known("1234"),
+    )
+    second = msgspec.structs.replace(first, name="disk1/p1", on=("disk1",), metadata={"part_of": "disk0/p1"})
+    volumes = [first, second]
     found = Devices(volumes, []).resolve("UUID=1234")
     assert (found.volume, found.candidates) == ("disk0/p1", ("disk0/p1",))

@@ -32,6 +32,10 @@ def test_without_a_boot_disk_it_does_not_apply() -> None:
     assert outcome(RULE, with_boot(a_linux_machine(), disk=())) == "not-applicable"
 
 
+def test_a_size_that_cannot_be_is_unknown() -> None:
+    assert outcome(RULE, with_disk(a_linux_machine(), virtual_size=-5)) == "unknown"
+
+
 def test_an_unread_boot_disk_is_unknown() -> None:
     assert outcome(RULE, with_boot(a_linux_machine(), disk=lost())) == "unknown"
 

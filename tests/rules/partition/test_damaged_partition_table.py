@@ -15,11 +15,19 @@ from facts_builder import (
     with_table,
 )
 
+from imgscan.model.fact import known
+
 RULE = "damaged-partition-table"
 
 
 def test_a_sound_table_passes() -> None:
     assert outcome(RULE, a_linux_machine()) == "pass"
+
+
+def test_a_pass_has_its_place_also_from_facts_without_any() -> None:
+    machine = with_disk(a_linux_machine(), partitioning=known("mbr"))
+    assert answer(RULE, machine).outcome == "pass"
+    assert answer("efi-partition-present", machine).outcome == "pass"  # `answer` asks for evidence
 
 
 def test_damage_fails_with_its_place() -> None:
