@@ -24,6 +24,8 @@ KIB, MIB = 1 << 10, 1 << 20
 PART_AT, PART_BYTES = MIB, 64 * KIB
 CANARY = "PLANTED_CANARY"
 """Environment variable: the path of a file that no worker may read, change or remove."""
+WAIT = "PLANTED_WAIT"
+"""Environment variable: how many seconds the trick `wait` takes."""
 FLAKY = "PLANTED_FLAKY"
 """Environment variable: for how many seconds from the start the host cannot read disks that begin with `FLAKY`."""
 CONTEXT: list[Any] = []
@@ -64,7 +66,7 @@ def sleep() -> None:
 
 def wait() -> None:
     """Take a while, and go on."""
-    time.sleep(1)
+    time.sleep(float(os.environ.get(WAIT, "1")))
 
 
 def let_go_and_sleep() -> None:

@@ -63,7 +63,8 @@ def sentence(name: str, values: Mapping[str, Plain]) -> str | None:
         return f"note: this host closes in the processes that parse only in part ({values['sandbox']})"
     if name == "planned":
         kept = f"; {values['unchanged']} unchanged" if values["unchanged"] else ""
-        return f"{values['machines']} machines found, {values['to_scan']} to scan{kept}"
+        found = "1 machine" if values["machines"] == 1 else f"{values['machines']} machines"
+        return f"{found} found, {values['to_scan']} to scan{kept}"
     if name == "again" and values["times"] == 1:
         what = f" at {values['part']}" if values["part"] else ""
         return f"{values['machine']}: {values['outcome']}{what}: {values['detail']}; it is read again"

@@ -8,11 +8,12 @@ import random
 import resource
 import signal
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from batch_runs import batch, events, finish, left_behind, machines, make_share, report, said, snapshot, start, until
-from planted_parsers import FLAKY, disk
+from planted_parsers import FLAKY, WAIT, disk
 
 
 def children(pid: int) -> list[int]:
@@ -21,6 +22,15 @@ def children(pid: int) -> list[int]:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
+
+
+def opened(pid: int) -> set[str]:
+    """Return the bare names of the files that a process has open."""
+    found = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            found.add(descriptor.readlink().name)
+    return found
 
 
 def states(database: Path) -> dict[str, str]:
@@ -67,7 +77,7 @@ def kill_at_random(folder: Path, machine_count: int, kills: int) -> None:
     assert left <= kills // 3  # else it was over too soon to prove anything
     assert process.returncode == status
     assert set(states(folder / "results.db").values()) <= {"done", "failed"}
-    assert report(folder) == report(undisturbed)
+    assert report(folder).splitlines() == report(undisturbed).splitlines()
     scanned = [event["machine"] for event in events(folder) if event["event"] in {"done", "failed"}]
     assert len(scanned) == len(set(scanned)) == len(states(folder / "results.db"))
 
@@ -126,8 +136,10 @@ def test_files_that_vanish_or_change_while_the_batch_runs(tmp_path: Path) -> Non
     disk(share / "a-first.raw", "wait")
     disk(share / "z-vanishes.raw")
     disk(share / "z-changes.raw")
-    process = start(tmp_path, "batch", "share", "--db", "results.db", "--workers", 1, "--events", "events")
+    command = ("batch", "share", "--db", "results.db", "--workers", 1, "--events", "events")
+    process = start(tmp_path, *command, **{WAIT: "3"})
     until(lambda: any(event["event"] == "planned" for event in events(tmp_path)))
+    until(lambda: "a-first.raw" in opened(process.pid))
     (share / "z-vanishes.raw").unlink()
     with (share / "a-first.raw").open("ab") as file:  # while it is read
         file.write(bytes(512))

@@ -166,7 +166,8 @@ def test_every_escape_fails(told: dict[str, Told], shared_folder: Path) -> None:
     assert detail == f"escapes that worked: none of {len(ESCAPES)}"
     assert told["escape"].outcomes == ["done"]
     assert (shared_folder / "canary").read_text() == CANARY_TEXT
-    assert sorted(path.name for path in shared_folder.iterdir()) == ["canary", "results.db", "results.db-lock", "share"]
+    there = {path.name for path in shared_folder.iterdir() if not path.name.startswith("results.db")}
+    assert there == {"canary", "share"}
 
 
 def test_other_machines_are_unharmed(told: dict[str, Told], shared_folder: Path) -> None:
