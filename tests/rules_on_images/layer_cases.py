@@ -75,6 +75,8 @@ CASES = (
         linux_outcomes("vmdk", **COMPLETE),
         moves={
             "unsupported-data-filesystem/0": LOST,
+            "dirty-filesystem": LOST,
+            "damaged-filesystem": LOST,
             "incomplete-data-volume-group": Moved("fail", "the root lies in the same group, which is incomplete"),
         },
     ),
@@ -85,6 +87,6 @@ CASES = (
         disks("nofail", 1),
         linux_outcomes("vmdk", **COMPLETE),
         "ready-with-warnings",
-        moves={"unsupported-data-filesystem/0": LOST},
+        moves={"unsupported-data-filesystem/0": LOST, "dirty-filesystem": LOST, "damaged-filesystem": LOST},
     ),
 )
