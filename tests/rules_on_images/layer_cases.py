@@ -11,7 +11,7 @@ from lvm2_builder import Group, Physical, Segment, Volume
 from rules_on_images.case import Case, Moved, linux_outcomes
 from rules_on_images.machines import Make, image, kept, linux
 
-BOOT_MIB, ROOT_MIB, DATA_MIB = 48, 48, 16
+BOOT_MIB, ROOT_MIB, HALF = 48, 48, 8
 FSTAB = (
     f"/dev/mapper/vg0-root / ext4 defaults 0 1\nUUID={uuid_of('boot', 'ext4')} /boot ext4 defaults 0 2\n"
     "/dev/vg0/data /srv ext4 {options} 0 2\n"
@@ -22,16 +22,17 @@ COMPLETE = {"incomplete_volume_group": "pass", "incomplete_data_volume_group": "
 def with_lvm(options: str) -> Path:
     """Return the first disk of a Linux with its root on LVM: /boot and a physical volume; the second is disk-2.raw.
 
-    The root lies on the first disk, a data volume that is mounted with `options` on the second one, which has no table.
+    The root lies on the first disk. A data volume, mounted with `options`, begins there and ends on the second disk,
+    which has no table: what it holds can be told from the first one.
     """
 
     def make(folder: Path) -> None:
         plain = linux(two_disks=True, files={"etc/fstab": FSTAB.format(options=options)})
         group = Group(
-            [Physical("A", ROOT_MIB), Physical("B", DATA_MIB)],
+            [Physical("A", ROOT_MIB + HALF), Physical("B", HALF)],
             [
                 Volume("root", [Segment(ROOT_MIB, [("pv0", 0)])]),
-                Volume("data", [Segment(DATA_MIB, [("pv1", 0)])]),
+                Volume("data", [Segment(HALF, [("pv0", ROOT_MIB)]), Segment(HALF, [("pv1", 0)])]),
             ],
         )
         first, second = lvm2_builder.physical_volumes(group)
@@ -40,8 +41,9 @@ def with_lvm(options: str) -> Path:
             first[MIB : MIB + ROOT_MIB * MIB] = file.read(ROOT_MIB * MIB)
         with tempfile.TemporaryDirectory(dir=folder) as name:
             data = Path(name) / "volume"
-            make_volume(data, "ext4", DATA_MIB * MIB, uuid_of("data", "ext4"), {"data.txt": b"data\n"})
-            second[MIB : MIB + DATA_MIB * MIB] = data.read_bytes()
+            make_volume(data, "ext4", 2 * HALF * MIB, uuid_of("data", "ext4"), {"data.txt": b"data\n"})
+            content = data.read_bytes()
+        first[(1 + ROOT_MIB) * MIB :], second[MIB:] = content[: HALF * MIB], content[HALF * MIB :]
         disk = folder / "disk.raw"
         run("cp", "--sparse=always", plain, disk)
         start = (1 + BOOT_MIB) * MIB
@@ -53,7 +55,8 @@ def with_lvm(options: str) -> Path:
         run("sfdisk", "--quiet", "--append", "--no-reread", "--no-tell-kernel", disk, text=line)
         (folder / "disk-2.raw").write_bytes(second)
 
-    return kept(f"lvm {options}", make) / "disk.raw"
+    recipe = Path(__file__).read_text() + Path(str(lvm2_builder.__file__)).read_text()
+    return kept(f"lvm {options} {recipe}", make) / "disk.raw"
 
 
 def disks(options: str, count: int) -> Make:
@@ -65,7 +68,6 @@ def disks(options: str, count: int) -> Make:
     return make
 
 
-LOST = Moved("unknown", "what the lost volume holds cannot be read")
 CASES = (
     Case(
         "incomplete-volume-group",
