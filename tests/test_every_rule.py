@@ -246,6 +246,13 @@ MACHINES: dict[str, MachineFacts] = {
             problems=(a_problem("missing", "", "missing-physical-volume"),),
         ),
     ),
+    "arrays": and_volumes(
+        a_linux_machine(),
+        a_volume("disk0/p2", "linux_raid_member", readable=lost()),
+        a_volume("md/01234567", "ext4", kind="raid-array", problems=(a_problem("missing", "", "array-degraded"),)),
+        a_volume("md/89abcdef", "crypto_LUKS", kind="raid-array", metadata={"level": "raid1", "cipher": "aes"}),
+        a_volume("md/unknown", None, kind="raid-array", signature=lost()),
+    ),
 }
 
 

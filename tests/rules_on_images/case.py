@@ -33,6 +33,7 @@ MACHINE_RULES = (
     "dual-boot",
     "dirty-filesystem",
     "damaged-filesystem",
+    "encrypted-volume",
 )
 LINUX_RULES = (
     "unsupported-bootloader",
