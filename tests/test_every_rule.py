@@ -231,11 +231,6 @@ MACHINES: dict[str, MachineFacts] = {
     "no evidence": with_disk(an_efi_windows_machine(), partitioning=known("gpt")),
     "nothing read": nothing_read(tuple(UNREAD_SYSTEMS.values())),
     "encrypted": and_volumes(a_linux_machine(), a_volume("disk0/p2", "crypto_LUKS", metadata={"cipher": "aes"})),
-    "arrays": and_volumes(
-        a_linux_machine(),
-        a_volume("disk0/p2", "linux_raid_member", readable=lost()),
-        a_volume("md/0", "ext4", kind="raid-array", metadata={"level": "raid1"}),
-    ),
     "volume groups": and_volumes(
         a_linux_machine(),
         a_volume("disk0/p2", "LVM2_member", readable=lost()),
