@@ -18,6 +18,7 @@ NOT_A_FILESYSTEM: Final = frozenset({"LVM2_member", "linux_raid_member", "ddf_ra
 """Members of something larger: their UUID or label is never what a mount means."""
 _SPECIAL_FOLDERS: Final = frozenset({"disk", "mapper", "md", "block", "cciss", "ida", "shm", "pts", "loop"})
 
+_ARRAY_NAME: Final = r"/dev/md(?:/|_(?=d))?([^/]+)"
 _NAMES_OF_HARDWARE: Final = ("/dev/disk/by-id/", "/dev/disk/by-path/")
 """Names that nothing on the disks tells."""
 
@@ -52,6 +53,7 @@ class Devices:
         )
         self._anchors: dict[tuple[str, str], str] = {}
         self._hardware: dict[str, str] = {}
+        self._array_names: dict[str, set[str]] = {}
 
     def anchor(self, source: str, volume: str) -> None:
         """Learn from a device name that is known to mean `volume`: /dev/sdb1 is disk0/p1, so sdb is disk0.
@@ -64,6 +66,12 @@ class Devices:
             self._anchors[device.family, device.disk] = disk
         elif source.startswith(_NAMES_OF_HARDWARE):
             self._hardware[source] = volume
+
+    def name_array(self, source: str, volume: str) -> None:
+        """Learn from mdadm.conf which array a device name means (/dev/md1, /dev/md/root)."""
+        match = re.fullmatch(_ARRAY_NAME, source)
+        if match:
+            self._array_names.setdefault(volume, set()).add(match[1])
 
     def resolve(self, source: str) -> Resolution:
         """Return what a device name or tag means; any member of a filesystem on several volumes means all of it."""
@@ -88,7 +96,7 @@ class Devices:
             return self._by_tag(folder.removeprefix("by-").upper(), _without_udev_escapes(name))
         if source.startswith("/dev/mapper/"):
             return self._by_mapper(source.removeprefix("/dev/mapper/"))
-        match = re.fullmatch(r"/dev/md(?:/|_(?=d))?([^/]+)", source)
+        match = re.fullmatch(_ARRAY_NAME, source)
         if match:
             return self._by_array(match[1])
         device = _parse_device(source)
@@ -165,7 +173,8 @@ class Devices:
             if match is None:
                 continue
             suffix = f"/p{match[2]}" if match.re.groups > 1 else ""
-            named = [each.name for each in arrays if match[1] in array_names(each)]
+            said = [each.name for each in arrays if match[1] in self._array_names.get(each.name, ())]
+            named = said or [each.name for each in arrays if match[1] in array_names(each)]
             found = [f"{each}{suffix}" for each in named if f"{each}{suffix}" in self._names]
             if found:
                 return _one(found)

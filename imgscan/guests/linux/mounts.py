@@ -12,6 +12,8 @@ from imgscan.devices.subvolumes import mounted, split_path
 from imgscan.errors import ERRORS, CorruptStructure, ImageError, MissingPart, UnsupportedFormat
 from imgscan.guests.linux.devices import Devices
 from imgscan.guests.linux.fstab import FstabEntry, parse_fstab
+from imgscan.guests.linux.mdadm_conf import PATHS as MDADM_CONF
+from imgscan.guests.linux.mdadm_conf import array_devices
 from imgscan.guests.linux.text_file import read_text
 from imgscan.model.evidence import at_path
 from imgscan.model.fact import Fact, known, unread_because
@@ -55,6 +57,7 @@ def read_mounts(
         entries = parse_fstab(read_text(place, FSTAB_BYTES))
     except ImageError as error:
         return Mounted(tree, unread_because(error, at_path(root, f"{directory.rstrip('/')}/etc/fstab")))
+    _name_arrays(tree, volumes, devices)
     for entry in entries:
         if entry.point == "/":
             devices.anchor(entry.source, root)
@@ -64,6 +67,20 @@ def read_mounts(
         if entry.point.startswith("/") and entry.point.strip("/") and _is_on_a_volume(entry):
             tree.mount(_real_path(tree, entry.point), _below(entry, mount, filesystems, by_name))
     return Mounted(tree, known(mounts, place.evidence()))
+
+
+def _name_arrays(tree: GuestTree, volumes: Sequence[Volume], devices: Devices) -> None:
+    """Learn from mdadm.conf how the guest calls its arrays; without it their own names tell."""
+    if not any(volume.kind == "raid-array" for volume in volumes):
+        return
+    for path in MDADM_CONF:
+        try:
+            place = tree.find(path)
+            text = "" if place is None else read_text(place, FSTAB_BYTES)
+        except ImageError:
+            continue
+        for source, volume in array_devices(text, volumes).items():
+            devices.name_array(source, volume)
 
 
 def _mount(entry: FstabEntry, place: Location, devices: Devices) -> Mount:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imgscan.guests.linux.devices import Devices
 from imgscan.guests.linux.mdadm_conf import array_devices, parse_arrays
 from imgscan.model.fact import known
 from imgscan.model.volume import Volume
@@ -48,3 +49,18 @@ def test_arrays_are_found_by_all_that_is_said() -> None:
     other = array("md/86b4ab6f", array_uuid="86b4ab6f:9a2f0d9f:1f8a7dd8:2f8a7a11", array_name="other:0")
     assert array_devices(CONF, [other]) == {}
     assert array_devices("", volumes) == {}
+
+
+def test_the_names_resolve_and_come_before_the_arrays_own() -> None:
+    volumes = [
+        array("md/00112233", array_uuid="00112233:0:0:0", array_name="debian:0"),
+        array("md/44556677", array_uuid="44556677:0:0:0", array_name="debian:1"),
+    ]
+    devices = Devices(volumes, ())
+    assert devices.resolve("/dev/md0").volume == "md/00112233"
+    conf = "ARRAY /dev/md0 UUID=44556677:0:0:0\nARRAY /dev/md/data UUID=00112233:0:0:0\n"
+    for source, volume in array_devices(conf, volumes).items():
+        devices.name_array(source, volume)
+    assert devices.resolve("/dev/md0").volume == "md/44556677"
+    assert devices.resolve("/dev/md/data").volume == "md/00112233"
+    assert not devices.resolve("/dev/md0").is_guess
