@@ -158,6 +158,40 @@ def lie_about_the_level_and_die() -> None:
     segfault()
 
 
+def answer_nonsense() -> None:
+    from imgscan.batch import protocol
+
+    protocol.send(CONTEXT[0]._channel, protocol.RESULT, b'{"facts": 7}')
+    os._exit(0)
+
+
+def lie() -> None:
+    """Answer with facts that no parser made: text that a terminal would obey, in every name."""
+    import msgspec
+
+    from imgscan.batch import protocol
+    from imgscan.batch.answers import Inspection
+    from imgscan.batch.conversation import Death
+    from imgscan.batch.recovery import cut_short
+
+    facts = cut_short(None, ["disk.raw"], Death("crashed", "-", ""))
+    evil = "\x1b]0;taken over\x07\x9b31m\N{RIGHT-TO-LEFT OVERRIDE}"
+
+    def spoiled(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {
+                key: evil if key in TEXTS and isinstance(item, str) else spoiled(item) for key, item in value.items()
+            }
+        return [spoiled(item) for item in value] if isinstance(value, list) else value
+
+    told = spoiled(msgspec.to_builtins(Inspection(facts, {evil: evil}, 0, (evil,))))
+    protocol.send(CONTEXT[0]._channel, protocol.RESULT, msgspec.json.encode(told))
+    os._exit(0)
+
+
+TEXTS = frozenset({"name", "path", "detail", "where", "code"})
+
+
 # Tricks that are tried one after another, and must each fail.
 
 
@@ -316,7 +350,7 @@ TRICKS: dict[str, Callable[[], object]] = {
     for function in (
         *(segfault, abort, spin, sleep, wait, let_go_and_sleep, allocate_at_once, allocate_slowly, print_a_gigabyte),
         *(leave, raise_error, recurse, recurse_in_c, kill_oneself, garbage, a_message_too_large, never_read_answers),
-        *(talk_without_end, learn_garbage_and_die, lie_about_the_level_and_die, escape),
+        *(talk_without_end, learn_garbage_and_die, lie_about_the_level_and_die, answer_nonsense, lie, escape),
     )
 }
 

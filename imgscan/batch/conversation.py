@@ -26,6 +26,7 @@ from imgscan.model.text import shown
 RECEIVED_AT_ONCE: Final = 1 << 18
 OUTPUT_KEPT: Final = 400
 """Characters of what a worker printed that are kept for the message."""
+NONSENSE: Final = "the worker's answer makes no sense"
 NOTES: Final = 100
 """Lines for the user that one worker may send."""
 NAMES: Final = {
