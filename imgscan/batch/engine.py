@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from imgscan.batch.answers import Inspection
+from imgscan.batch.answers import parse_inspection
 from imgscan.batch.backend import Backend, Finished, Task
 from imgscan.batch.conversation import NONSENSE, Death
 from imgscan.batch.discovery import Filters, discover, needs_identification
@@ -281,7 +281,7 @@ class Engine:
         level = str(ended.level) if ended.level is not None else None
         if ended.done is not None:
             try:
-                answer = msgspec.json.decode(ended.done.result, type=Inspection)
+                answer = parse_inspection(ended.done.result)
             except (msgspec.MsgspecError, ValueError):
                 death = Death("crashed", NONSENSE, "")
             else:

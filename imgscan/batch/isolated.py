@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import msgspec
 
 from imgscan.batch import protocol
-from imgscan.batch.answers import Inspection, Read, Served
+from imgscan.batch.answers import Read, Served, parse_inspection
 from imgscan.batch.conversation import NONSENSE, Conversation, Death, Ended, error_of
 from imgscan.batch.file_server import FileServer
 from imgscan.batch.process import Worker, run_job
@@ -97,7 +97,7 @@ def inspect(
         death = ended.death
         if ended.done is not None:
             try:
-                answer = msgspec.json.decode(ended.done.result, type=Inspection)
+                answer = parse_inspection(ended.done.result)
             except (msgspec.MsgspecError, ValueError):
                 death = Death("crashed", NONSENSE, "")
             else:
