@@ -17,9 +17,8 @@ from imgscan.layouts import lvm2, thin
 from imgscan.volumes.assembly import Member
 from imgscan.volumes.lvm2 import assemble
 
-READ = 4 << 20
-"""Of each volume: those here are not larger, mutants claim what they like."""
-STEP = 1 << 18
+READ, STEP, PIECE = 8 << 20, 1 << 18, 1 << 14
+"""Of each volume a piece at every step is read, up to a size: mutants claim what they like."""
 
 
 def make(folder: Path) -> list[list[Path]]:
@@ -48,7 +47,7 @@ def walk(devices: Sequence[BlockDevice], errors: list[ImageError]) -> str:
             continue
         for offset in (*range(0, min(volume.size, READ), STEP), max(0, volume.size - 4096)):
             try:
-                found.update(volume.device.read_at(offset, min(STEP, volume.size - offset)))
+                found.update(volume.device.read_at(offset, min(PIECE, volume.size - offset)))
             except ImageError as error:
                 errors.append(error)
     if errors and not any(volume.device for volume in volumes):

@@ -230,6 +230,7 @@ MACHINES: dict[str, MachineFacts] = {
     "no size": with_disk(a_linux_machine(), virtual_size=None),
     "no evidence": with_disk(an_efi_windows_machine(), partitioning=known("gpt")),
     "nothing read": nothing_read(tuple(UNREAD_SYSTEMS.values())),
+    "encrypted": and_volumes(a_linux_machine(), a_volume("disk0/p2", "crypto_LUKS", metadata={"cipher": "aes"})),
     "volume groups": and_volumes(
         a_linux_machine(),
         a_volume("disk0/p2", "LVM2_member", readable=lost()),
@@ -239,6 +240,13 @@ MACHINES: dict[str, MachineFacts] = {
             metadata={"group": "vg0"},
             problems=(a_problem("missing", "", "missing-physical-volume"),),
         ),
+    ),
+    "arrays": and_volumes(
+        a_linux_machine(),
+        a_volume("disk0/p2", "linux_raid_member", readable=lost()),
+        a_volume("md/01234567", "ext4", kind="raid-array", problems=(a_problem("missing", "", "array-degraded"),)),
+        a_volume("md/89abcdef", "crypto_LUKS", kind="raid-array", metadata={"level": "raid1", "cipher": "aes"}),
+        a_volume("md/unknown", None, kind="raid-array", signature=lost()),
     ),
 }
 

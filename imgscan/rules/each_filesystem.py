@@ -27,8 +27,8 @@ def each_filesystem(machine: MachineFacts, ask: Callable[[Volume], Result]) -> R
         return not_applicable("the machine has no filesystems")
 
     questions = [partial(ask_known, volume) for volume in machine.volumes]
-    questions += [partial(ask_unread, disk) for disk in machine.disks]
-    return over(questions, lambda question: question(), none="the machine has no disks")
+    questions += [partial(ask_unread, disk) for disk in machine.disks if not disk.partitioning.is_known]
+    return over(questions, lambda question: question(), none="the machine has no filesystems")
 
 
 def evidence_of(volume: Volume) -> tuple[Evidence, ...]:

@@ -17,6 +17,7 @@ MACHINE_RULES = (
     "damaged-image",
     "unclean-image",
     "encrypted-image",
+    "encrypted-volume",
     "snapshot-present",
     "differencing-disk",
     "raw-device-mapping",
@@ -32,6 +33,7 @@ MACHINE_RULES = (
     "dual-boot",
     "dirty-filesystem",
     "damaged-filesystem",
+    "encrypted-volume",
 )
 LINUX_RULES = (
     "unsupported-bootloader",
@@ -46,7 +48,7 @@ WINDOWS_RULES = (
     "unsupported-boot-filesystem",
     "unsupported-data-filesystem",
 )
-ABOUT_LAYERS = ("incomplete-volume-group", "incomplete-data-volume-group")
+ABOUT_LAYERS = ("incomplete-volume-group", "incomplete-data-volume-group", "degraded-array")
 """Rules about volume layers, which most of the machines here do not have."""
 OF_OTHER_FORMATS = {
     "vmdk": ("differencing-disk", "mixed-vhd-and-vhdx", "generation-2-on-vhd"),

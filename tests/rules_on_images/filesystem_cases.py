@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from disk_builder import MIB, run
-from rules_on_images.case import NO_DATA_VOLUME, Case, linux_outcomes, windows_outcomes
+from rules_on_images.case import NO_DATA_VOLUME, Case, Moved, linux_outcomes, windows_outcomes
 from rules_on_images.machines import (
     Change,
     Make,
@@ -108,6 +108,7 @@ CASES = (
         one_disk(linux),
         one_disk(lambda: linux(root="vfat")),
         linux_outcomes("vmdk", **NO_DATA_VOLUME),
+        moves={"dirty-filesystem": Moved("not-applicable", "FAT is not asked how it was left")},
     ),
     Case(
         "unsupported-boot-filesystem/0",
@@ -131,6 +132,10 @@ CASES = (
         with_data_disk("f2fs"),
         linux_outcomes("vmdk"),
         "ready-with-warnings",
+        {
+            "dirty-filesystem": Moved("unknown", "F2FS is not read"),
+            "damaged-filesystem": Moved("unknown", "F2FS is not read"),
+        },
     ),
     Case(
         "unsupported-data-filesystem/0",

@@ -154,6 +154,8 @@ SECOND_DISK_UNREAD = {
     "unclean-image": Moved("unknown", "the second disk was not opened, so whether it was closed is not known"),
     "damaged-partition-table": Moved("unknown", "the second disk's table could not be read"),
     "efi-partition-present": Moved("unknown", "an EFI system partition may be on the second disk"),
+    "dirty-filesystem": Moved("unknown", "filesystems of the second disk could not be read"),
+    "damaged-filesystem": Moved("unknown", "filesystems of the second disk could not be read"),
 }
 """What cannot be told of a disk that cannot be read."""
 

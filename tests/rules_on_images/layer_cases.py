@@ -6,12 +6,13 @@ import tempfile
 from pathlib import Path
 
 import lvm2_builder
+import md_builder
 from disk_builder import MIB, make_volume, run, uuid_of
 from lvm2_builder import Group, Physical, Segment, Volume
-from rules_on_images.case import Case, Moved, linux_outcomes
+from rules_on_images.case import NO_DATA_VOLUME, Case, Moved, linux_outcomes
 from rules_on_images.machines import Make, image, kept, linux
 
-BOOT_MIB, ROOT_MIB, DATA_MIB = 48, 48, 16
+BOOT_MIB, ROOT_MIB, DATA_MIB, HALF = 48, 48, 16, 8
 FSTAB = (
     f"/dev/mapper/vg0-root / ext4 defaults 0 1\nUUID={uuid_of('boot', 'ext4')} /boot ext4 defaults 0 2\n"
     "/dev/vg0/data /srv ext4 {options} 0 2\n"
@@ -22,16 +23,17 @@ COMPLETE = {"incomplete_volume_group": "pass", "incomplete_data_volume_group": "
 def with_lvm(options: str) -> Path:
     """Return the first disk of a Linux with its root on LVM: /boot and a physical volume; the second is disk-2.raw.
 
-    The root lies on the first disk, a data volume that is mounted with `options` on the second one, which has no table.
+    The root lies on the first disk. A data volume, mounted with `options`, begins there and ends on the second disk,
+    which has no table: what it holds can be told from the first one.
     """
 
     def make(folder: Path) -> None:
         plain = linux(two_disks=True, files={"etc/fstab": FSTAB.format(options=options)})
         group = Group(
-            [Physical("A", ROOT_MIB), Physical("B", DATA_MIB)],
+            [Physical("A", ROOT_MIB + HALF), Physical("B", HALF)],
             [
                 Volume("root", [Segment(ROOT_MIB, [("pv0", 0)])]),
-                Volume("data", [Segment(DATA_MIB, [("pv1", 0)])]),
+                Volume("data", [Segment(HALF, [("pv0", ROOT_MIB)]), Segment(HALF, [("pv1", 0)])]),
             ],
         )
         first, second = lvm2_builder.physical_volumes(group)
@@ -40,8 +42,9 @@ def with_lvm(options: str) -> Path:
             first[MIB : MIB + ROOT_MIB * MIB] = file.read(ROOT_MIB * MIB)
         with tempfile.TemporaryDirectory(dir=folder) as name:
             data = Path(name) / "volume"
-            make_volume(data, "ext4", DATA_MIB * MIB, uuid_of("data", "ext4"), {"data.txt": b"data\n"})
-            second[MIB : MIB + DATA_MIB * MIB] = data.read_bytes()
+            make_volume(data, "ext4", 2 * HALF * MIB, uuid_of("data", "ext4"), {"data.txt": b"data\n"})
+            content = data.read_bytes()
+        first[(1 + ROOT_MIB) * MIB :], second[MIB:] = content[: HALF * MIB], content[HALF * MIB :]
         disk = folder / "disk.raw"
         run("cp", "--sparse=always", plain, disk)
         start = (1 + BOOT_MIB) * MIB
@@ -53,7 +56,8 @@ def with_lvm(options: str) -> Path:
         run("sfdisk", "--quiet", "--append", "--no-reread", "--no-tell-kernel", disk, text=line)
         (folder / "disk-2.raw").write_bytes(second)
 
-    return kept(f"lvm {options}", make) / "disk.raw"
+    recipe = Path(__file__).read_text() + Path(str(lvm2_builder.__file__)).read_text()
+    return kept(f"lvm {options} {recipe}", make) / "disk.raw"
 
 
 def disks(options: str, count: int) -> Make:
@@ -63,6 +67,46 @@ def disks(options: str, count: int) -> Make:
         return [image(disk, "vmdk", folder, name=f"disk{number}") for number, disk in enumerate(raw)]
 
     return make
+
+
+def with_mirror(count: int) -> Make:
+    """Make a Linux with `count` of two disks that mirror each other and hold a data volume of one partition each."""
+
+    def make(folder: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=folder) as name:
+            data = Path(name) / "volume"
+            make_volume(data, "ext4", DATA_MIB * MIB, uuid_of("data", "ext4"), {"data.txt": b"data\n"})
+            members = md_builder.mirror(data.read_bytes())
+        for number, member in enumerate(members):
+            disk = folder / f"member-{number}.raw"
+            disk.write_bytes(bytes(MIB) + member + bytes(MIB))
+            table = f"label: dos\nfirst-lba: 2048\nstart=2048, size={len(member) // 512}, type=fd\n"
+            run("sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", disk, text=table)
+
+    def disks_of(folder: Path) -> list[Path]:
+        fstab = f"UUID={uuid_of('root', 'ext4')} / ext4 defaults 0 1\n/dev/md0 /srv ext4 nofail 0 2\n"
+        raw = [kept("mirror", make) / f"member-{number}.raw" for number in range(count)]
+        system = linux(files={"etc/fstab": fstab})
+        return [image(disk, "vmdk", folder, name=f"disk{number}") for number, disk in enumerate([system, *raw])]
+
+    return disks_of
+
+
+def with_encrypted_disk(is_encrypted: bool) -> Make:
+    """Make a Linux with a second disk: empty, or one LUKS volume."""
+
+    def make(folder: Path) -> None:
+        volume = folder / "disk.raw"
+        volume.write_bytes(bytes(20 * MIB))
+        if is_encrypted:
+            order = ("luksFormat", "-q", "--type", "luks2", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000")
+            run("cryptsetup", *order, volume, "-", text="secret")
+
+    def disks_of(folder: Path) -> list[Path]:
+        raw = kept(f"encrypted {is_encrypted}", make) / "disk.raw"
+        return [image(linux(), "vmdk", folder), image(raw, "vmdk", folder, name="data")]
+
+    return disks_of
 
 
 LOST = Moved("unknown", "what the lost volume holds cannot be read")
@@ -75,6 +119,8 @@ CASES = (
         linux_outcomes("vmdk", **COMPLETE),
         moves={
             "unsupported-data-filesystem/0": LOST,
+            "dirty-filesystem": LOST,
+            "damaged-filesystem": LOST,
             "incomplete-data-volume-group": Moved("fail", "the root lies in the same group, which is incomplete"),
         },
     ),
@@ -85,6 +131,25 @@ CASES = (
         disks("nofail", 1),
         linux_outcomes("vmdk", **COMPLETE),
         "ready-with-warnings",
-        moves={"unsupported-data-filesystem/0": LOST},
+        moves={"unsupported-data-filesystem/0": LOST, "dirty-filesystem": LOST, "damaged-filesystem": LOST},
+    ),
+    Case(
+        "degraded-array",
+        "one of the two disks of a mirror was not exported",
+        with_mirror(2),
+        with_mirror(1),
+        linux_outcomes("vmdk", degraded_array="pass"),
+        "ready-with-warnings",
+    ),
+    Case(
+        "encrypted-volume",
+        "a data disk is encrypted as a whole",
+        with_encrypted_disk(is_encrypted=False),
+        with_encrypted_disk(is_encrypted=True),
+        linux_outcomes("vmdk", **NO_DATA_VOLUME),
+        moves={
+            "dirty-filesystem": Moved("unknown", "how an encrypted filesystem was left cannot be read"),
+            "damaged-filesystem": Moved("unknown", "the same"),
+        },
     ),
 )

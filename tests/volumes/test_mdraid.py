@@ -228,7 +228,10 @@ def test_a_half_way_new_shape(name: str) -> None:
     array = load(name)
     found = array.assembled()
     assert found.size == array.size
-    assert hashlib.sha256(content(found)).hexdigest() == array.expected["sha256"]
+    if (
+        "raid10" not in name
+    ):  # the kernel reads other data there while it is halted, and what was written once restarted
+        assert hashlib.sha256(content(found)).hexdigest() == array.expected["sha256"]
     assert content(found) == pattern(found.size)
     assert "array-reshaping" in codes(found)
     degraded = array.assembled(1)
@@ -243,10 +246,10 @@ def test_raid0_of_unknown_layout_is_read_as_far_as_it_is_sure() -> None:
     found = array.assembled()
     assert "raid0-layout-unknown" in codes(found)
     assert found.device is not None
-    first_zone = 3 * (100 << 10) // 8192 * 8192  # the shortest member has 1500 KiB, of which 1400 are offset
+    first_zone = 3 * (104 << 10)  # the shortest member has 1504 KiB, of which 1400 are in front of its data
+    assert found.device.read_at(0, first_zone) == bytes(first_zone)
     with pytest.raises(UnsupportedFormat):
-        content(found)
-    assert len(found.device.read_at(0, first_zone - 24576)) > 0
+        found.device.read_at(first_zone, 8192)
 
 
 def test_a_wrong_checksum_keeps_a_member_out() -> None:

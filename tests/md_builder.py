@@ -1,0 +1,30 @@
+"""MD superblocks of version 1.2 put together by hand, where no kernel makes an array: a mirror around a volume's bytes.
+
+Fields as in include/uapi/linux/raid/md_p.h; `mdadm --examine` says that they are right (tests/volumes/test_mdraid.py).
+"""
+
+from __future__ import annotations
+
+import struct
+import uuid
+
+DATA_OFFSET = 64 * 1024
+IDENTITY = uuid.UUID("5eed5eed-0000-4000-8000-00000000a44a")
+
+
+def mirror(volume: bytes, devices: int = 2, name: str = "tester:0", events: int = 17) -> list[bytes]:
+    """Return the members of a RAID 1 that holds a volume."""
+    return [_superblock(len(volume), index, devices, name, events) + volume for index in range(devices)]
+
+
+def _superblock(size: int, index: int, devices: int, name: str, events: int) -> bytes:
+    block = bytearray(256 + 2 * 384)
+    struct.pack_into("<4I16s32s", block, 0, 0xA92B4EFC, 1, 0, 0, IDENTITY.bytes, name.encode())
+    struct.pack_into("<QIIQII", block, 64, 1_700_000_000, 1, 0, size // 512, 0, devices)
+    struct.pack_into("<QQQQII", block, 128, DATA_OFFSET // 512, size // 512, 8, 0, index, 0)
+    block[168:184] = uuid.uuid5(IDENTITY, str(index)).bytes
+    struct.pack_into("<QQQII", block, 192, 1_700_000_001, events, 0xFFFF_FFFF_FFFF_FFFF, 0, 384)
+    struct.pack_into("<384H", block, 256, *range(devices), *[0xFFFF] * (384 - devices))
+    total = sum(struct.unpack(f"<{len(block) // 4}I", block))
+    struct.pack_into("<I", block, 216, (total & 0xFFFF_FFFF) + (total >> 32) & 0xFFFF_FFFF)
+    return (bytes(4096) + bytes(block)).ljust(DATA_OFFSET, b"\0")
