@@ -184,7 +184,6 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench batch", description=__doc__)
     parser.add_argument("--machines", type=int, default=5000)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--keep", type=Path, help="make the share here, or use the one that is here, and keep it")
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="imgscan-bench-") as temporary:
         folder = Path(temporary)

@@ -82,9 +82,8 @@ def allocate_at_once() -> None:
 
 
 def allocate_slowly() -> None:
-    kept = []
-    while True:
-        kept.append(bytes(MIB))
+    kept = [bytes(MIB) for _ in range(4 << 10)]  # twice what is allowed: without a limit it must not eat the host
+    del kept
 
 
 def print_a_gigabyte() -> None:
@@ -158,7 +157,43 @@ def lie_about_the_level_and_die() -> None:
     segfault()
 
 
-# Tricks that are tried one after another, and must each fail.
+def answer_nonsense() -> None:
+    from imgscan.batch import protocol
+
+    protocol.send(CONTEXT[0]._channel, protocol.RESULT, b'{"facts": 7}')
+    os._exit(0)
+
+
+def lie() -> None:
+    """Answer with facts that no parser made: text that a terminal would obey, in every name."""
+    import msgspec
+
+    from imgscan.batch import protocol
+    from imgscan.batch.answers import Inspection
+    from imgscan.batch.conversation import Death
+    from imgscan.batch.recovery import cut_short
+
+    facts = cut_short(None, ["disk.raw"], Death("crashed", "-", ""))
+    evil = "\x1b]0;taken over\x07\x9b31m\N{RIGHT-TO-LEFT OVERRIDE}"
+
+    def spoiled(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {
+                key: evil if key in TEXTS and isinstance(item, str) else spoiled(item) for key, item in value.items()
+            }
+        return [spoiled(item) for item in value] if isinstance(value, list) else value
+
+    told = spoiled(msgspec.to_builtins(Inspection(facts, {evil: evil}, 0, (evil,))))
+    protocol.send(CONTEXT[0]._channel, protocol.RESULT, msgspec.json.encode(told))
+    os._exit(0)
+
+
+TEXTS = frozenset({"name", "path", "detail", "where", "code"})
+
+
+# Tricks that are tried one after another, and must each be refused. Each is harmless where it is not: whoever breaks
+# the sandbox to see this test fail loses no process and no file by it. A system call with senseless arguments is
+# refused before they are looked at, and fails in another way where it is allowed.
 
 
 def _system_call(number: int, *arguments: Any) -> Callable[[], object]:
@@ -217,10 +252,9 @@ LEFT_OPEN: list[Any] = []
 """Two sockets and a file that can be written, open when the worker is closed in: what a bug might leave behind."""
 X32 = 0x40000000
 ESCAPES: dict[str, Callable[[], object]] = {
-    "fork": os.fork,
-    "vfork": _system_call(58),
-    "clone3": _system_call(435, ctypes.create_string_buffer(88), 88),
-    "exec": lambda: os.execv("/bin/true", ["true"]),
+    "fork": lambda: os.fork() or os._exit(0),
+    "clone3": _system_call(435, None, 0),
+    "exec": lambda: os.execv("/nowhere/at/all", ["true"]),
     "spawn": lambda: os.posix_spawn("/bin/true", ["true"], {}),
     "thread": lambda: __import__("_thread").start_new_thread(lambda: None, ()),
     "open for reading": lambda: os.open(_canary(), os.O_RDONLY),
@@ -230,7 +264,7 @@ ESCAPES: dict[str, Callable[[], object]] = {
     "open of its own memory": lambda: os.open("/proc/self/mem", os.O_RDWR),
     "open by handle": _system_call(304, -100, None, 0),
     "openat2": _system_call(437, -100, b"/etc/passwd", ctypes.create_string_buffer(24), 24),
-    "creat": _system_call(85, b"/tmp/imgscan-planted", 0o600),
+    "create": lambda: os.open(f"{_canary()}.made", os.O_WRONLY | os.O_CREAT),
     "list a folder": lambda: os.listdir("/"),
     "stat": lambda: os.stat("/etc/passwd"),
     "statx": _system_call(332, -100, b"/etc/passwd", 0, 0xFFF, ctypes.create_string_buffer(256)),
@@ -249,7 +283,7 @@ ESCAPES: dict[str, Callable[[], object]] = {
     "setxattr": lambda: os.setxattr(_canary(), "user.x", b"x"),
     "chdir": lambda: os.chdir("/"),
     "chroot": lambda: os.chroot("/"),
-    "mount": _system_call(165, b"none", b"/mnt", b"tmpfs", 0, None),
+    "mount": _system_call(165, b"none", b"/nowhere/at/all", b"tmpfs", 0, None),
     "unshare": _system_call(272, 0x10000000),
     "socket (TCP)": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM),
     "socket (UDP)": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
@@ -262,11 +296,11 @@ ESCAPES: dict[str, Callable[[], object]] = {
     "write to the image": _write_to_the_image,
     "write to what was left open": _write_to_what_was_left_open,
     "executable memory": _map_executable,
-    "kill the parent": lambda: os.kill(os.getppid(), signal.SIGKILL),
-    "kill all": lambda: os.kill(-1, signal.SIGKILL),
-    "kill a thread of another": _system_call(234, 1, 1, 9),
+    "kill the parent": lambda: os.kill(os.getppid(), 0),
+    "kill all": lambda: os.kill(-1, 0),
+    "kill a thread of another": _system_call(234, 1, 1, 0),
     "pidfd": lambda: os.pidfd_open(os.getppid()),
-    "ptrace": _system_call(101, 0, 0, 0, 0),
+    "ptrace": _system_call(101, 9999, 0, 0, 0),
     "read another's memory": _system_call(310, 1, None, 0, None, 0, 0),
     "more memory": lambda: resource.setrlimit(resource.RLIMIT_AS, (-1, -1)),
     "more processor time": lambda: resource.setrlimit(resource.RLIMIT_CPU, (-1, -1)),
@@ -305,7 +339,10 @@ def escape() -> None:
     for name, attempt in ESCAPES.items():
         try:
             attempt()
-        except (OSError, RuntimeError, ValueError, ImgscanError):  # a limit, a thread: Python says so in its own words
+        except (PermissionError, RuntimeError, ValueError, ImgscanError):  # a limit, a thread: in Python's own words
+            continue
+        except OSError as error:
+            worked.append(f"{name} ({error.strerror})")
             continue
         worked.append(name)
     raise UnsupportedFormat(f"escapes that worked: {', '.join(worked) or 'none'} of {len(ESCAPES)}")
@@ -316,7 +353,7 @@ TRICKS: dict[str, Callable[[], object]] = {
     for function in (
         *(segfault, abort, spin, sleep, wait, let_go_and_sleep, allocate_at_once, allocate_slowly, print_a_gigabyte),
         *(leave, raise_error, recurse, recurse_in_c, kill_oneself, garbage, a_message_too_large, never_read_answers),
-        *(talk_without_end, learn_garbage_and_die, lie_about_the_level_and_die, escape),
+        *(talk_without_end, learn_garbage_and_die, lie_about_the_level_and_die, answer_nonsense, lie, escape),
     )
 }
 

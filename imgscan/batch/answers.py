@@ -6,6 +6,7 @@ import msgspec
 
 from imgscan.model.disk import ImageFacts
 from imgscan.model.machine import MachineFacts
+from imgscan.reports.json import harmless
 
 
 class Inspection(msgspec.Struct, frozen=True):
@@ -21,6 +22,19 @@ class Inspection(msgspec.Struct, frozen=True):
     fingerprints: dict[str, str]
     failed_reads: int
     failures: tuple[str, ...]
+
+
+def parse_inspection(data: bytes) -> Inspection:
+    """Return what a worker answered, its text made fit to show: an image may have taken the worker over.
+
+    :raises ValueError: it is no such answer
+    """
+    return msgspec.json.decode(harmless(data), type=Inspection)
+
+
+def parse_learnt(data: bytes) -> MachineFacts:
+    """Return the facts that a worker sent before it died; else as `parse_inspection`."""
+    return msgspec.json.decode(harmless(data), type=MachineFacts)
 
 
 class Served(msgspec.Struct, frozen=True):

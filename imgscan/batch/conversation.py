@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from imgscan.batch import protocol
+from imgscan.batch.answers import parse_learnt
 from imgscan.batch.file_server import FileServer
 from imgscan.batch.protocol import ErrorMessage, Job, Messages, TooLarge
 from imgscan.batch.sandbox import Level, Limits
@@ -26,6 +27,7 @@ from imgscan.model.text import shown
 RECEIVED_AT_ONCE: Final = 1 << 18
 OUTPUT_KEPT: Final = 400
 """Characters of what a worker printed that are kept for the message."""
+NONSENSE: Final = "the worker's answer makes no sense"
 NOTES: Final = 100
 """Lines for the user that one worker may send."""
 NAMES: Final = {
@@ -244,7 +246,7 @@ class Conversation:
         if self._learnt is None:
             return None
         try:
-            return msgspec.json.decode(self._learnt, type=MachineFacts)
+            return parse_learnt(self._learnt)
         except (msgspec.MsgspecError, ValueError):
             return None
 

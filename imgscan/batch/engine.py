@@ -14,9 +14,9 @@ from typing import Final
 
 import msgspec
 
-from imgscan.batch.answers import Inspection
+from imgscan.batch.answers import parse_inspection
 from imgscan.batch.backend import Backend, Finished, Task
-from imgscan.batch.conversation import Death
+from imgscan.batch.conversation import NONSENSE, Death
 from imgscan.batch.discovery import Filters, discover, needs_identification
 from imgscan.batch.events import Events
 from imgscan.batch.grouping import Mode, group, only_newer
@@ -281,9 +281,9 @@ class Engine:
         level = str(ended.level) if ended.level is not None else None
         if ended.done is not None:
             try:
-                answer = msgspec.json.decode(ended.done.result, type=Inspection)
+                answer = parse_inspection(ended.done.result)
             except (msgspec.MsgspecError, ValueError):
-                death = Death("crashed", "the worker's answer makes no sense", "")
+                death = Death("crashed", NONSENSE, "")
             else:
                 facts, fingerprints = answer.facts, answer.fingerprints
                 if answer.failed_reads:
@@ -425,7 +425,7 @@ class _Chunk:
         if len(self.files) > 1:
             return self._divided(death.part if death is not None else ""), []
         why: Why = death.why if death is not None else "crashed" if error is None else _why(error)
-        detail = death.detail if death is not None else str(error or "the worker's answer makes no sense")
+        detail = death.detail if death is not None else str(error or NONSENSE)
         return [], [(self.files[0], Identified(why=why, detail=detail))]
 
     def _divided(self, part: str) -> list[_Chunk]:

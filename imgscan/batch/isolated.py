@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import msgspec
 
 from imgscan.batch import protocol
-from imgscan.batch.answers import Inspection, Read, Served
-from imgscan.batch.conversation import Conversation, Ended, error_of
+from imgscan.batch.answers import Read, Served, parse_inspection
+from imgscan.batch.conversation import NONSENSE, Conversation, Death, Ended, error_of
 from imgscan.batch.file_server import FileServer
 from imgscan.batch.process import Worker, run_job
 from imgscan.batch.protocol import ErrorMessage, Job, pack_text
@@ -94,12 +94,15 @@ def inspect(
             images = files.identities()
         if ended.error is not None:
             raise ended.error
-        if ended.done is not None:
-            answer = msgspec.json.decode(ended.done.result, type=Inspection)
-            return Inspected(
-                answer.facts, answer.failures, ended.done.level, images, referred_paths(answer.facts.disks, names)
-            )
         death = ended.death
+        if ended.done is not None:
+            try:
+                answer = parse_inspection(ended.done.result)
+            except (msgspec.MsgspecError, ValueError):
+                death = Death("crashed", NONSENSE, "")
+            else:
+                referred = referred_paths(answer.facts.disks, names)
+                return Inspected(answer.facts, answer.failures, ended.done.level, images, referred)
         if death is None:  # one of the three is always there
             raise ParserCrashed("the worker ended without an answer")
         if death.from_outside and killed < KILLED_AGAIN:

@@ -47,7 +47,7 @@ READINESS: tuple[Readiness, ...] = get_args(Readiness)
 STATES: tuple[MachineState, ...] = get_args(MachineState)
 FAILURES: tuple[str, ...] = tuple(str(name) for part in get_args(FailureClass) for name in (get_args(part) or (part,)))
 SEVERITY_ORDER: dict[Severity, int] = {"blocker": 0, "warning": 1, "advice": 2}
-Status = Literal[0, 1, 3]
+Status = Literal[0, 1, 3, 70]
 """Exit status: 1 not ready, 3 undecided or not scanned, 0 else."""
 
 
@@ -220,6 +220,8 @@ class ShareReader:
                 numbers,
             )
         )
+        if self._rows("SELECT 1 FROM machines WHERE present AND failure = 'internal' LIMIT 1"):
+            return 70
         if verdicts.get("not-ready"):
             return 1
         unscanned = self._rows("SELECT 1 FROM machines WHERE present AND state <> 'done' LIMIT 1")
@@ -446,11 +448,13 @@ def fixes(blockers: Mapping[frozenset[str], int]) -> tuple[Fix, ...]:
 
 
 def exit_status(summary: Summary) -> Status:
-    """Return the worst of all machines: 1 not ready, 3 undecided or not all scanned, 0 ready.
+    """Return the worst of all machines: 70 a bug of imgscan, 1 not ready, 3 undecided or not all scanned, 0 ready.
 
     A path that could not be looked at counts when the report is about the whole share.
     """
     readiness = {name for profile in summary.profiles for name, machines in profile.readiness.items() if machines}
+    if any(group.failure == "internal" for group in summary.failures):
+        return 70
     if "not-ready" in readiness:
         return 1
     unscanned = (

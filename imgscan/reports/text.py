@@ -147,7 +147,9 @@ def _disk(disk: Disk, machine: MachineFacts, style: Style, width: int) -> Render
     table = disk.partition_table
     scheme = f", {table.scheme.upper()} partition table" if table and table.scheme != "none" else ""
     scheme = ", no partition table" if table and table.scheme == "none" else scheme
-    head = Text.assemble((disk.name, "bold"), f"  {shown(disk.path)}  {kind}, {size_text(disk.virtual_size)}{scheme}")
+    head = Text.assemble(
+        (shown(disk.name), "bold"), f"  {shown(disk.path)}  {kind}, {size_text(disk.virtual_size)}{scheme}"
+    )
     rows: list[RenderableType] = [head]
     if len(disk.files) > 1:
         rows.append(Padding(Text("files: " + ", ".join(shown(file.name) for file in disk.files)), (0, 0, 0, 2)))
@@ -298,7 +300,7 @@ def _boot(boot: Boot) -> Iterable[RenderableType]:
         fallback = ", started by default" if loader.fallback else ""
         yield labelled(
             "EFI loader",
-            f"{shown(loader.path)} on {loader.volume}: {loader.what}, {loader.machine or 'no PE file'}{fallback}"
+            f"{shown(f'{loader.path} on {loader.volume}')}: {loader.what}, {loader.machine or 'no PE file'}{fallback}"
             f"{f' ({shown(loader.detail)})' if loader.detail else ''}",
         )
 
@@ -384,7 +386,7 @@ def labelled(label: str, value: str) -> Table:
     table = Table.grid(padding=(0, 1, 0, 0))
     table.add_column(style="dim", no_wrap=True, min_width=9)
     table.add_column(overflow="fold")
-    table.add_row(Text(label), Text(shown(value)))
+    table.add_row(Text(shown(label)), Text(shown(value)))
     return table
 
 
@@ -398,7 +400,7 @@ def _fact(fact: Fact[Any] | None) -> str:
     if fact is None:
         return "-"
     if not fact.is_known:
-        return "-" if fact.unread == "not-collected" else f"unread ({fact.unread}: {fact.detail})"
+        return "-" if fact.unread == "not-collected" else shown(f"unread ({fact.unread}: {fact.detail})")
     return "-" if fact.value is None else shown(str(fact.value))
 
 

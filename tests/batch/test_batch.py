@@ -124,11 +124,13 @@ def test_an_unprivileged_user_and_what_it_may_not_read(open_folder: Path) -> Non
     (share / "shut").chmod(0o755)
     assert done.returncode in {1, 3}, done.stderr
     told = json.loads(report(open_folder, str(results / "r.db")))
-    problems = {path["path"]: path["why"] for path in told["summary"]["paths"]}
-    assert problems == {"shut": "denied", "closed.raw": "denied"}
-    states = {machine["name"]: machine["share"]["state"] for machine in told["machines"]}
-    assert len(states) == 4
-    assert set(states.values()) == {"done"}
+    assert {path["path"]: path["why"] for path in told["summary"]["paths"]} == {"shut": "denied"}
+    failures = {machine["name"]: machine["share"]["failure"] for machine in told["machines"]}
+    closed = failures.pop("closed")
+    assert closed["failure"] == "denied"
+    assert "Permission denied" in closed["detail"]
+    assert len(failures) == 4
+    assert set(failures.values()) == {None}
 
 
 @pytest.mark.long
