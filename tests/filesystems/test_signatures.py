@@ -229,5 +229,5 @@ def test_labels_are_shown_safely() -> None:
 
 def test_why_contents_are_not_read() -> None:
     assert why_unread("crypto_LUKS") == why_unread("BitLocker") == "encrypted"
-    assert why_unread("zfs_member") == why_unread("xfs") == "unsupported"
+    assert why_unread("zfs_member") == why_unread("reiserfs") == "unsupported"
     assert [why_unread(content) for content in ("ext4", "swap", None)] == [None, None, None]

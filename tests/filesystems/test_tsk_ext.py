@@ -162,8 +162,8 @@ def test_bigalloc_is_refused_by_name(tree: Path, tmp_path: Path) -> None:
 
 def test_other_contents_are_refused_by_name() -> None:
     device = MemoryDevice(bytes(4096))
-    with pytest.raises(UnsupportedFormat, match="xfs is recognised, and not read by this version"):
-        open_filesystem(device, "disk0/p1", "xfs")
+    with pytest.raises(UnsupportedFormat, match="reiserfs is recognised, and not read by this version"):
+        open_filesystem(device, "disk0/p1", "reiserfs")
     with pytest.raises(EncryptedData, match="crypto_LUKS"):
         open_filesystem(device, "disk0/p1", "crypto_LUKS")
 
