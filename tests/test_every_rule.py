@@ -231,6 +231,9 @@ MACHINES: dict[str, MachineFacts] = {
     "no evidence": with_disk(an_efi_windows_machine(), partitioning=known("gpt")),
     "nothing read": nothing_read(tuple(UNREAD_SYSTEMS.values())),
     "encrypted": and_volumes(a_linux_machine(), a_volume("disk0/p2", "crypto_LUKS", metadata={"cipher": "aes"})),
+    "dirty": and_volumes(
+        a_linux_machine(), a_volume("disk0/p2", "xfs", condition=known("its log is to be replayed; it shows errors"))
+    ),
     "volume groups": and_volumes(
         a_linux_machine(),
         a_volume("disk0/p2", "LVM2_member", readable=lost()),

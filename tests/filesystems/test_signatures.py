@@ -219,7 +219,7 @@ def test_few_reads() -> None:
     assert device.reads <= 3
     device = _Unreadable(bytes(64 * MIB))
     identify(device)
-    assert device.reads <= 8
+    assert device.reads <= 14  # an empty volume: RAID by firmware has its metadata in six more places
 
 
 def test_labels_are_shown_safely() -> None:

@@ -156,6 +156,10 @@ SECOND_DISK_UNREAD = {
     "efi-partition-present": Moved("unknown", "an EFI system partition may be on the second disk"),
     "dirty-filesystem": Moved("unknown", "filesystems of the second disk could not be read"),
     "damaged-filesystem": Moved("unknown", "filesystems of the second disk could not be read"),
+    "incomplete-volume-group": Moved("unknown", "the second disk may hold a part of a volume group"),
+    "incomplete-data-volume-group": Moved("unknown", "the second disk may hold a part of a volume group"),
+    "encrypted-volume": Moved("unknown", "a volume of the second disk may be encrypted"),
+    "degraded-array": Moved("unknown", "the second disk may be a member of an array"),
 }
 """What cannot be told of a disk that cannot be read."""
 

@@ -109,7 +109,6 @@ def with_encrypted_disk(is_encrypted: bool) -> Make:
     return disks_of
 
 
-LOST = Moved("unknown", "what the lost volume holds cannot be read")
 CASES = (
     Case(
         "incomplete-volume-group",
@@ -118,9 +117,6 @@ CASES = (
         disks("defaults", 1),
         linux_outcomes("vmdk", **COMPLETE),
         moves={
-            "unsupported-data-filesystem/0": LOST,
-            "dirty-filesystem": LOST,
-            "damaged-filesystem": LOST,
             "incomplete-data-volume-group": Moved("fail", "the root lies in the same group, which is incomplete"),
         },
     ),
@@ -131,7 +127,6 @@ CASES = (
         disks("nofail", 1),
         linux_outcomes("vmdk", **COMPLETE),
         "ready-with-warnings",
-        moves={"unsupported-data-filesystem/0": LOST, "dirty-filesystem": LOST, "damaged-filesystem": LOST},
     ),
     Case(
         "degraded-array",

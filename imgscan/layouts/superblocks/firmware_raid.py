@@ -42,6 +42,8 @@ _BY_MAGIC: Final = (
 )
 """Sectors from the end, place in the sector, magic."""
 _PROMISE_SECTORS: Final = (63, 255, 256, 16, 399, 591, 675, 735, 911, 974, 991, 951, 3087)
+_PROMISE_READ_TOGETHER: Final = ((255, 256), (591, 735), (911, 991))
+"""Sectors from the end, from the last to the first of a piece."""
 _PROMISE: Final = b"Promise Technology, Inc."
 _HIGHPOINT_37X_AT: Final = 4608 + 32
 
@@ -78,6 +80,8 @@ def elsewhere(window: Window) -> Superblock | None:
     if magic in {b"\xf0\x16\x78\x5a", b"\xfd\x16\x78\x5a"}:
         return Superblock("hpt37x_raid_member", _HIGHPOINT_37X_AT, 4)
     sectors = window.size // 512
+    for last, first in _PROMISE_READ_TOGETHER:
+        window.at((sectors - first) * 512, (first - last + 1) * 512)  # one read; the places below are then in memory
     for back in _PROMISE_SECTORS:
         offset = (sectors - back) * 512
         if window.at(offset, len(_PROMISE)) == _PROMISE:
