@@ -114,6 +114,8 @@ class Part:
 def run(tool: str, *arguments: str | Path, text: str = "", cwd: Path | None = None) -> str:
     """Run a foreign tool with `text` as its input and return what it printed; skips the test where it is missing."""
     command = [require_tool(tool), *map(str, arguments)]
+    if tool == "grub-mkimage":  # the program and the modules that it puts together are packages of their own
+        require_file(GRUB_PC / "moddep.lst")
     done = subprocess.run(command, input=text, capture_output=True, text=True, errors="replace", check=False, cwd=cwd)
     if done.returncode:
         raise RuntimeError(f"{tool} ended with {done.returncode}: {done.stderr}{done.stdout}")
