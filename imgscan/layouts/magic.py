@@ -34,7 +34,7 @@ def known_magic(device: BlockDevice) -> Hit | None:
     if has_boot_signature(head):
         return Hit("boot-sector", 510, 2)
     try:
-        found = find_superblock(device)
+        found = find_superblock(device, everywhere=False)
     except ImageError:
         return None
     return None if found is None else Hit(found.content, found.offset, found.length)

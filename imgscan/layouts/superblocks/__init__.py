@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from imgscan.devices.device import BlockDevice
 from imgscan.errors import ImageError
-from imgscan.layouts.superblocks import members, unix, windows
+from imgscan.layouts.superblocks import firmware_raid, members, unix, windows
 from imgscan.layouts.superblocks.superblock import Probe, Superblock, Window
 
 _IN_ORDER: tuple[Probe, ...] = (
@@ -22,8 +22,11 @@ _IN_ORDER: tuple[Probe, ...] = (
 )
 
 
-def find_superblock(device: BlockDevice) -> Superblock | None:
+def find_superblock(device: BlockDevice, *, everywhere: bool = True) -> Superblock | None:
     """Return what a device holds, None when it was looked for and nothing known is there.
+
+    Not `everywhere`, members of a RAID by firmware that are told in many places are not looked for: what a file is, an
+    image or something else, does not hang on them.
 
     :raises ImageError: nothing was found, and a place where something could be cannot be read
     """
@@ -32,6 +35,8 @@ def find_superblock(device: BlockDevice) -> Superblock | None:
     window = Window(device)
     lost: ImageError | None = None
     for probe in _IN_ORDER:
+        if probe in firmware_raid.FAR_PROBES and not everywhere:
+            continue
         try:
             found = probe(window)
         except ImageError as error:
