@@ -32,6 +32,7 @@ def _installed() -> dict[str, str]:
             continue
         for name in names:
             library, dash, version = name.removesuffix(".dist-info").partition("-")
+            library = library.replace("_", "-")  # a folder's name has underscores for dashes
             if dash and library in LIBRARIES and name.endswith(".dist-info"):
                 found.setdefault(library, version)
     return found

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +60,8 @@ def write_result(
     if output.resolve() in {name.resolve() for name in names}:
         raise UsageError("an image refers to a file of this name; it is never overwritten", where=str(output))
     target = output.resolve()
+    import tempfile  # with all that it loads it costs start-up time
+
     temporary = None
     try:
         with tempfile.NamedTemporaryFile(
@@ -108,4 +108,6 @@ def text_style(output: Path | None, *, verbose: bool) -> Style:
         return Style(verbose=verbose)
     dumb = os.environ.get("TERM", "") in {"", "dumb"}
     color = not dumb and not os.environ.get("NO_COLOR")
+    import shutil  # the same
+
     return Style(width=shutil.get_terminal_size().columns, terminal=not dumb, color=color, verbose=verbose)
