@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -69,6 +70,7 @@ def run_here(
     note: Callable[[str], None] | None,
 ) -> Ended:
     """Do a job in the calling process; bugs of imgscan's own are raised as they are."""
+    gc.enable()
     try:
         result = job_function(job.kind)(job, LocalContext(job, given, sink, note))
     except ImgscanError as error:

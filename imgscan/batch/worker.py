@@ -7,6 +7,7 @@ applies the host-file policy, opens them and passes the descriptors. Nothing els
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import mmap
 import os
@@ -96,6 +97,8 @@ def work(channel: socket.socket, limits: Limits, *, required: bool) -> None:
     `required` is whether nothing is parsed unless the worker is closed in fully.
     """
     preload()
+    gc.freeze()
+    gc.enable()
     received = protocol.receive(channel)
     if received is None:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -126,6 +127,7 @@ def command(
 
     Exit status as for scan, for the worst machine; 3 also when one, or a path, could not be scanned.
     """
+    gc.enable()  # this takes long; `main` only spares short commands the search for garbage
     from imgscan import profiles
     from imgscan.batch import discovery
     from imgscan.batch.engine import Wanted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -59,6 +60,7 @@ def command(
 
     Exit status as for scan, for the worst machine that is reported; 3 also when one, or a path, was not scanned.
     """
+    gc.enable()  # this takes long; `main` only spares short commands the search for garbage
     from imgscan import profiles
 
     check_output(output, force=force)
