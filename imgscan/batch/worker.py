@@ -13,12 +13,14 @@ import mmap
 import os
 import pkgutil
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import msgspec
 
 from imgscan.batch import protocol
+from imgscan.batch.kept_modules import KeptModules
 from imgscan.batch.protocol import Answer, Ask, Job, OpenedFile, pack_text, unpack_text
 from imgscan.batch.sandbox import NOT_CLOSED_IN, Level, Limits, close_in
 from imgscan.devices.counters import IoCounter
@@ -30,13 +32,16 @@ from imgscan.model.machine import MachineFacts
 JOBS: Final = ("inspect", "identify", "ls", "cat", "stat", "raw", "serve")
 """The kinds of jobs: modules of `imgscan.batch.jobs`, each with a function ``run(job, context) -> bytes``."""
 READERS: Final = ("containers", "partitions", "volumes", "filesystems", "guests", "layouts", "devices", "model")
-"""The packages of imgscan whose every module is loaded before the worker is closed in."""
+"""The packages of imgscan whose every module is loaded, or kept in memory, before the worker is closed in."""
 OTHERS: Final = (
-    *("construct", "pytsk3", "lzma", "zlib", "bz2", "hashlib", "shlex", "unicodedata", "datetime", "_strptime", "uuid"),
+    *("construct", "pytsk3", "lzma", "zlib", "bz2", "hashlib", "shlex", "unicodedata", "datetime", "_strptime"),
+    *("uuid", "base64"),
     *("encodings.ascii", "encodings.latin_1", "encodings.utf_16", "encodings.utf_16_le", "encodings.utf_16_be"),
     *("encodings.utf_32", "encodings.cp437", "encodings.cp1252", "google_crc32c", "xxhash", "zstandard"),
 )
 """What they load when they need it, or Python does for them: nothing can be loaded when no file can be opened."""
+USUAL: Final = ("imgscan.guests.linux", "imgscan.filesystems.ext_filesystem")
+"""What most machines need."""
 DATA_BYTES: Final = 256 << 10
 
 
@@ -72,7 +77,16 @@ class JobContext(Protocol):
         ...
 
 
-@functools.cache  # a worker that a nursery forked has it all
+def keep_ready() -> None:
+    """Import what nearly every job needs, and keep the rest in memory to be imported when it is needed."""
+    if preload.cache_info().currsize:  # a worker that a nursery forked has it all
+        return
+    for name in (*OTHERS, *USUAL, *(f"imgscan.batch.jobs.{job}" for job in JOBS)):
+        importlib.import_module(name)
+    sys.meta_path.insert(0, KeptModules(f"imgscan.{package}" for package in READERS))
+
+
+@functools.cache
 def preload() -> None:
     """Import everything that any job may need."""
     for name in (*OTHERS, *(f"imgscan.batch.jobs.{job}" for job in JOBS)):
@@ -96,7 +110,7 @@ def work(channel: socket.socket, limits: Limits, *, required: bool) -> None:
 
     `required` is whether nothing is parsed unless the worker is closed in fully.
     """
-    preload()
+    keep_ready()
     gc.freeze()
     gc.enable()
     received = protocol.receive(channel)
