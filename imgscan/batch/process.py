@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -159,15 +159,26 @@ def run_job(
     `meanwhile` is called while the worker loads the parsers.
     """
     server = FileServer(opener, [unpack_text(path) for path in job.paths], limits.files)
-    worker = Worker(Conversation(job, server, limits, sink, note), required=required)
-    if meanwhile is not None:
-        try:
-            meanwhile()
-        except BaseException:
-            worker.kill()
-            worker.wait()
-            raise
+    with _no_interrupt():
+        worker = Worker(Conversation(job, server, limits, sink, note), required=required)
+        if meanwhile is not None:
+            try:
+                meanwhile()
+            except BaseException:
+                worker.kill()
+                worker.wait()
+                raise
     return worker.wait()
+
+
+@contextlib.contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Let Ctrl-C wait: raised inside a callback of Python's own, at a fork or an import, it would be lost."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _threads() -> int:

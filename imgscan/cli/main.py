@@ -10,6 +10,7 @@ import gc
 import importlib
 import os
 import resource
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -57,6 +58,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
+        # from here on Ctrl-C ends the command; while modules are loaded it waits (`imgscan.__main__`)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         return command
 
 
