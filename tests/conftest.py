@@ -3,6 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _workers_are_forked() -> Iterator[None]:
+    """Let commands that run within a test fork their workers, as the program does.
+
+    The thread that pytest-xdist adds waits for its next order and holds no lock; a fresh interpreter for every scan,
+    which is what a program with threads gets (tests/batch/test_processes.py), takes half a second each.
+    """
+    from imgscan.batch import process  # noqa: PLC0415 - after the path is set
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "_threads", lambda: 1)
+        yield
