@@ -18,7 +18,7 @@ def _workers_are_forked() -> Iterator[None]:
     The thread that pytest-xdist adds waits for its next order and holds no lock; a fresh interpreter for every scan,
     which is what a program with threads gets (tests/batch/test_processes.py), takes half a second each.
     """
-    from imgscan.batch import process  # noqa: PLC0415 - after the path is set
+    from imgscan.batch import process
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(process, "_threads", lambda: 1)

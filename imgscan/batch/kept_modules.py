@@ -5,7 +5,7 @@ Running every reader's module takes longer than a small scan; reading their file
 
 from __future__ import annotations
 
-import importlib.abc
+import importlib
 import importlib.machinery
 import importlib.util
 import marshal
@@ -13,7 +13,12 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from types import CodeType, ModuleType
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
+else:
+    Loader = object  # importlib.abc loads a dozen modules that a scan needs for nothing else
 
 _PYC_HEAD: Final = 16
 """Magic, flags, and time and size of the source (PEP 552); the code follows."""
@@ -28,8 +33,8 @@ class _Kept(NamedTuple):
     is_package: bool
 
 
-class KeptModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds and runs the modules of some packages without opening a file."""
+class KeptModules(Loader):
+    """Finds and runs the modules of some packages without opening a file: a finder and loader in one (PEP 451)."""
 
     def __init__(self, packages: Iterable[str]) -> None:
         self._modules: dict[str, _Kept] = {}
@@ -74,6 +79,11 @@ class KeptModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if kept is None:
             return None
         return importlib.util.spec_from_loader(fullname, self, origin=kept.path, is_package=kept.is_package)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        """Leave it to Python to make the module's object."""
+        del spec
+        return None
 
     def exec_module(self, module: ModuleType) -> None:
         """Run a module that is kept."""

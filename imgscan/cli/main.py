@@ -28,6 +28,7 @@ COMMANDS = {
     "judge": "imgscan.cli.judge",
     "report": "imgscan.cli.report",
     "ls": "imgscan.cli.ls",
+    "tree": "imgscan.cli.tree",
     "cat": "imgscan.cli.cat",
     "stat": "imgscan.cli.stat",
     "raw": "imgscan.cli.raw",

@@ -59,6 +59,13 @@ class Location(NamedTuple):
         return at_path(self.filesystem.volume, self.path_in_volume, line)
 
 
+class Lost(NamedTuple):
+    """What could not be read of a directory: the name of a mount, or empty for the rest of the directory's entries."""
+
+    name: str
+    error: ImageError
+
+
 class GuestTree:
     r"""The guest's root and what is mounted below it.
 
@@ -143,8 +150,38 @@ class GuestTree:
         place = self.resolve(path)
         if place.entry.kind != "directory":
             raise MissingPart(f"{shown(path)} is a {place.entry.kind}, not a directory", where=place.filesystem.volume)
-        if place.entry.node == _MADE_FOR_MOUNTS:
-            return
+        if place.entry.node != _MADE_FOR_MOUNTS:
+            yield from self._entries(place)
+
+    def below(self, place: Location) -> Iterator[Location | Lost]:
+        """Yield what is in a directory that was found, in on-disk order, mounts in place of what they hide.
+
+        What cannot be read is yielded as lost: a mount by its name, and the rest of the directory under an empty name.
+        """
+        prefix = place.path.rstrip("/")
+        mounted = {
+            point.removeprefix(f"{prefix}/").partition("/")[0]
+            for point in self._points
+            if point != "/" and point.startswith(f"{prefix}/")
+        }
+        try:
+            if place.entry.node != _MADE_FOR_MOUNTS:
+                for entry in self._entries(place):
+                    if entry.name not in mounted:
+                        below = f"{place.path_in_volume.rstrip('/')}/{entry.name}"
+                        yield Location(place.filesystem, entry, f"{prefix}/{entry.name}", below)
+        except ImageError as error:
+            yield Lost("", error)
+        for name in sorted(mounted):
+            try:
+                step = self._step(place, name)
+            except ImageError as error:
+                yield Lost(name, error)
+            else:
+                if step is not None:
+                    yield step
+
+    def _entries(self, place: Location) -> Iterator[Entry]:
         for entry in place.filesystem.list(place.entry.node):
             if "/" in entry.name or "\0" in entry.name:
                 name = entry.name.replace("/", "\\x2f").replace("\0", "\\x00")
