@@ -13,7 +13,7 @@ import resource
 import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -62,6 +62,13 @@ class LazyGroup(click.Group):
         # from here on Ctrl-C ends the command; while modules are loaded it waits (`imgscan.__main__`)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; Ctrl-C is one line here, while click would put an empty one before it."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(_fail("interrupted", INTERRUPTED)) from None
 
 
 @click.group(
