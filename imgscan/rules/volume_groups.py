@@ -1,4 +1,4 @@
-"""What the rules about volume groups have in common: which logical volumes miss a part, and which a system needs."""
+"""What the rules about volume groups have in common: which volumes miss a part, and which of them a system needs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,20 @@ from imgscan.model.rule import Result, failed, not_applicable, over, passed
 from imgscan.model.volume import Volume
 
 FLAWS = frozenset(
-    {"missing-physical-volume", "incomplete-volume-group", "no-volume-group", "duplicate-physical-volume"}
+    {
+        "missing-physical-volume",
+        "incomplete-volume-group",
+        "no-volume-group",
+        "duplicate-physical-volume",
+        "missing-device",
+    }
 )
-"""Codes of problems that volumes of an incomplete group carry."""
+"""Codes of problems that volumes of an incomplete group carry, and a Btrfs that lacks a device."""
 _FATAL = frozenset({"missing", "damage"})
-"""Kinds of those after which LVM does not activate the volume itself."""
+"""Kinds of those after which the volume is not activated, or not mounted."""
 _DEVICES = ("UUID=", "LABEL=", "/dev/")
 """How a mount's source begins that is a volume of the machine."""
+NONE = "the machine has no volume group, and no Btrfs on several devices"
 READS = (
     "volumes.problems",
     "volumes.metadata",
@@ -34,16 +41,22 @@ READS = (
 
 
 def of_volume_groups(machine: MachineFacts, *, needed: bool) -> Result:
-    """Fail for volumes of incomplete groups: those that lost a part and a system needs, or all others."""
+    """Fail for volumes of incomplete groups: those that lost a part and a system needs, or all others.
+
+    A Btrfs on several devices counts as a group: without one of them the kernel does not mount it.
+    """
 
     def ask(volume: Volume) -> Result:
         flaws = [problem for problem in volume.problems if problem.code in FLAWS]
         if not flaws:
             if volume.content == "LVM2_member" and volume.readable is not None:
                 volume.readable.get()
+            if any(other.metadata.get("part_of") == volume.name for other in machine.volumes):
+                evidence = AtOffset(volume.name, 65536, 0, "superblock")
+                return passed(f"the Btrfs {volume.name} has all of its devices", evidence)
             if "group" not in volume.metadata:
                 volume.signature.get()
-                return not_applicable("the machine has no volume group")
+                return not_applicable(NONE)
             evidence = AtOffset(volume.name, 0, 0, "logical volume")
             return passed(f"the volume group {volume.metadata['group']} is complete", evidence)
         is_fatal = any(problem.kind in _FATAL for problem in flaws)
@@ -55,7 +68,7 @@ def of_volume_groups(machine: MachineFacts, *, needed: bool) -> Result:
 
     def ask_unread(disk: Disk) -> Result:
         disk.partitioning.get()
-        return not_applicable("the machine has no volume group")
+        return not_applicable(NONE)
 
     questions = [partial(ask, volume) for volume in machine.volumes]
     questions += [partial(ask_unread, disk) for disk in machine.disks]

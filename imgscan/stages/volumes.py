@@ -211,8 +211,14 @@ def _open_members(scan: ScanState) -> None:
             further = [devices[name] for name in others]
             _set_filesystem(scan, first, *_open_filesystem(scan, first, devices[first], content, further))
             index = _volume_index(scan, first)
+            whole = scan.volumes[index]
+            lost = tuple(
+                Problem("missing-device", "missing", place.detail)
+                for place in scan.unread
+                if (place.where, place.why) == (first, "missing")
+            )
             whole = scan.volumes[index] = msgspec.structs.replace(
-                scan.volumes[index], on=(*scan.volumes[index].on, *others)
+                whole, on=(*whole.on, *others), problems=(*whole.problems, *lost)
             )
             for name in others:
                 _set_filesystem(scan, name, whole.readable, None)

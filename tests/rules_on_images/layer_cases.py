@@ -109,6 +109,26 @@ def with_encrypted_disk(is_encrypted: bool) -> Make:
     return disks_of
 
 
+def with_btrfs(options: str, count: int) -> Make:
+    """Make a Linux with `count` of two disks that hold a Btrfs together, mounted with `options`."""
+
+    def make(folder: Path) -> None:
+        disks = [folder / "first.raw", folder / "second.raw"]
+        for disk in disks:
+            with disk.open("wb") as file:
+                file.truncate(128 * MIB)
+        run("mkfs.btrfs", "--quiet", "-d", "raid0", "-m", "raid1", "-U", uuid_of("data", "btrfs"), *disks)
+
+    def disks_of(folder: Path) -> list[Path]:
+        root, data = f"UUID={uuid_of('root', 'ext4')}", f"UUID={uuid_of('data', 'btrfs')}"
+        system = linux(files={"etc/fstab": f"{root} / ext4 defaults 0 1\n{data} /srv btrfs {options} 0 0\n"})
+        made = kept(f"btrfs {Path(__file__).read_text()}", make)
+        raw = [system, made / "first.raw", made / "second.raw"][: 1 + count]
+        return [image(disk, "vmdk", folder, name=f"disk{number}") for number, disk in enumerate(raw)]
+
+    return disks_of
+
+
 CASES = (
     Case(
         "incomplete-volume-group",
@@ -125,6 +145,22 @@ CASES = (
         "the disk of a volume that the system can do without was not exported",
         disks("nofail", 2),
         disks("nofail", 1),
+        linux_outcomes("vmdk", **COMPLETE),
+        "ready-with-warnings",
+    ),
+    Case(
+        "incomplete-volume-group",
+        "one of the two disks of a Btrfs that the system mounts was not exported",
+        with_btrfs("defaults", 2),
+        with_btrfs("defaults", 1),
+        linux_outcomes("vmdk", **COMPLETE),
+        moves={"incomplete-data-volume-group": Moved("not-applicable", "the other rule is about what a system needs")},
+    ),
+    Case(
+        "incomplete-data-volume-group",
+        "one of the two disks of a Btrfs that the system can do without was not exported",
+        with_btrfs("nofail", 2),
+        with_btrfs("nofail", 1),
         linux_outcomes("vmdk", **COMPLETE),
         "ready-with-warnings",
     ),

@@ -12,8 +12,9 @@ incomplete group.
 
 How to fix
 ----------
-Export all disks of the group and give them together. If the disk is lost on purpose, take it out of the group inside
-the source machine (`vgreduce --removemissing`, which also removes the volumes on it unless they are mirrored).
+Export all disks of the group or of the Btrfs and give them together. If the disk is lost on purpose, take it out of
+the group inside the source machine (`vgreduce --removemissing`, which also removes the volumes on it unless they are
+mirrored).
 """
 
 from __future__ import annotations
