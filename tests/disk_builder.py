@@ -63,6 +63,25 @@ DEBIAN = (
 SCREEN_SCRIPT = "serial --unit=0 --speed=115200\nterminal_output console serial\n"
 
 
+class Link(bytes):
+    """The content of a name that is a symbolic link: its target."""
+
+
+SSH_UNIT = (
+    "[Unit]\nDescription=OpenBSD Secure Shell server\nAfter=network.target auditd.service\n"
+    "ConditionPathExists=!/etc/ssh/sshd_not_to_be_run\n\n[Service]\nExecStart=/usr/sbin/sshd -D $SSHD_OPTS\n\n"
+    "[Install]\nWantedBy=multi-user.target\nAlias=sshd.service\n"
+)
+SSHD_CONFIG = (
+    "Include /etc/ssh/sshd_config.d/*.conf\n#Port 22\n#PermitRootLogin prohibit-password\n"
+    "KbdInteractiveAuthentication no\nUsePAM yes\nSubsystem\tsftp\t/usr/lib/openssh/sftp-server\n"
+)
+INTERFACES = (
+    "source /etc/network/interfaces.d/*\n\nauto lo\niface lo inet loopback\n\n"
+    "allow-hotplug eth0\niface eth0 inet dhcp\n"
+)
+
+
 class Options(TypedDict, total=False):
     """What `build_linux` may do differently from the healthy machine: one MBR disk, ext4 root, GRUB 2.
 
@@ -193,11 +212,21 @@ def _system_files(options: Options, root_type: str, boot_type: str | None) -> di
         "etc/hostname": b"small\n",
         "etc/passwd": b"root:x:0:0:root:/root:/bin/sh\n",
         "bin/sh": elf(),
-        "sbin/init": elf(),
+        "sbin/init": Link(b"/lib/systemd/systemd"),
         f"boot/vmlinuz-{KERNEL}": kernel(),
         f"boot/initrd.img-{KERNEL}": b"",
         f"boot/config-{KERNEL}": b"CONFIG_64BIT=y\n",
         f"lib/modules/{KERNEL}/modules.dep": b"",
+        # it can be reached: an SSH server that starts, and a network by DHCP
+        "lib/systemd/systemd": elf(),
+        "usr/sbin/sshd": elf(),
+        "etc/ssh/sshd_config": SSHD_CONFIG.encode(),
+        "lib/systemd/system/ssh.service": SSH_UNIT.encode(),
+        "etc/systemd/system/multi-user.target.wants/ssh.service": Link(b"/lib/systemd/system/ssh.service"),
+        "etc/systemd/system/sshd.service": Link(b"/lib/systemd/system/ssh.service"),
+        "etc/network/interfaces": INTERFACES.encode(),
+        "sbin/dhclient": elf(),
+        "var/lib/dpkg/status": dpkg_status().encode(),
     }
     release = options.get("os_release", DEBIAN)
     if release is not None:
@@ -221,6 +250,23 @@ def _system_files(options: Options, root_type: str, boot_type: str | None) -> di
     for name, content in options.get("files", {}).items():
         files[name] = content.encode() if isinstance(content, str) else content
     return {k: v for k, v in files.items() if v is not None}
+
+
+def dpkg_status(*more: tuple[str, str]) -> str:
+    """Return dpkg's database with the packages that the healthy machine has, and more by name and version."""
+    packages = (
+        ("base-files", "12.4+deb12u5"),
+        ("ifupdown", "0.8.41"),
+        ("isc-dhcp-client", "4.4.3-P1-2"),
+        (f"linux-image-{KERNEL}", "6.1.76-1"),
+        ("openssh-server", "1:9.2p1-2+deb12u2"),
+        ("systemd", "252.22-1~deb12u1"),
+        *more,
+    )
+    return "\n".join(
+        f"Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n"
+        for name, version in packages
+    )
 
 
 def _esp_files(boot_is_separate: bool) -> dict[str, bytes | None]:
@@ -299,6 +345,8 @@ def make_volume(image: Path, content: str, size: int, identity: str, files: Mapp
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         if name.endswith("/"):
             (tree / name).mkdir(exist_ok=True)
+        elif isinstance(data, Link) and content != "vfat":  # FAT has no links
+            (tree / name).symlink_to(data.decode())
         else:
             (tree / name).write_bytes(data or b"")
             (tree / name).chmod(0o755 if (data or b"").startswith(b"\x7fELF") else 0o644)
@@ -339,7 +387,9 @@ def _xfs_prototype(folder: Path, depth: int = 1) -> str:
     """Return a folder as mkfs.xfs's prototype file describes it."""
     lines = []
     for entry in sorted(folder.iterdir()):
-        if entry.is_dir():
+        if entry.is_symlink():
+            lines.append(f"{' ' * depth}{entry.name} l--777 0 0 {entry.readlink()}\n")
+        elif entry.is_dir():
             lines.append(f"{' ' * depth}{entry.name} d--755 0 0\n{_xfs_prototype(entry, depth + 1)}")
         else:
             lines.append(f"{' ' * depth}{entry.name} ---{entry.stat().st_mode & 0o777:o} 0 0 {entry}\n")

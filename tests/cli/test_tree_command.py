@@ -49,8 +49,8 @@ def test_names_kinds_and_mounts(disk: Path, tmp_path: Path, capsys: pytest.Captu
     # systemd makes the folder that a volume of fstab is mounted on where there is none
     assert names == sorted([*names_by_debugfs(root_volume(disk, tmp_path)[0], "/"), "srv"])
     assert "├── boot [disk0/p1, xfs]" in lines
-    at = lines.index("└── srv [disk0/p3, btrfs]")
-    assert lines[at + 1 : at + 2] == ["    └── data.txt"]
+    at = lines.index("├── srv [disk0/p3, btrfs]")
+    assert lines[at + 1 : at + 2] == ["│   └── data.txt"]
     at = next(index for index, line in enumerate(lines) if line.endswith(" home"))
     below = ["│   ├── a", "│   └── b", "│       └── c", "│           └── d"]
     assert lines[at + 1 : at + 5] == below
