@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 
 from imgscan.model.machine import Tool
 from imgscan.version import VERSION
@@ -18,6 +19,7 @@ def this_tool() -> Tool:
     return Tool("imgscan", VERSION, {name: found.get(name) or _version(name) for name in LIBRARIES})
 
 
+@cache
 def _installed() -> dict[str, str]:
     """Return the versions of the libraries by the names of their .dist-info folders, the first on the path first.
 

@@ -10,6 +10,7 @@ import contextlib
 import io
 import itertools
 import json
+import os
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from unittest import mock
 
 import jsonschema
 import msgspec
+from tools import pieces
 
 from imgscan.cli.main import run
 from imgscan.devices.file import FileDevice
@@ -150,16 +152,17 @@ def damaged(path: Path, damages: Sequence[Damage]) -> Iterator[Path]:
 @contextlib.contextmanager
 def cut(path: Path, size: int) -> Iterator[Path]:
     """Cut a file to `size` bytes, and give it its end back."""
-    with path.open("r+b") as file:
-        file.seek(size)
-        tail = file.read()
-        file.truncate(size)
+    before = path.stat().st_size
+    tail = [(max(at, size), data[max(0, size - at) :]) for at, data in pieces(path, size)]
+    os.truncate(path, size)
     try:
         yield path
     finally:
+        os.truncate(path, before)
         with path.open("r+b") as file:
-            file.seek(size)
-            file.write(tail)
+            for at, data in tail:
+                file.seek(at)
+                file.write(data)
 
 
 _NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 1 << 20, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)

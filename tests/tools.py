@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import lzma
 import os
 import shutil
@@ -56,6 +58,49 @@ def soon(seconds: float = 30.0) -> Iterator[None]:
     yield
     took = time.process_time() - started
     assert took < seconds, f"{took:.1f} s"
+
+
+PIECE_BYTES = 1 << 16
+_ZEROS = bytes(PIECE_BYTES)
+
+
+def pieces(path: Path, start: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Yield the pieces of a file that are not zeros, at multiples of 64 KiB: offset and data; holes are not read.
+
+    The first is the one in which `start` lies.
+
+    Images are mostly holes: to read, copy or hash all of each takes more time than to scan it.
+    """
+    with path.open("rb", buffering=0) as file:
+        size, offset = os.fstat(file.fileno()).st_size, start
+        while offset < size:
+            try:
+                offset = os.lseek(file.fileno(), offset, os.SEEK_DATA) // PIECE_BYTES * PIECE_BYTES
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                return  # a hole up to the end
+            data = os.pread(file.fileno(), PIECE_BYTES, offset)
+            if data != _ZEROS[: len(data)]:
+                yield offset, data
+            offset += PIECE_BYTES
+
+
+def copy_image(source: Path, target: Path) -> Path:
+    """Copy an image, its zeros as holes; return the copy."""
+    with target.open("wb", buffering=0) as file:
+        file.truncate(source.stat().st_size)
+        for offset, data in pieces(source):
+            os.pwrite(file.fileno(), data, offset)
+    return target
+
+
+def image_digest(path: Path) -> str:
+    """Return a digest of a file's size and content; a hole and zeros are the same."""
+    digest = hashlib.sha256(b"%d" % path.stat().st_size)
+    for offset, data in pieces(path):
+        digest.update(b"%d:" % offset + data)
+    return digest.hexdigest()
 
 
 def shared_data(name: str) -> bytes:

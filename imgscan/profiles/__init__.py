@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,7 +55,13 @@ def load(name_or_path: str | Path) -> Profile:
     if given not in NAMES:
         known = ", ".join(NAMES)
         raise ProfileError(f"there is no profile {given!r}; there are {known}, or give a file that ends in .toml")
-    path = Path(__file__).with_name(f"{given}.toml")
+    return _own(given)
+
+
+@cache
+def _own(name: str) -> Profile:
+    """Return a profile that comes with imgscan; a caller that judges many machines asks for it each time."""
+    path = Path(__file__).with_name(f"{name}.toml")
     return parse(_read(path), path.name)
 
 

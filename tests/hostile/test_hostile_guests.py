@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import shutil
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 from disk_builder import DEBIAN, MIB, UUIDS, build_linux, run
 from hostile_scan import Outcome, forget_peak, peak_mebibytes, scan_hostile
-from tools import requires_tool
+from tools import copy_image, requires_tool
 
 from imgscan.devices.limits import SEARCHED_BYTES
 from imgscan.filesystems import ext_filesystem
@@ -31,8 +30,7 @@ def changed(healthy: Path, tmp_path: Path) -> Change:
     """Return a scan of the healthy disk after debugfs commands; `contents` are files that they may write."""
 
     def scan(*commands: str, **contents: bytes) -> Outcome:
-        disk = tmp_path / "disk.raw"
-        shutil.copy(healthy, disk)
+        disk = copy_image(healthy, tmp_path / "disk.raw")
         for name, data in contents.items():
             (tmp_path / name).write_bytes(data)
         script = tmp_path / "commands"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from disk_builder import CONTAINERS, MIB, build_linux, convert
 from hostile_scan import READY, Damage, Outcome, cut, damaged, random_damage, read_ranges, scan_hostile
-from tools import requires_tool
+from tools import copy_image, image_digest, requires_tool
 
 pytestmark = requires_tool("sfdisk", "mke2fs", "grub-mkimage", "qemu-img")
 ONE_FILE = ("vmdk", "vmdk-stream", "vhd", "vhd-fixed", "vhdx", "qcow2", "vdi")
@@ -40,7 +38,7 @@ def image(folder: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
         kept = folder / f"raw-{name}.{CONTAINERS[name][2]}"
         if not kept.exists():
             convert(folder / "raw.raw", name)
-    return Path(shutil.copy(kept, tmp_path / kept.name))
+    return copy_image(kept, tmp_path / kept.name)
 
 
 def bad(outcome: Outcome) -> set[str]:
@@ -51,19 +49,15 @@ def bad(outcome: Outcome) -> set[str]:
     return found - {"unsupported-image-format"}
 
 
-def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def mutate(image: Path, seeds: Sequence[int]) -> None:
     ranges = read_ranges(image)
-    before = digest(image)
+    before = image_digest(image)
     for seed in seeds:
         dice = random.Random(f"{image.name} {seed}")
         damages = [random_damage(dice, ranges) for _ in range(dice.choice((1, 1, 1, 2, 4)))]
         with damaged(image, damages):
             scan_hostile(image, what=(seed, damages))
-    assert digest(image) == before
+    assert image_digest(image) == before
 
 
 @pytest.mark.parametrize("image", [*ONE_FILE, *RAW_FORMATS], indirect=True)
@@ -87,14 +81,14 @@ def test_cut_anywhere(image: Path) -> None:
     sizes |= set(dice.sample(sorted(edges), min(20, len(edges)))) | {dice.randrange(size) for _ in range(8)}
     # the last sector is read for a footer, which not every format has; a VHD's may be 511 bytes long
     needed = max(offset + length for offset, length in ranges if offset + length <= size - 512)
-    before = digest(image)
+    before = image_digest(image)
     for length in sorted(length for length in sizes if 0 <= length < size):
         with cut(image, length):
             outcome = scan_hostile(image, what=f"cut to {length}")
             if length < needed:
                 assert outcome.status != READY
                 assert bad(outcome) or outcome.machine["disks"][0]["format"] == "raw", (length, size, needed)
-    assert digest(image) == before
+    assert image_digest(image) == before
 
 
 @pytest.mark.parametrize("image", ["vmdk", "vmdk-stream", "vhd", "vhdx", "vhd-fixed"], indirect=True)
