@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 from filesystem_images import make_ext, open_file, run
-from tools import requires_tool
+from tools import copy_image, requires_tool
 
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.filesystem import FileSystem
@@ -34,8 +35,10 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "etc" / ("n" * 255)).write_bytes(b"longest name")
     many = root / "many"
     many.mkdir()
-    for number in range(3000):
-        (many / f"a-file-of-number-{number}.conf").write_bytes(b"%d" % number)
+    first = many / "a-file-of-number-0.conf"
+    first.write_bytes(b"0")
+    for number in range(1, 3000):  # names of one file: mke2fs takes three times as long for as many files
+        (many / f"a-file-of-number-{number}.conf").hardlink_to(first)
     with (root / "sparse").open("wb") as file:
         file.seek(300_000)
         file.write(b"END")
@@ -43,15 +46,31 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="module", params=["ext2", "ext3", "ext4", "ext4-inline", "ext4-1k-no-64bit", "ext2-no-filetype"])
-def image(request: pytest.FixtureRequest, tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    options = {
-        "ext4-inline": ["-O", "inline_data,^has_journal"],
-        "ext4-1k-no-64bit": ["-O", "^64bit,^metadata_csum", "-b", "1024"],
-        "ext2-no-filetype": ["-O", "^filetype"],
-    }.get(request.param, [])
-    path: Path = tmp_path_factory.mktemp("image") / f"{request.param}.img"
-    return make_ext(tree, path, request.param.split("-")[0], "40M", *options)
+OPTIONS = {
+    "ext4-inline": ["-O", "inline_data,^has_journal"],
+    "ext4-1k-no-64bit": ["-O", "^64bit,^metadata_csum", "-b", "1024"],
+    "ext4-4k": ["-b", "4096"],
+    "ext2-4k": ["-b", "4096"],
+    "ext2-no-filetype": ["-O", "^filetype"],
+}
+Built = Callable[[str], Path]
+
+
+@pytest.fixture(scope="module")
+def built(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Return what gives the image of the tree by name, built once: no test may change it."""
+    folder = tmp_path_factory.mktemp("images")
+
+    @cache
+    def build(name: str) -> Path:
+        return make_ext(tree, folder / f"{name}.img", name.split("-")[0], "40M", *OPTIONS.get(name, []))
+
+    return build
+
+
+@pytest.fixture(params=["ext2", "ext3", "ext4", "ext4-inline", "ext4-1k-no-64bit", "ext2-no-filetype"])
+def image(request: pytest.FixtureRequest, built: Built) -> Path:
+    return built(request.param)
 
 
 def opened(image: Path) -> FileSystem:
@@ -109,8 +128,8 @@ def test_case_matters(image: Path) -> None:
     assert filesystem.read(by_path(filesystem, "etc/OS-Release"), 0, 99) == b"another file\n"
 
 
-def test_deleted_names_are_gone(tree: Path, tmp_path: Path) -> None:
-    image = make_ext(tree, tmp_path / "x.img", "ext4", "40M")
+def test_deleted_names_are_gone(built: Built, tmp_path: Path) -> None:
+    image = copy_image(built("ext4"), tmp_path / "x.img")
     run("debugfs", "-w", "-R", "rm many/a-file-of-number-77.conf", str(image))
     filesystem = opened(image)
     many = by_path(filesystem, "many")
@@ -118,8 +137,8 @@ def test_deleted_names_are_gone(tree: Path, tmp_path: Path) -> None:
     assert sum(1 for _ in filesystem.list(many)) == 2999
 
 
-def test_a_lookup_in_a_large_directory_reads_little(tree: Path, tmp_path: Path) -> None:
-    device, counter = open_file(make_ext(tree, tmp_path / "x.img", "ext4", "40M", "-b", "4096"))
+def test_a_lookup_in_a_large_directory_reads_little(built: Built) -> None:
+    device, counter = open_file(built("ext4-4k"))
     filesystem = open_filesystem(device, "disk0", "ext4")
     before = counter.result()
     many = filesystem.lookup(filesystem.root, "many")
@@ -141,7 +160,7 @@ def test_free_space_is_what_tune2fs_and_the_kernel_say(image: Path) -> None:
 
 
 def test_free_space_after_a_crash_is_summed_over_the_groups(tree: Path, tmp_path: Path) -> None:
-    image = make_ext(tree, tmp_path / "x.img", "ext4", "300M", "-b", "1024")
+    image = make_ext(tree / "etc", tmp_path / "x.img", "ext4", "300M", "-b", "1024")
     clean = opened(image).free()
     assert opened(image).condition() == "clean"
     with image.open("r+b") as file:  # the superblock's count, and the state: mounted
@@ -155,7 +174,7 @@ def test_free_space_after_a_crash_is_summed_over_the_groups(tree: Path, tmp_path
 
 
 def test_bigalloc_is_refused_by_name(tree: Path, tmp_path: Path) -> None:
-    image = make_ext(tree, tmp_path / "x.img", "ext4", "256M", "-O", "bigalloc", "-C", "16384", "-b", "4096")
+    image = make_ext(tree / "etc", tmp_path / "x.img", "ext4", "256M", "-O", "bigalloc", "-C", "16384", "-b", "4096")
     with pytest.raises(UnsupportedFormat, match="bigalloc"):
         opened(image)
 
@@ -193,9 +212,8 @@ class Failing:
 
 
 @pytest.mark.parametrize("error", [ReadFailed("the disk is broken", where="a.vmdk"), TruncatedRead("cut", where="a")])
-def test_the_device_own_error_comes_out_again(tree: Path, tmp_path: Path, error: ImageError) -> None:
-    image = make_ext(tree, tmp_path / "x.img", "ext4", "40M")
-    device = Failing(open_file(image)[0], error)
+def test_the_device_own_error_comes_out_again(built: Built, error: ImageError) -> None:
+    device = Failing(open_file(built("ext4"))[0], error)
     device.fails = True
     with pytest.raises(type(error)) as caught:
         open_filesystem(device, "disk0", "ext4")
@@ -211,12 +229,13 @@ def test_the_device_own_error_comes_out_again(tree: Path, tmp_path: Path, error:
     assert filesystem.lookup(filesystem.root, "etc") is not None  # and it goes on afterwards
 
 
-def test_a_damaged_directory_block_loses_only_itself(tree: Path, tmp_path: Path) -> None:
-    image = make_ext(tree, tmp_path / "x.img", "ext2", "40M", "-b", "4096")
-    data = image.read_bytes()
-    at = data.index(b"a-file-of-number-2999.conf") & ~4095
-    damaged = data[:at] + b"\xff" * 4096 + data[at + 4096 :]
-    filesystem = open_filesystem(MemoryDevice(damaged), "disk0", "ext2")
+def test_a_damaged_directory_block_loses_only_itself(built: Built, tmp_path: Path) -> None:
+    image = copy_image(built("ext2-4k"), tmp_path / "x.img")
+    at = image.read_bytes().index(b"a-file-of-number-2999.conf") & ~4095
+    with image.open("r+b") as file:
+        file.seek(at)
+        file.write(b"\xff" * 4096)
+    filesystem = open_filesystem(open_file(image)[0], "disk0", "ext2")
     many = by_path(filesystem, "many")
     names: list[str] = []
     entries = filesystem.list(many)

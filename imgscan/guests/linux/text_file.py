@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from imgscan.devices.guest_tree import Location, decode, read_file
@@ -10,7 +11,8 @@ from imgscan.model.text import shown
 
 _STRANGE_PART: Final = 0.1
 """The part of a text that may be undecodable or control characters: titles in an old encoding, colours."""
-_USUAL_CONTROLS: Final = frozenset("\t\n\r\f\v\x1b")
+_STRANGE: Final = re.compile("[\udc80-\udcff\0-\x08\x0e-\x1a\x1c-\x1f]")
+"""What stands for an undecodable byte (surrogateescape), and control characters without use here."""
 
 
 def read_text(place: Location, limit: int) -> str:
@@ -22,13 +24,8 @@ def read_text(place: Location, limit: int) -> str:
     text = decode(read_file(place, limit))
     if "\0" in text:
         raise CorruptStructure(f"{shown(place.path)} is no text: it has NUL bytes", where=place.filesystem.volume)
-    strange = sum(1 for character in text if _is_strange(character))
+    strange = len(_STRANGE.findall(text))
     if strange > len(text) * _STRANGE_PART:
         detail = f"{strange} of its {len(text)} characters are none of a text"
         raise CorruptStructure(f"{shown(place.path)} is no text: {detail}", where=place.filesystem.volume)
     return text
-
-
-def _is_strange(character: str) -> bool:
-    """Whether it stands for an undecodable byte (surrogateescape), or is a control character without use here."""
-    return "\udc80" <= character <= "\udcff" or (character < " " and character not in _USUAL_CONTROLS)
