@@ -7,13 +7,18 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import planted_parsers
+from forked import Forked, fork
 from planted_parsers import disk
 from tools import FIXTURES, ROOT
+
+from imgscan.cli.main import main as command
 
 DEBIAN = FIXTURES / "images" / "debian12-bios.vmdk"
 PROGRAM = ROOT / "tests" / "planted_parsers.py"
@@ -45,8 +50,14 @@ def make_share(share: Path, machines: int) -> Path:
     return share
 
 
-def start(folder: Path, *arguments: object, **changes: str) -> subprocess.Popen[bytes]:
+def start(folder: Path, *arguments: object, **changes: str) -> Forked:
     """Start the command with planted parsers in a folder; what it says goes into the file `said`."""
+    with (folder / "said").open("ab") as said, Path(os.devnull).open("wb") as nowhere:
+        return fork(planted_parsers.main, arguments, folder, changes, nowhere.fileno(), said.fileno())
+
+
+def start_fresh(folder: Path, *arguments: object, **changes: str) -> subprocess.Popen[bytes]:
+    """Start it as `start` does, in an interpreter of its own."""
     with (folder / "said").open("ab") as said:
         return subprocess.Popen(
             [sys.executable, str(PROGRAM), *map(str, arguments)],
@@ -57,7 +68,7 @@ def start(folder: Path, *arguments: object, **changes: str) -> subprocess.Popen[
         )
 
 
-def finish(process: subprocess.Popen[bytes], seconds: float = 300) -> int:
+def finish(process: subprocess.Popen[bytes] | Forked, seconds: float = 300) -> int:
     """Wait for a process."""
     try:
         return process.wait(seconds)
@@ -75,10 +86,22 @@ def said(folder: Path) -> str:
     return (folder / "said").read_text()
 
 
-def report(folder: Path, database: str = "results.db", **changes: str) -> bytes:
+def report(folder: Path, database: str = "results.db") -> bytes:
     """Return `imgscan report` as JSON."""
-    command = [sys.executable, "-m", "imgscan", "report", database, "--format", "json"]
-    done = subprocess.run(command, cwd=folder, env=environment(**changes), capture_output=True, check=False)
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        arguments = ("report", database, "--format", "json")
+        finish(fork(command, arguments, folder, {}, out.fileno(), err.fileno()))
+        out.seek(0)
+        err.seek(0)
+        text = out.read()
+        assert text, err.read()
+        return text
+
+
+def report_fresh(folder: Path, **changes: str) -> bytes:
+    """Return it from an interpreter of its own."""
+    arguments = [sys.executable, "-m", "imgscan", "report", "results.db", "--format", "json"]
+    done = subprocess.run(arguments, cwd=folder, env=environment(**changes), capture_output=True, check=False)
     assert done.stdout, done.stderr
     return done.stdout
 

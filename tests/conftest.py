@@ -16,10 +16,12 @@ def _workers_are_forked() -> Iterator[None]:
     """Let commands that run within a test fork their workers, as the program does.
 
     The thread that pytest-xdist adds waits for its next order and holds no lock; a fresh interpreter for every scan,
-    which is what a program with threads gets (tests/batch/test_processes.py), takes half a second each.
+    which is what a program with threads gets (tests/batch/test_processes.py), takes half a second each. They
+    have all modules from here: each would load them anew.
     """
-    from imgscan.batch import process
+    from imgscan.batch import process, worker
 
+    worker.preload()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(process, "_threads", lambda: 1)
         yield

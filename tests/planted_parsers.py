@@ -401,12 +401,17 @@ def plant() -> None:
         mock.patch.object(owner, name, ours).start()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Plant the tricks, and run the command."""
     plant()
     import imgscan.batch.engine
 
     # tests need not wait as long as hosts do: 3 s in all, longer than what is flaky here
     imgscan.batch.engine.FIRST_PAUSE = 0.1
-    from imgscan.cli.main import main
+    from imgscan.cli.main import main as run
 
+    run()
+
+
+if __name__ == "__main__":
     main()

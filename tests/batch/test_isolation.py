@@ -12,12 +12,15 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import planted_parsers
 import pytest
+from forked import fork
 from planted_parsers import CANARY, ESCAPES, TRICKS, disk
 from tools import FIXTURES, ROOT
 
@@ -31,15 +34,12 @@ def planted(*arguments: object, folder: Path, **environment: str) -> subprocess.
     """Run the command with the planted parser."""
     canary = folder / "canary"
     canary.write_text(CANARY_TEXT)
-    return subprocess.run(
-        [sys.executable, str(PROGRAM), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), CANARY: str(canary), **environment},
-    )
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        changes = {CANARY: str(canary), **environment}
+        status = fork(planted_parsers.main, arguments, folder, changes, out.fileno(), err.fileno()).wait()
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(arguments, status, out.read(), err.read())
 
 
 def left_behind(folder: Path) -> list[str]:

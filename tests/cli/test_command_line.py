@@ -8,18 +8,21 @@ import os
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
 import pytest
+from forked import fork
 from lvm2_builder import Group, Physical, Segment, Volume, physical_volumes
 
-from imgscan.cli.main import COMMANDS, run
+from imgscan.cli.main import COMMANDS, main, run
 from imgscan.reports.schema import SCHEMAS, json_schema
 
 MIB = 1 << 20
 Run = Callable[..., tuple[int, str, str]]
+Program = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
 @pytest.fixture
@@ -176,11 +179,21 @@ def test_text_for_a_pipe_has_no_escape_sequences(imgscan: Run, disk: Path) -> No
     assert "[" in out  # the bar of the disk
 
 
-def program(*arguments: object) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([sys.executable, "-m", "imgscan", *map(str, arguments)], check=False, capture_output=True)
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    """Run the command as a process of its own, for output that is not text."""
+
+    def go(*arguments: object) -> subprocess.CompletedProcess[bytes]:
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            status = fork(main, arguments, tmp_path, {}, out.fileno(), err.fileno()).wait()
+            out.seek(0)
+            err.seek(0)
+            return subprocess.CompletedProcess(arguments, status, out.read(), err.read())
+
+    return go
 
 
-def test_raw_gives_the_bytes(disk: Path) -> None:
+def test_raw_gives_the_bytes(program: Program, disk: Path) -> None:
     data = disk.read_bytes()
     assert program("raw", disk).stdout == data
     assert program("raw", disk, "--offset", 400, "--length", 200).stdout == data[400:600]
@@ -192,7 +205,7 @@ def test_raw_gives_the_bytes(disk: Path) -> None:
     assert b"disk0/p1" in missing.stderr
 
 
-def test_raw_gives_a_volume_that_lies_on_several_disks(tmp_path: Path) -> None:
+def test_raw_gives_a_volume_that_lies_on_several_disks(program: Program, tmp_path: Path) -> None:
     group = Group([Physical("A", 2), Physical("B", 2)], [Volume("root", [Segment(2, [("pv0", 0), ("pv1", 1)])])])
     disks = [tmp_path / "one.raw", tmp_path / "two.raw"]
     for path, data in zip(disks, physical_volumes(group), strict=True):
@@ -208,7 +221,7 @@ def test_raw_gives_a_volume_that_lies_on_several_disks(tmp_path: Path) -> None:
     assert one_line(alone.stderr.decode())
 
 
-def test_raw_stops_at_what_cannot_be_read_or_writes_zeros(tmp_path: Path) -> None:
+def test_raw_stops_at_what_cannot_be_read_or_writes_zeros(program: Program, tmp_path: Path) -> None:
     descriptor = tmp_path / "d.vmdk"
     (tmp_path / "a.bin").write_bytes(b"A" * 8192)
     descriptor.write_text(
@@ -271,7 +284,7 @@ def test_a_full_disk_is_one_line(disk: Path) -> None:
     assert one_line(done.stderr.decode())
 
 
-def test_an_unreadable_file_is_status_3(disk: Path) -> None:
+def test_an_unreadable_file_is_status_3(program: Program, disk: Path) -> None:
     """As root every file is readable, so the refusal is provoked with a file that is not an image."""
     text = disk.with_name("notes.txt")
     text.write_text("just text\n" * 100)

@@ -1,0 +1,108 @@
+"""The `imgscan` command as a process that is forked from the test's, where the start of an interpreter is no point.
+
+An interpreter that starts and loads the command takes ten times as long as what most tests let it do. What only a
+fresh one shows (streams that are closed, hash seeds, what is loaded when) starts one.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+
+class Forked:
+    """A child process, with what the tests use of `subprocess.Popen`."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Return its status once it has ended: negative is the signal that ended it."""
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def wait(self, timeout: float = 300) -> int:
+        end = time.monotonic() + timeout
+        while (status := self.poll()) is None:
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout)
+            time.sleep(0.005)
+        return status
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def fork(
+    program: Callable[[], object],
+    arguments: Sequence[object],
+    folder: Path,
+    changes: Mapping[str, str],
+    stdout: int,
+    stderr: int,
+) -> Forked:
+    """Run a program in a folder, with changes to the environment, and its output in files that are open."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the other threads of a test's process hold no lock
+        pid = os.fork()
+    if pid == 0:
+        _become(program, arguments, folder, changes, stdout, stderr)
+    return Forked(pid)
+
+
+def _become(
+    program: Callable[[], object],
+    arguments: Sequence[object],
+    folder: Path,
+    changes: Mapping[str, str],
+    stdout: int,
+    stderr: int,
+) -> NoReturn:
+    """Be a process as if an interpreter had started in it: nothing of the test's own is left open or in force."""
+    status = 70
+    try:
+        faulthandler.disable()
+        warnings.resetwarnings()
+        warnings.simplefilter("ignore")
+        sys.unraisablehook, sys.excepthook = sys.__unraisablehook__, sys.__excepthook__
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(stdout, 1)
+        os.dup2(stderr, 2)
+        os.closerange(3, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+        sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, mode) for number, mode in enumerate("rww"))
+        os.chdir(folder)
+        os.environ.update(changes)
+        time.tzset()
+        sys.argv = ["imgscan", *map(str, arguments)]
+        program()
+        status = 0
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else int(bool(error.code))
+    except BaseException:  # noqa: BLE001 - whatever it is, this process must not go on as a test
+        traceback.print_exc()
+        status = 1
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:
+                status = 120
+        os._exit(status)
