@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -24,4 +25,14 @@ def _workers_are_forked() -> Iterator[None]:
     worker.preload()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(process, "_threads", lambda: 1)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _core_images_are_unpacked_once() -> Iterator[None]:
+    """Keep the last of GRUB's core images: to unpack the same one each time is half of a scan of a small disk."""
+    from imgscan.guests import grub_core
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grub_core, "_unpack", lru_cache(8)(grub_core._unpack))
         yield

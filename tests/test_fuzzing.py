@@ -79,7 +79,7 @@ def test_typed_errors_are_no_failure(tmp_path: Path) -> None:
 @pytest.mark.parametrize("reader", fuzzing.readers())
 def test_a_few_mutants_of_every_reader(tmp_path: Path, reader: str) -> None:
     made = fuzzing.recipe_of(reader)
-    summary = fuzz(made, subjects(made, tmp_path), 60, 7, 1)
+    summary = fuzz(made, subjects(made, tmp_path), 40, 7, 1)
     assert not summary.failures, summary
 
 

@@ -13,8 +13,21 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from batch_runs import DEBIAN, batch, environment, events, finish, make_share, report, report_fresh, said, snapshot
-from batch_runs import start, start_fresh, until
+from batch_runs import (
+    DEBIAN,
+    batch,
+    environment,
+    events,
+    finish,
+    make_share,
+    report,
+    report_fresh,
+    said,
+    snapshot,
+    start,
+    start_fresh,
+    until,
+)
 from planted_parsers import disk
 from unprivileged import NOBODY
 

@@ -63,7 +63,7 @@ def built(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
 
     @cache
     def build(name: str) -> Path:
-        return make_ext(tree, folder / f"{name}.img", name.split("-")[0], "40M", *OPTIONS.get(name, []))
+        return make_ext(tree, folder / f"{name}.img", name.split("-", maxsplit=1)[0], "40M", *OPTIONS.get(name, []))
 
     return build
 
