@@ -7,14 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import planted_parsers
-from forked import Forked, fork
+from forked import Forked, fork, run_forked
 from planted_parsers import disk
 from tools import FIXTURES, ROOT
 
@@ -88,14 +87,9 @@ def said(folder: Path) -> str:
 
 def report(folder: Path, database: str = "results.db") -> bytes:
     """Return `imgscan report` as JSON."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        arguments = ("report", database, "--format", "json")
-        finish(fork(command, arguments, folder, {}, out.fileno(), err.fileno()))
-        out.seek(0)
-        err.seek(0)
-        text = out.read()
-        assert text, err.read()
-        return text
+    done = run_forked(command, ("report", database, "--format", "json"), folder)
+    assert done.stdout, done.stderr
+    return done.stdout
 
 
 def report_fresh(folder: Path, **changes: str) -> bytes:

@@ -12,6 +12,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 import warnings
@@ -66,6 +67,18 @@ def fork(
     if pid == 0:
         _become(program, arguments, folder, changes, stdout, stderr)
     return Forked(pid)
+
+
+def run_forked(
+    program: Callable[[], object], arguments: Sequence[object], folder: Path, changes: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a program to its end; return its status and what it wrote."""
+    given = [str(argument) for argument in arguments]
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        status = fork(program, given, folder, changes or {}, out.fileno(), err.fileno()).wait()
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(given, status, out.read(), err.read())
 
 
 def _become(

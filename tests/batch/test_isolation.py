@@ -12,7 +12,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import NamedTuple
 
 import planted_parsers
 import pytest
-from forked import fork
+from forked import run_forked
 from planted_parsers import CANARY, ESCAPES, TRICKS, disk
 from tools import FIXTURES, ROOT
 
@@ -34,12 +33,8 @@ def planted(*arguments: object, folder: Path, **environment: str) -> subprocess.
     """Run the command with the planted parser."""
     canary = folder / "canary"
     canary.write_text(CANARY_TEXT)
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        changes = {CANARY: str(canary), **environment}
-        status = fork(planted_parsers.main, arguments, folder, changes, out.fileno(), err.fileno()).wait()
-        out.seek(0)
-        err.seek(0)
-        return subprocess.CompletedProcess(arguments, status, out.read(), err.read())
+    done = run_forked(planted_parsers.main, arguments, folder, {CANARY: str(canary), **environment})
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def left_behind(folder: Path) -> list[str]:

@@ -8,13 +8,12 @@ import os
 import struct
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
 import pytest
-from forked import fork
+from forked import run_forked
 from lvm2_builder import Group, Physical, Segment, Volume, physical_volumes
 
 from imgscan.cli.main import COMMANDS, main, run
@@ -184,11 +183,7 @@ def program(tmp_path: Path) -> Program:
     """Run the command as a process of its own, for output that is not text."""
 
     def go(*arguments: object) -> subprocess.CompletedProcess[bytes]:
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            status = fork(main, arguments, tmp_path, {}, out.fileno(), err.fileno()).wait()
-            out.seek(0)
-            err.seek(0)
-            return subprocess.CompletedProcess(arguments, status, out.read(), err.read())
+        return run_forked(main, arguments, tmp_path)
 
     return go
 

@@ -6,11 +6,10 @@ import json
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from pathlib import Path
 
 import pytest
-from forked import fork
+from forked import run_forked
 from tools import FIXTURES, ROOT
 
 WORKER = {"task", "null"}
@@ -58,10 +57,8 @@ def watched(folder: Path, *arguments: object, fresh: bool = False) -> tuple[int,
         )  # fmt: skip
         returned, said = done.returncode, done.stderr
     else:
-        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-            returned = fork(_watch, command, Path("/"), {}, out.fileno(), err.fileno()).wait(60)
-            err.seek(0)
-            said = err.read()
+        ended = run_forked(_watch, command, Path("/"))
+        returned, said = ended.returncode, ended.stderr.decode()
     assert returned == 0, said
     status, opened, mebibytes = json.loads(result.read_text())
     written = [name for name, for_writing in opened if for_writing and name != str(result)]
