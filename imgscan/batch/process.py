@@ -60,13 +60,19 @@ class Worker:
                 pass
             status, usage = self._reap()
         except BaseException:
-            self.kill()
-            os.wait4(self.pid, 0)
-            self._close()
-            self.conversation.close()
+            self.abandon()
             raise
         self._close()
         return self.conversation.end(status, usage)
+
+    def abandon(self) -> None:
+        """End the process, unless it has ended, and wait until it is gone."""
+        if not self.ended:
+            self.kill()
+            with contextlib.suppress(ChildProcessError):
+                os.wait4(self.pid, 0)
+            self._close()
+            self.conversation.close()
 
     def listen(self) -> bool:
         """Wait for something that the worker says, and take it; False when it will say no more, or shall not."""
@@ -159,16 +165,17 @@ def run_job(
     `meanwhile` is called while the worker loads the parsers.
     """
     server = FileServer(opener, [unpack_text(path) for path in job.paths], limits.files)
-    with _no_interrupt():
-        worker = Worker(Conversation(job, server, limits, sink, note), required=required)
-        if meanwhile is not None:
-            try:
+    worker: Worker | None = None
+    try:
+        with _no_interrupt():
+            worker = Worker(Conversation(job, server, limits, sink, note), required=required)
+            if meanwhile is not None:
                 meanwhile()
-            except BaseException:
-                worker.kill()
-                worker.wait()
-                raise
-    return worker.wait()
+        return worker.wait()
+    except BaseException:
+        if worker is not None:
+            worker.abandon()
+        raise
 
 
 @contextlib.contextmanager
