@@ -67,6 +67,7 @@ class _Machine:
     name: str
     whole_name: str
     reason: str
+    missing: tuple[str, ...] = ()
 
 
 def group(
@@ -101,16 +102,20 @@ def group(
 def only_newer(plan: Plan, stamps: Mapping[str, FileStamp], since_ns: int) -> Plan:
     """Return the plan with those machines only of which one file was written at or after `since_ns` (since 1970).
 
-    The disks of the others are told as `not-collected`.
+    The files of the others are told as `not-collected`.
     """
-    kept: list[PlannedMachine] = []
     others = list(plan.others)
+    kept = [
+        machine
+        for machine in plan.machines
+        if any(path in stamps and stamps[path].mtime_ns >= since_ns for path in machine.files)
+    ]
+    told = {path for machine in kept for path in machine.files}
     for machine in plan.machines:
-        if any(path in stamps and stamps[path].mtime_ns >= since_ns for path in machine.files):
-            kept.append(machine)
-        else:
-            detail = f"no file of its machine is as new as asked; it is a disk of {shown(machine.name)}"
-            others += [PathProblem(path, "not-collected", detail) for path in machine.disks]
+        detail = f"no file of its machine is as new as asked; it belongs to {shown(machine.name)}"
+        left_out = [path for path in machine.files if path not in told]
+        told.update(left_out)
+        others += [PathProblem(path, "not-collected", detail) for path in left_out]
     return Plan(machines=tuple(kept), others=_sorted(others), problems=plan.problems)
 
 
@@ -153,7 +158,8 @@ def _described(machine: DescribedMachine, machines_of: Mapping[ShareFile, int]) 
         reason += f"; older states of its snapshots are no disks: {_names(machine.older)}"
     reason += _flaws(machine.disks)
     more = [*machine.sidecars, *machine.companions, *machine.older]
-    return _Machine(machine.disks, more, _sidecar_name(first, machine.disks[0]), first.path, reason)
+    lost = tuple(join(first.folder, name) for name in machine.lost)
+    return _Machine(machine.disks, more, _sidecar_name(first, machine.disks[0]), first.path, reason, lost)
 
 
 def _sidecar_name(sidecar: ShareFile, disk: ShareFile) -> str:
@@ -281,6 +287,7 @@ def _plan(
                 disks=tuple(disk.path for disk in machine.disks),
                 files=tuple(file.path for file in sorted(belonging, key=lambda file: file.number)),
                 reason=machine.reason,
+                missing=machine.missing,
             )
         )
     unused = {sidecar: (why, is_missing) for sidecar, why, is_missing in described.unused}

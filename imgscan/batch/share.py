@@ -59,13 +59,15 @@ class PlannedMachine(msgspec.Struct, frozen=True, kw_only=True):
 
     `name` is unique on the share, and stable: it depends on no other machine. `disks` are the paths to scan, in
     their order; `files` all paths that belong to the machine (disks, extents, parents, sidecars), sorted. `reason`
-    says in one sentence why these files are one machine.
+    says in one sentence why these files are one machine. `missing` are disks that its description names and that are
+    not there, by the paths where they would be: without them the machine is not known as a whole.
     """
 
     name: str
     disks: tuple[str, ...]
     files: tuple[str, ...]
     reason: str
+    missing: tuple[str, ...] = ()
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

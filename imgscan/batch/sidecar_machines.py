@@ -40,6 +40,8 @@ RANKS = {
 }
 """Which description of a machine goes first: the product's own before what was made for an export."""
 UNKNOWN_RANK = 7
+EXACT = frozenset({"a VMX machine file", "an OVF descriptor"})
+"""What names the disks that a machine has now, and no others: the rest names older states and unused disks too."""
 MAIN_SUFFIXES = frozenset({"vmx", "vmtx", "ovf", "vbox", "xml", "vmcx"})
 """Endings of descriptions that are in use; one with another (`.vbox-prev`, `.vmx.bak`, `.vmrs`) comes after them."""
 HYPERV_CONFIG, HYPERV_DISKS, SNAPSHOTS = "virtual machines", "virtual hard disks", "snapshots"
@@ -54,12 +56,14 @@ COMPARED = 8
 class DescribedMachine:
     """A machine of one or more sidecars; `disks` in the order of the first. `missing` are names that led nowhere.
 
+    `lost` are those of them that are disks of the machine for certain.
     `older` are images that only a snapshot list names.
     """
 
     sidecars: list[ShareFile]
     disks: list[ShareFile]
     missing: dict[str, None] = field(default_factory=dict)
+    lost: tuple[str, ...] = ()
     older: list[ShareFile] = field(default_factory=list)
     companions: list[ShareFile] = field(default_factory=list)
 
@@ -167,6 +171,8 @@ def _place(
         machine = next((other for other in sharing if _is_same_machine(sidecar, disks, other)), None)
     if machine is None:
         machine = DescribedMachine([], [])
+        if sidecar.identified.sidecar in EXACT:
+            machine.lost = tuple(named.missing)
         machines.append(machine)
     machine.sidecars.append(sidecar)
     machine.missing.update(dict.fromkeys(named.missing))

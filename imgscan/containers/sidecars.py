@@ -80,6 +80,8 @@ _KINDS: tuple[_Kind, ...] = (
         re.compile(r"(?m)^(?:SHA1|SHA256|SHA512)\s?\(([^()\r\n]{1,1024})\)"),
     ),
 )
+_VMX_DEVICE_IS_OFF = re.compile(r'(?im)^[ \t]{0,64}(\w{1,32}:\w{1,32})\.present[ \t]{0,64}=[ \t]{0,64}"FALSE"')
+_VMX_FILE = re.compile(r"(?im)^[ \t]{0,64}(\w{1,32}:\w{1,32})\.fileName\b.*$")
 _HYPERV_STORE_MAGIC = b"\x14\x20\x28\x01"
 """The header of Hyper-V's binary configuration (.vmcx, .vmrs): 0x01282014."""
 _WINDOWS_DISK_END = re.compile(r"\.(?:avhdx|avhd|vhdx|vhdpmem|vhd)(?![\w.])", re.IGNORECASE)
@@ -106,6 +108,8 @@ def recognise(file: FileDevice) -> Sidecar | None:
     for kind in _KINDS:
         if kind.sign.search(beginning):
             text = _decoded(file.read_at(0, min(file.size, DESCRIPTOR_BYTES)), encoding)
+            if kind.what == "a VMX machine file":
+                text = _of_devices_that_are_on(text)
             several = kind.machine is not None and len(kind.machine.findall(text)) > 1
             what = f"{kind.what} of several machines" if several else kind.what
             return Sidecar(what, _disks(kind.disk.findall(text), kind.name))
@@ -143,6 +147,14 @@ def _windows_disks(text: str) -> Iterator[str]:
         before = text[max(0, match.start() - 255) : match.start()]
         start = max((found.end() for found in _NOT_IN_WINDOWS_NAME.finditer(before)), default=0)
         yield before[start:] + match.group()
+
+
+def _of_devices_that_are_on(text: str) -> str:
+    """Return a VMX without the file names of devices that are switched off: those disks are none of the machine's."""
+    off = {device.casefold() for device in _VMX_DEVICE_IS_OFF.findall(text)}
+    if not off:
+        return text
+    return _VMX_FILE.sub(lambda line: "" if line[1].casefold() in off else line[0], text)
 
 
 def _disks(names: Iterable[str], wanted: re.Pattern[str] = _DISK_NAME) -> tuple[str, ...]:
