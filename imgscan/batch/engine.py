@@ -479,8 +479,7 @@ def _resumed(machine: PendingMachine) -> _Attempts:
 
 def _names_missing(names: Sequence[str]) -> str:
     more = f" and {len(names) - MISSING_NAMED} more" if len(names) > MISSING_NAMED else ""
-    verb = "is" if len(names) == 1 else "are"
-    return f"its description names {', '.join(map(shown, names[:MISSING_NAMED]))}{more}, which {verb} not there"
+    return f"its description names disks that are not there: {', '.join(map(shown, names[:MISSING_NAMED]))}{more}"
 
 
 def _why(error: ImgscanError) -> Why:

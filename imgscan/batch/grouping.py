@@ -47,6 +47,8 @@ from imgscan.batch.sidecar_machines import (
     Described,
     DescribedMachine,
     describe,
+    is_exact,
+    resolved,
 )
 from imgscan.errors import UsageError, Why
 from imgscan.model.text import shown
@@ -78,8 +80,9 @@ def group(
 ) -> Plan:
     """Return the plan for the files that were found, and for what was identified of them, by path.
 
-    A file that is not empty and not in `identified` was not looked at. `problems` are those of discovery; what could
-    not be identified is added to them, and what was left out on purpose (`not-collected`) is told with the `others`.
+    A file that is not empty and not in `identified` was not looked at. `problems` are those of discovery. Added to them
+    are what could not be identified, and descriptions of machines of which no disk is here. What was left out on
+    purpose (`not-collected`) is told with the `others`.
 
     :raises UsageError: there is no such mode
     """
@@ -158,7 +161,11 @@ def _described(machine: DescribedMachine, machines_of: Mapping[ShareFile, int]) 
         reason += f"; older states of its snapshots are no disks: {_names(machine.older)}"
     reason += _flaws(machine.disks)
     more = [*machine.sidecars, *machine.companions, *machine.older]
-    lost = tuple(join(first.folder, name) for name in machine.lost)
+    there = {disk.path for disk in machine.disks}
+    lost = tuple(
+        f"{path} (a second one)" if path in there else path
+        for path in (resolved(first.folder, name) or split(name)[1] for name in machine.lost)
+    )
     return _Machine(machine.disks, more, _sidecar_name(first, machine.disks[0]), first.path, reason, lost)
 
 
@@ -300,7 +307,8 @@ def _plan(
             continue
         told = _other(file, unused.get(file))
         untold = told.why in UNTOLD and file.kind == "other" and file.identified.what is None
-        (lost if untold else others).append(told)
+        is_lost_machine = told.why == "missing" and is_exact(file)
+        (lost if untold or is_lost_machine else others).append(told)
     planned.sort(key=lambda machine: natural_path_key(machine.name))
     return Plan(machines=tuple(planned), others=_sorted(others), problems=_sorted(lost))
 

@@ -41,7 +41,8 @@ class Identified(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     say what it is or why it could not be told; `what` then names what it was recognised as ("a zip archive"), None when
     it was not. `extents` make up the same disk, `parents` are what may lie below it. `sidecar` says what a machine's
     description is ("an OVF descriptor"), `sidecar_disks` are the disks that it names. All names are bare (of parents
-    and sidecars' disks the last component is left), and fit to be shown: `imgscan.batch.chains` finds the files again.
+    the last component is left) but for sidecars' disks (see `containers.sidecars.Sidecar`), and fit to be shown:
+    `imgscan.batch.chains` and `sidecar_machines` find the files again.
     """
 
     format: str | None = None

@@ -205,7 +205,7 @@ def test_a_machine_without_all_of_its_disks_is_never_ready(tmp_path: Path) -> No
     (lab / "web.vmx").write_text(vmx)
     assert batch(tmp_path) == 3
     (machine,) = json.loads(report(tmp_path))["machines"]
-    detail = "its description names lab/data.vmdk, which is not there"
+    detail = "its description names disks that are not there: lab/data.vmdk"
     assert machine["share"]["failure"] == {"failure": "missing", "detail": detail}
     assert [disk["path"] for disk in machine["disks"]] == ["lab/web.vmdk", "lab/data.vmdk"]
     assert machine["verdicts"][0]["readiness"] == "undecided"
