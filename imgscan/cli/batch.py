@@ -198,7 +198,7 @@ def _sandbox(settings: _Settings) -> str:
 
 
 def _show_plan(settings: _Settings, wanted: Any, format_: str, output: Path | None, *, force: bool) -> int:
-    from imgscan.batch.engine import Engine
+    from imgscan.batch.engine import Engine, Interrupted
     from imgscan.batch.events import Events
     from imgscan.batch.ledger import Ledger
     from imgscan.batch.pool import LocalPool
@@ -220,7 +220,12 @@ def _show_plan(settings: _Settings, wanted: Any, format_: str, output: Path | No
         listeners = [view_for()] if sys.stderr.isatty() else []
         events = Events(listeners)
         stack.callback(events.close)
-        plan, _ = Engine(source, ledger, pool, wanted, events, stopping).plan()
+        try:
+            plan, _ = Engine(source, ledger, pool, wanted, events, stopping).plan()
+        except (Interrupted, KeyboardInterrupt):
+            stack.close()  # the view first, then the line below it
+            _say("imgscan: stopped")
+            return INTERRUPTED
     from imgscan.batch import plan_json, plan_text
 
     text = plan_json.render(plan) if format_ == "json" else plan_text.render(plan, text_style(output, verbose=False))

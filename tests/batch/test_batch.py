@@ -16,6 +16,9 @@ from batch_runs import DEBIAN, batch, environment, events, finish, make_share, r
 from planted_parsers import disk
 from unprivileged import NOBODY
 
+from imgscan.batch.engine import Engine, Interrupted
+from imgscan.cli.main import run
+
 AS_NOBODY = """
 import importlib.metadata, os, sys
 import imgscan.batch.engine, imgscan.batch.plan_json, imgscan.batch.pool, imgscan.batch.progress, imgscan.batch.worker
@@ -232,6 +235,14 @@ def test_no_output_goes_into_the_share_or_the_database(tmp_path: Path) -> None:
     assert json.loads(report(tmp_path))["summary"]["machines"] == 1
 
 
+def test_a_plan_that_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(_engine: Engine) -> None:
+        raise Interrupted
+
+    monkeypatch.setattr(Engine, "plan", stopped)
+    assert run(["batch", str(tmp_path), "--plan"]) == 130
+
+
 def test_a_run_over_a_part_of_the_share(tmp_path: Path) -> None:
     share = tmp_path / "share"
     (share / "web").mkdir(parents=True)
@@ -250,3 +261,6 @@ def test_a_run_over_a_part_of_the_share(tmp_path: Path) -> None:
     assert (part["machines"], part["disks"], part["other_files"]) == (2, 2, 1)
     batch(tmp_path)
     assert json.loads(report(tmp_path))["summary"] == whole
+    shutil.rmtree(share / "web")
+    batch(tmp_path)
+    assert said(tmp_path).splitlines()[-2] == "1 machine found, 0 to scan; 1 unchanged; 1 of the last run not found"
