@@ -16,8 +16,8 @@ EXAMPLES = """Any SQLite client reads it, also while a batch runs:
 datasette results.db
 sqlite3 results.db "SELECT machine, blockers FROM machine_readiness WHERE readiness = 'not-ready'"
 sqlite3 results.db "SELECT rule, alone FROM blocking_rules LIMIT 5"
-sqlite3 results.db "SELECT product, count(*) FROM systems GROUP BY product"
-sqlite3 results.db "SELECT machine, json_extract(json, '$.boot.firmware.value') FROM facts"
+sqlite3 results.db "SELECT product, version, machines FROM system_counts"
+sqlite3 results.db "SELECT name, json_extract(json, '$.systems') FROM machines JOIN facts ON id = machine WHERE present"
 ```
 
 While a batch runs, results.db-wal and results.db-shm lie beside it and belong to it; results.db-lock keeps a second

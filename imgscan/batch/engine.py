@@ -23,7 +23,7 @@ from imgscan.batch.grouping import Mode, group, only_newer
 from imgscan.batch.isolated import make_job
 from imgscan.batch.ledger import AttemptEnd, Failure, FailureClass, Ledger, Outcome, PendingMachine
 from imgscan.batch.names import last_component
-from imgscan.batch.recovery import LeftOut, cut_short, without_failing_part
+from imgscan.batch.recovery import LeftOut, cut_short, with_changed_disks, with_missing_disks, without_failing_part
 from imgscan.batch.share import FileStamp, FoundFile, Identified, PathProblem, Plan, PlannedMachine
 from imgscan.batch.source import Source, SourceFiles
 from imgscan.errors import ImageError, ImgscanError, LedgerUnavailable, Why
@@ -31,6 +31,7 @@ from imgscan.judge import judge
 from imgscan.model.machine import MachineFacts
 from imgscan.model.profile import Profile
 from imgscan.model.report import Verdict
+from imgscan.model.text import shown
 
 IDENTIFIED_AT_ONCE: Final = 128
 """Files that one worker says what they are; what it dies of is left out, and the others are asked again."""
@@ -42,6 +43,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds before a machine is read again after what may pass; doubled each time."""
 LEDGER_PAUSE: Final = 1.0
 """Seconds between attempts to write when the ledger's disk is full."""
+MISSING_NAMED: Final = 4
+"""Disks that the reason of a machine without them names."""
 TICK: Final = 0.2
 """Seconds between looks at the time, while nothing happens."""
 
@@ -320,6 +323,11 @@ class Engine:
         if failure is None and attempts.death is not None:
             before = attempts.death
             failure = Failure(before.why, f"{before.part}: {before.detail}")
+        if outcome == "changed":
+            facts = with_changed_disks(facts, detail or outcome)
+        if machine.missing:
+            facts = with_missing_disks(facts, machine.missing)
+            failure = failure or Failure("missing", _names_missing(machine.missing))
         return end, _Result(machine.name, facts, failure, fingerprints)
 
     @staticmethod
@@ -467,6 +475,11 @@ def _resumed(machine: PendingMachine) -> _Attempts:
             attempts.death = Death(end.outcome, end.detail or "", end.part)
             attempts.left_out = without_failing_part(attempts.death) or {}
     return attempts
+
+
+def _names_missing(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MISSING_NAMED} more" if len(names) > MISSING_NAMED else ""
+    return f"its description names disks that are not there: {', '.join(map(shown, names[:MISSING_NAMED]))}{more}"
 
 
 def _why(error: ImgscanError) -> Why:

@@ -108,7 +108,7 @@ class Events:
         state = self.state
         state.doing = "scanning"
         state.total = pending
-        state.kept = sum(counts.values()) - pending
+        state.kept = counts["done"] + counts["failed"]
         state.scanning_since = time.monotonic()
         self.tell(
             "planned",

@@ -47,6 +47,8 @@ from imgscan.batch.sidecar_machines import (
     Described,
     DescribedMachine,
     describe,
+    is_exact,
+    resolved,
 )
 from imgscan.errors import UsageError, Why
 from imgscan.model.text import shown
@@ -67,6 +69,7 @@ class _Machine:
     name: str
     whole_name: str
     reason: str
+    missing: tuple[str, ...] = ()
 
 
 def group(
@@ -77,8 +80,9 @@ def group(
 ) -> Plan:
     """Return the plan for the files that were found, and for what was identified of them, by path.
 
-    A file that is not empty and not in `identified` was not looked at. `problems` are those of discovery; what could
-    not be identified is added to them, and what was left out on purpose (`not-collected`) is told with the `others`.
+    A file that is not empty and not in `identified` was not looked at. `problems` are those of discovery. Added to them
+    are what could not be identified, and descriptions of machines of which no disk is here. What was left out on
+    purpose (`not-collected`) is told with the `others`.
 
     :raises UsageError: there is no such mode
     """
@@ -101,16 +105,20 @@ def group(
 def only_newer(plan: Plan, stamps: Mapping[str, FileStamp], since_ns: int) -> Plan:
     """Return the plan with those machines only of which one file was written at or after `since_ns` (since 1970).
 
-    The disks of the others are told as `not-collected`.
+    The files of the others are told as `not-collected`.
     """
-    kept: list[PlannedMachine] = []
     others = list(plan.others)
+    kept = [
+        machine
+        for machine in plan.machines
+        if any(path in stamps and stamps[path].mtime_ns >= since_ns for path in machine.files)
+    ]
+    told = {path for machine in kept for path in machine.files}
     for machine in plan.machines:
-        if any(path in stamps and stamps[path].mtime_ns >= since_ns for path in machine.files):
-            kept.append(machine)
-        else:
-            detail = f"no file of its machine is as new as asked; it is a disk of {shown(machine.name)}"
-            others += [PathProblem(path, "not-collected", detail) for path in machine.disks]
+        detail = f"no file of its machine is as new as asked; it belongs to {shown(machine.name)}"
+        left_out = [path for path in machine.files if path not in told]
+        told.update(left_out)
+        others += [PathProblem(path, "not-collected", detail) for path in left_out]
     return Plan(machines=tuple(kept), others=_sorted(others), problems=plan.problems)
 
 
@@ -153,7 +161,12 @@ def _described(machine: DescribedMachine, machines_of: Mapping[ShareFile, int]) 
         reason += f"; older states of its snapshots are no disks: {_names(machine.older)}"
     reason += _flaws(machine.disks)
     more = [*machine.sidecars, *machine.companions, *machine.older]
-    return _Machine(machine.disks, more, _sidecar_name(first, machine.disks[0]), first.path, reason)
+    there = {disk.path for disk in machine.disks}
+    lost = tuple(
+        f"{path} (a second one)" if path in there else path
+        for path in (resolved(first.folder, name) or split(name)[1] for name in machine.lost)
+    )
+    return _Machine(machine.disks, more, _sidecar_name(first, machine.disks[0]), first.path, reason, lost)
 
 
 def _sidecar_name(sidecar: ShareFile, disk: ShareFile) -> str:
@@ -281,6 +294,7 @@ def _plan(
                 disks=tuple(disk.path for disk in machine.disks),
                 files=tuple(file.path for file in sorted(belonging, key=lambda file: file.number)),
                 reason=machine.reason,
+                missing=machine.missing,
             )
         )
     unused = {sidecar: (why, is_missing) for sidecar, why, is_missing in described.unused}
@@ -293,7 +307,8 @@ def _plan(
             continue
         told = _other(file, unused.get(file))
         untold = told.why in UNTOLD and file.kind == "other" and file.identified.what is None
-        (lost if untold else others).append(told)
+        is_lost_machine = told.why == "missing" and is_exact(file)
+        (lost if untold or is_lost_machine else others).append(told)
     planned.sort(key=lambda machine: natural_path_key(machine.name))
     return Plan(machines=tuple(planned), others=_sorted(others), problems=_sorted(lost))
 

@@ -46,7 +46,7 @@ def identify_file(file: FileDevice) -> Identified:
         if sidecar is not None:
             return Identified(
                 sidecar=sidecar.what,
-                sidecar_disks=sidecar.disks,
+                sidecar_disks=sidecar.names,
                 what=sidecar.what,
                 why="unsupported",
                 detail=f"this is {sidecar.what}",

@@ -258,13 +258,17 @@ class Ledger:
         `stamps` are those of all files that were found, `conditions` as for `inputs_key`. A machine whose inputs are
         the same keeps its results, also after it was gone for a time; failed ones are tried again when their class is
         in `retry`, as if for the first time. A changed machine loses its results. Machines and files that are not in
-        the plan are gone, unless it is not about the `whole` share (`--include`, `--newer-than`, ...).
+        the plan are gone, unless it is not about the `whole` share (`--include`, `--newer-than`, ...): then what it
+        does not speak of stays as it was, but for machines of which a disk is now one of another machine.
         """
         with self.transaction():
             numbers = self._record_files(stamps, whole=whole)
             planned = self._record_machines(plan, stamps, numbers, conditions, retry, whole=whole)
-            self._record_paths("path_problems", plan.problems)
-            self._record_paths("other_files", plan.others)
+            told = None if whole else {written(path) for path in stamps}
+            self._record_paths("path_problems", plan.problems, told)
+            self._record_paths("other_files", plan.others, told)
+            if not whole:  # what was left out of this run can be a file of a machine that is known
+                self._execute("DELETE FROM other_files WHERE path IN (SELECT path FROM files_of_machines)")
         self._identified = None
         return planned
 
@@ -517,9 +521,20 @@ class Ledger:
                 continued += 1
             if reason != reason_before or not present:
                 self._execute("UPDATE machines SET reason = ?, present = 1 WHERE id = ?", (reason, machine))
-        gone = [(machine,) for machine, *_, present, _ in known.values() if present and whole]
+        gone = [(machine,) for machine, *_, present, _ in known.values() if present]
+        if not whole:
+            taken = self._machines_with_disks(path for planned in plan.machines for path in planned.disks)
+            gone = [(machine,) for (machine,) in gone if machine in taken]
         self._connection.executemany("UPDATE machines SET present = 0 WHERE id = ?", gone)
         return Planned(new, changed, unchanged, continued, len(gone))
+
+    def _machines_with_disks(self, paths: Iterable[str]) -> set[int]:
+        """Return all machines that have one of these for a disk."""
+        disks = {written(path) for path in paths}
+        rows = self._execute(
+            "SELECT machine, path FROM machine_files JOIN files ON files.id = file WHERE position IS NOT NULL"
+        )
+        return {machine for machine, path in rows if path in disks}
 
     def _renew(self, machine: int, inputs: str) -> None:
         self._forget(machine)
@@ -550,10 +565,16 @@ class Ledger:
                 "INSERT INTO machine_files VALUES (?, ?, ?, ?)", (machine, numbers[path], role, positions.get(path))
             )
 
-    def _record_paths(self, table: str, problems: Iterable[PathProblem]) -> None:
-        """Replace the rows of `path_problems` or `other_files` where they differ."""
+    def _record_paths(self, table: str, problems: Iterable[PathProblem], told: set[str] | None) -> None:
+        """Replace the rows of `path_problems` or `other_files` where they differ.
+
+        `told` are the files that a run over a part of the share found: what is known of other paths stays.
+        """
         wanted = {(written(problem.path), problem.why, shown(problem.detail)) for problem in problems}
         there = set(self._execute(f"SELECT path, why, detail FROM {table}").fetchall())  # noqa: S608 - a name of ours
+        if told is not None:
+            told = {*told, *(path for path, _, _ in wanted)}
+            there = {row for row in there if row in wanted or row[0] in told}
         self._connection.executemany(
             f"DELETE FROM {table} WHERE path = ? AND why = ? AND detail = ?",  # noqa: S608 - the same
             there - wanted,

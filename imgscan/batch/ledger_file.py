@@ -135,7 +135,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
     :raises LedgerError: it is damaged, or cannot be opened
     """
     path = path.resolve()
-    if not path.is_file():
+    if not path.exists():
         raise UsageError("there is no such file", where=str(path))
     if not _check_header(path):
         raise UsageError("it is empty; imgscan batch fills it", where=str(path))
@@ -180,9 +180,9 @@ def _check_header(path: Path) -> bool:
     :raises UsageError: it is anything else
     """
     try:
+        if path.exists() and not path.is_file():  # to open a FIFO would wait for its other end
+            raise UsageError("it is no regular file", where=str(path))
         with path.open("rb") as file:
-            if not path.is_file():
-                raise UsageError("it is no regular file", where=str(path))
             header = file.read(100)
     except FileNotFoundError:
         return False

@@ -191,7 +191,7 @@ CREATE TABLE requirements (
     predicts TEXT -- the error that the importer is documented to give
 );
 
--- A path that could not be looked at in the last run.
+-- A path that could not be looked at when a run last came by it.
 CREATE TABLE path_problems (
     path TEXT NOT NULL, -- relative to the root
     why TEXT NOT NULL, -- `denied`, `io-error`, `changed`, ...
@@ -199,7 +199,7 @@ CREATE TABLE path_problems (
     PRIMARY KEY (path, why, detail)
 ) WITHOUT ROWID;
 
--- A file of the last run that belongs to no machine.
+-- A file that belongs to no machine, and any other path that was left out, as a run last found it.
 CREATE TABLE other_files (
     path TEXT NOT NULL, -- relative to the root
     why TEXT NOT NULL, -- why it is none

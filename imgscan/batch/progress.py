@@ -64,7 +64,8 @@ def sentence(name: str, values: Mapping[str, Plain]) -> str | None:
     if name == "planned":
         kept = f"; {values['unchanged']} unchanged" if values["unchanged"] else ""
         found = "1 machine" if values["machines"] == 1 else f"{values['machines']} machines"
-        return f"{found} found, {values['to_scan']} to scan{kept}"
+        gone = f"; {values['gone']} of the last run not found" if values["gone"] else ""
+        return f"{found} found, {values['to_scan']} to scan{kept}{gone}"
     if name == "again" and values["times"] == 1:
         what = f" at {values['part']}" if values["part"] else ""
         return f"{values['machine']}: {values['outcome']}{what}: {values['detail']}; it is read again"

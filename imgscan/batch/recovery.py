@@ -32,28 +32,46 @@ def without_failing_part(death: Death) -> LeftOut | None:
     return {death.part: (death.why, death.detail)}
 
 
+def with_missing_disks(facts: MachineFacts, paths: Sequence[str]) -> MachineFacts:
+    """Return the facts with disks of which nothing is known but where they would be: no rule may pass without them."""
+    detail = "the machine's description names this disk, and it is not there"
+    first = len(facts.disks)
+    return msgspec.structs.replace(
+        facts,
+        disks=(*facts.disks, *(_unread_disk(first + i, path, "missing", detail) for i, path in enumerate(paths))),
+        unread=(*facts.unread, *(UnreadPlace(shown(path), "missing", detail) for path in paths)),
+    )
+
+
+def with_changed_disks(facts: MachineFacts, detail: str) -> MachineFacts:
+    """Return the facts of files that changed while they were read: what was read may be of two states."""
+    problem = Problem("image-changed", "changed", shown(detail))
+    disks = tuple(msgspec.structs.replace(disk, problems=(*disk.problems, problem)) for disk in facts.disks)
+    return msgspec.structs.replace(facts, disks=disks)
+
+
+def _unread_disk(index: int, path: str, why: Why, detail: str) -> Disk:
+    return Disk(
+        name=f"disk{index}",
+        path=shown(path),
+        format=None,
+        variant=None,
+        virtual_size=None,
+        problems=(Problem(f"image-{why}", _KINDS.get(why, "crashed"), shown(detail)),),
+        partitioning=unread(why, detail),
+        unclean=unread(why, detail),
+        encryption=unread(why, detail),
+        device_mapping=unread(why, detail),
+        delta=unread(why, detail),
+    )
+
+
 def cut_short(learnt: MachineFacts | None, paths: Sequence[str], death: Death) -> MachineFacts:
     """Return the facts that were learnt before the worker died; all that was not reached is unread because of it."""
     detail = f"{death.detail} (while reading {death.part})" if death.part else death.detail
     place = UnreadPlace(death.part or "machine", death.why, shown(death.detail))
     if learnt is None:
-        problem = Problem(f"image-{death.why}", _KINDS.get(death.why, "crashed"), shown(detail))
-        disks = [
-            Disk(
-                name=f"disk{index}",
-                path=shown(path),
-                format=None,
-                variant=None,
-                virtual_size=None,
-                problems=(problem,),
-                partitioning=unread(death.why, detail),
-                unclean=unread(death.why, detail),
-                encryption=unread(death.why, detail),
-                device_mapping=unread(death.why, detail),
-                delta=unread(death.why, detail),
-            )
-            for index, path in enumerate(paths)
-        ]
+        disks = [_unread_disk(index, path, death.why, detail) for index, path in enumerate(paths)]
         learnt = MachineFacts(
             name=shown(PurePath(paths[0]).stem if paths else ""),
             disks=tuple(disks),

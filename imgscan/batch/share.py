@@ -41,7 +41,8 @@ class Identified(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     say what it is or why it could not be told; `what` then names what it was recognised as ("a zip archive"), None when
     it was not. `extents` make up the same disk, `parents` are what may lie below it. `sidecar` says what a machine's
     description is ("an OVF descriptor"), `sidecar_disks` are the disks that it names. All names are bare (of parents
-    and sidecars' disks the last component is left), and fit to be shown: `imgscan.batch.chains` finds the files again.
+    the last component is left) but for sidecars' disks (see `containers.sidecars.Sidecar`), and fit to be shown:
+    `imgscan.batch.chains` and `sidecar_machines` find the files again.
     """
 
     format: str | None = None
@@ -59,13 +60,15 @@ class PlannedMachine(msgspec.Struct, frozen=True, kw_only=True):
 
     `name` is unique on the share, and stable: it depends on no other machine. `disks` are the paths to scan, in
     their order; `files` all paths that belong to the machine (disks, extents, parents, sidecars), sorted. `reason`
-    says in one sentence why these files are one machine.
+    says in one sentence why these files are one machine. `missing` are disks that its description names and that are
+    not there, by the paths where they would be: without them the machine is not known as a whole.
     """
 
     name: str
     disks: tuple[str, ...]
     files: tuple[str, ...]
     reason: str
+    missing: tuple[str, ...] = ()
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

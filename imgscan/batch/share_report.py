@@ -447,10 +447,10 @@ def fixes(blockers: Mapping[frozenset[str], int]) -> tuple[Fix, ...]:
     return tuple(steps)
 
 
-def exit_status(summary: Summary) -> Status:
+def exit_status(summary: Summary, *, whole: bool = True) -> Status:
     """Return the worst of all machines: 70 a bug of imgscan, 1 not ready, 3 undecided or not all scanned, 0 ready.
 
-    A path that could not be looked at counts when the report is about the whole share.
+    A path that could not be looked at counts when the report is about the `whole` share.
     """
     readiness = {name for profile in summary.profiles for name, machines in profile.readiness.items() if machines}
     if any(group.failure == "internal" for group in summary.failures):
@@ -461,7 +461,7 @@ def exit_status(summary: Summary) -> Status:
         summary.failures
         or summary.pending
         or any(profile.not_judged for profile in summary.profiles)
-        or (summary.paths and not summary.selection)
+        or (summary.paths and whole and not summary.selection)
     )
     return 3 if unscanned or "undecided" in readiness else 0
 

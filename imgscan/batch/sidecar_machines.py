@@ -1,7 +1,8 @@
 """Machines that sidecars describe: which disks each names, and which sidecars are of the same machine.
 
-- A name is looked up in the sidecar's own folder; then where Hyper-V and VirtualBox keep the disks of a machine beside
-  its description (`Virtual Hard Disks`, `Snapshots`, below it or below its parent folder).
+- A name is a path from the sidecar's folder (`../data/web.vmdk`), never out of the share. Where nothing is, its last
+  part is looked up in the sidecar's own folder, since exports are moved; then where Hyper-V and VirtualBox keep the
+  disks of a machine beside its description (`Virtual Hard Disks`, `Snapshots`, below it or below its parent folder).
 - The disk is what the sidecar names, also when other images lie on it. Of two named files of which one is an extent of
   the other or lies below it, only the upper is a disk.
 - Sidecars of different kinds are one machine when the disks of one are among those of the other (a VMX and the OVF that
@@ -18,11 +19,14 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 from imgscan.batch.chains import Folder, Folders, ShareFile, chain_of
 from imgscan.batch.names import join, split, suffix_of
+from imgscan.model.text import shown
 
 MANIFEST = "an OVF manifest"
 SNAPSHOT_LIST = "a VMware snapshot list (.vmsd)"
@@ -40,6 +44,8 @@ RANKS = {
 }
 """Which description of a machine goes first: the product's own before what was made for an export."""
 UNKNOWN_RANK = 7
+EXACT = frozenset({"a VMX machine file", "an OVF descriptor"})
+"""What names the disks that a machine has now, and no others: the rest names older states and unused disks too."""
 MAIN_SUFFIXES = frozenset({"vmx", "vmtx", "ovf", "vbox", "xml", "vmcx"})
 """Endings of descriptions that are in use; one with another (`.vbox-prev`, `.vmx.bak`, `.vmrs`) comes after them."""
 HYPERV_CONFIG, HYPERV_DISKS, SNAPSHOTS = "virtual machines", "virtual hard disks", "snapshots"
@@ -54,12 +60,14 @@ COMPARED = 8
 class DescribedMachine:
     """A machine of one or more sidecars; `disks` in the order of the first. `missing` are names that led nowhere.
 
+    `lost` are those of them that are disks of the machine for certain.
     `older` are images that only a snapshot list names.
     """
 
     sidecars: list[ShareFile]
     disks: list[ShareFile]
     missing: dict[str, None] = field(default_factory=dict)
+    lost: tuple[str, ...] = ()
     older: list[ShareFile] = field(default_factory=list)
     companions: list[ShareFile] = field(default_factory=list)
 
@@ -106,6 +114,11 @@ def _order(sidecar: ShareFile) -> tuple[bool, int, int]:
     return _is_late(sidecar), rank, sidecar.number
 
 
+def is_exact(sidecar: ShareFile) -> bool:
+    """Whether it names the disks that a machine has now: a VMX or an OVF in use."""
+    return sidecar.identified.sidecar in EXACT and not _is_late(sidecar)
+
+
 def _is_late(sidecar: ShareFile) -> bool:
     return suffix_of(sidecar.name) not in MAIN_SUFFIXES or _is_checkpoint(sidecar)
 
@@ -122,17 +135,36 @@ def _only_accompanies(sidecar: ShareFile) -> bool:
 
 def _named(sidecar: ShareFile, folders: Folders) -> _Named:
     places = [folder for path in _places(sidecar.folder, folders) if (folder := folders.get(path)) is not None]
+    exact = is_exact(sidecar)
     found: dict[ShareFile, None] = {}
     missing: list[str] = []
-    for name in dict.fromkeys(sidecar.identified.sidecar_disks):
-        file = next((file for place in places if (file := place.find(name)) is not None), None)
-        if file is None:
+    for name in sidecar.identified.sidecar_disks:
+        file = _found(name, sidecar.folder, places, folders)
+        if file is None and "%" in name:  # an OVF writes URIs (DSP0243 2.1.1, section 7.1)
+            file = _found(shown(unquote(name)), sidecar.folder, places, folders)
+        if file is None or (file in found and exact):  # two names of two hosts' folders are two files
             missing.append(name)
             continue
         if file.kind in {"image", "suspect"}:
             found[file] = None
     below = {part for file in found for image in chain_of(file) for part in (image.parent, *image.parts)}
     return _Named([file for file in found if file not in below], list(found), missing)
+
+
+def _found(name: str, folder: str, places: list[Folder], folders: Folders) -> ShareFile | None:
+    above, bare = split(name)
+    if above != ".":
+        there = folders.get(resolved(folder, above) or "")
+        file = None if there is None else there.find(bare)
+        if file is not None:
+            return file
+    return next((file for place in places if (file := place.find(bare)) is not None), None)
+
+
+def resolved(folder: str, path: str) -> str | None:
+    """Return where a path leads from a folder of the share; None when that is outside of the share."""
+    there = posixpath.normpath(posixpath.join(folder, path))
+    return None if there.startswith("/") or there.split("/")[0] == ".." else there
 
 
 def _places(folder: str, folders: Folders) -> list[str]:
@@ -167,6 +199,8 @@ def _place(
         machine = next((other for other in sharing if _is_same_machine(sidecar, disks, other)), None)
     if machine is None:
         machine = DescribedMachine([], [])
+        if is_exact(sidecar):
+            machine.lost = tuple(named.missing)
         machines.append(machine)
     machine.sidecars.append(sidecar)
     machine.missing.update(dict.fromkeys(named.missing))

@@ -198,15 +198,16 @@ def _sandbox(settings: _Settings) -> str:
 
 
 def _show_plan(settings: _Settings, wanted: Any, format_: str, output: Path | None, *, force: bool) -> int:
-    from imgscan.batch.engine import Engine
+    from imgscan.batch.engine import Engine, Interrupted
     from imgscan.batch.events import Events
     from imgscan.batch.ledger import Ledger
     from imgscan.batch.pool import LocalPool
     from imgscan.batch.progress import view_for
     from imgscan.batch.source import LocalSource
-    from imgscan.cli.output import check_output, text_style, write_result
+    from imgscan.cli.output import check_output, database_files, refuse_inside, text_style, write_result
 
     check_output(output, force=force)
+    refuse_inside(output, settings.root)
     _sandbox(settings)
     with ExitStack() as stack:
         source = stack.enter_context(LocalSource(settings.root))
@@ -219,11 +220,17 @@ def _show_plan(settings: _Settings, wanted: Any, format_: str, output: Path | No
         listeners = [view_for()] if sys.stderr.isatty() else []
         events = Events(listeners)
         stack.callback(events.close)
-        plan, _ = Engine(source, ledger, pool, wanted, events, stopping).plan()
+        try:
+            plan, _ = Engine(source, ledger, pool, wanted, events, stopping).plan()
+        except (Interrupted, KeyboardInterrupt):
+            stack.close()  # the view first, then the line below it
+            _say("imgscan: stopped")
+            return INTERRUPTED
     from imgscan.batch import plan_json, plan_text
 
     text = plan_json.render(plan) if format_ == "json" else plan_text.render(plan, text_style(output, verbose=False))
-    write_result(text, output, force=force, images=frozenset())
+    own = frozenset() if settings.database is None else database_files(settings.database)
+    write_result(text, output, force=force, images=own)
     return UNDECIDED if plan.problems else OK
 
 
@@ -234,11 +241,12 @@ def _run(settings: _Settings, wanted: Any) -> int:
     from imgscan.batch.pool import LocalPool
     from imgscan.batch.progress import JsonLines, summary, view_for
     from imgscan.batch.source import LocalSource
+    from imgscan.cli.output import refuse_inside
     from imgscan.tool import this_tool
 
     if settings.database is None:
         raise UsageError("give the results database with --db")
-    _refuse_inside(settings.events, settings.root)
+    refuse_inside(settings.events, settings.root)
     sandbox = _sandbox(settings)
     with ExitStack() as stack:
         source = stack.enter_context(LocalSource(settings.root))
@@ -247,6 +255,7 @@ def _run(settings: _Settings, wanted: Any) -> int:
         stack.callback(pool.close)
         listeners: list[Listener] = [view_for()]
         if settings.events is not None:
+            _refuse_database(settings.events, settings.database)
             listeners.append(JsonLines(settings.events))
         events = Events(listeners)
         closing = stack.enter_context(ExitStack())
@@ -273,7 +282,7 @@ def _run(settings: _Settings, wanted: Any) -> int:
                 ledger.end_run("interrupted")
             events.tell("interrupted")
             closing.close()
-            sys.stderr.write(f"imgscan: stopped: {summary(events.state)}; the same command continues\n")
+            _say(f"imgscan: stopped: {summary(events.state)}; the same command continues")
             return INTERRUPTED
         except BaseException:
             with suppress(LedgerError):
@@ -282,8 +291,26 @@ def _run(settings: _Settings, wanted: Any) -> int:
         ledger.end_run("finished")
         events.tell("finished", done=events.state.done, failed=events.state.failed)
         closing.close()
-        sys.stderr.write(f"{summary(events.state)}; {events.state.kept} were scanned before\n")
+        _say(f"{summary(events.state)}; {events.state.kept} were scanned before")
     return _exit_status(settings.database)
+
+
+def _say(line: str) -> None:
+    """Tell the user, if there is still somebody to tell: the results are in the database all the same."""
+    with suppress(OSError, ValueError):
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+
+def _refuse_database(events: Path, database: Path) -> None:
+    """Refuse to append events to the results database, or to a file that SQLite keeps beside it."""
+    database, events = database.resolve(), events.resolve()
+    of_database = events.parent == database.parent and events.name in {
+        database.name,
+        *(f"{database.name}-{suffix}" for suffix in ("wal", "shm", "journal", "lock", "new")),
+    }
+    if of_database or (events.exists() and events.samefile(database)):
+        raise UsageError("it belongs to the results database; name another file for --events", where=str(events))
 
 
 def conditions(tool: Any, limits: Any) -> str:
@@ -296,8 +323,3 @@ def _exit_status(database: Path) -> int:
 
     with ShareReader.open(database, []) as reader:
         return reader.exit_status()
-
-
-def _refuse_inside(path: Path | None, root: Path) -> None:
-    if path is not None and path.resolve().is_relative_to(root.resolve()):
-        raise UsageError("it lies inside the share, where nothing is ever written; name another file", where=str(path))

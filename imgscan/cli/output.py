@@ -27,6 +27,26 @@ def check_output(output: Path | None, *, force: bool) -> None:
         raise UsageError("it exists already; --force replaces it", where=str(output))
 
 
+def refuse_inside(path: Path | None, root: Path) -> None:
+    """Refuse to write below the root of a share.
+
+    :raises UsageError: the file is, or would be, there
+    """
+    if path is not None and path.resolve().is_relative_to(root.resolve()):
+        raise UsageError("it lies inside the share, where nothing is ever written; name another file", where=str(path))
+
+
+def database_files(database: Path) -> frozenset[FileIdentity]:
+    """Return a results database and the files beside it that are there: nothing else is ever written to them."""
+    database = database.resolve()
+    names = [
+        database,
+        *(database.with_name(database.name + suffix) for suffix in ("-wal", "-shm", "-lock", "-journal", "-new")),
+    ]
+    found = [name.stat() for name in names if name.exists()]
+    return frozenset(FileIdentity(info.st_dev, info.st_ino) for info in found)
+
+
 def write_result(
     text: str | Iterable[str],
     output: Path | None,

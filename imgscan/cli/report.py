@@ -15,10 +15,10 @@ from imgscan.batch.share_report import (
     exit_status,
     parse_selection,
 )
+from imgscan.batch.written_names import restored
 from imgscan.cli.main import NOT_READY, OK, UNDECIDED
-from imgscan.cli.options import output_options, profile_option, verbose_option
-from imgscan.cli.output import check_output, text_style, write_result
-from imgscan.devices.file import FileIdentity
+from imgscan.cli.options import output_options, verbose_option
+from imgscan.cli.output import check_output, database_files, refuse_inside, text_style, write_result
 from imgscan.errors import UsageError
 from imgscan.model.report import Report
 from imgscan.model.share_report import MachineAnswer, ShareMachine
@@ -29,7 +29,13 @@ STATUS = {"ready": OK, "ready-with-warnings": OK, "undecided": UNDECIDED, "not-r
 
 @click.command("report")
 @click.argument("database", type=click.Path(path_type=Path), metavar="DB")
-@profile_option
+@click.option(
+    "--profile",
+    "profile_names",
+    multiple=True,
+    metavar="NAME|FILE",
+    help="The target; may be repeated. [default: those of the last batch]",
+)
 @click.option(
     "--where",
     multiple=True,
@@ -69,17 +75,18 @@ def command(
         raise UsageError("--machine names one machine; --where and --rule choose among many: give one or the other")
     chosen = [profiles.load(name) for name in profile_names]
     with ShareReader.open(database, chosen) as reader:
+        refuse_inside(output, Path(restored(reader.root)))
         if machine_name is not None and format_ != "csv":
             answer = reader.answer(machine_name)
             report = reader.report(answer)
-            pieces: Iterable[str] = [_one_machine(report, format_, output, verbose=verbose)]
-            write_result(pieces, output, force=force, images=_own_files(database))
+            pieces: Iterable[str] = [_one_machine(report, answer, format_, output, verbose=verbose)]
+            write_result(pieces, output, force=force, images=database_files(database))
             return _status_of(report, answer)
         summary = SummaryBuilder(reader, selection)
         answers = reader.answers(selection) if machine_name is None else iter([reader.answer(machine_name)])
         pieces = _render(reader, _counted(answers, summary), summary, selection, format_, output, verbose=verbose)
-        write_result(pieces, output, force=force, images=_own_files(database))
-        return exit_status(summary.result())
+        write_result(pieces, output, force=force, images=database_files(database))
+        return exit_status(summary.result(), whole=machine_name is None)
 
 
 def _render(
@@ -118,14 +125,15 @@ def _counted(answers: Iterator[MachineAnswer], summary: SummaryBuilder) -> Itera
         yield answer
 
 
-def _one_machine(report: Report, format_: str, output: Path | None, *, verbose: bool) -> str:
+def _one_machine(report: Report, answer: MachineAnswer, format_: str, output: Path | None, *, verbose: bool) -> str:
     if format_ == "json":
         from imgscan.reports import json
 
         return json.render(report)
-    from imgscan.reports import text
+    from imgscan.reports import share_text, text
 
-    return text.render(report, text_style(output, verbose=verbose))
+    style = text_style(output, verbose=verbose)
+    return text.render(report, style) + share_text.render_place(answer, style)
 
 
 def _status_of(report: Report, answer: MachineAnswer) -> int:
@@ -133,14 +141,3 @@ def _status_of(report: Report, answer: MachineAnswer) -> int:
     if NOT_READY in found:
         return NOT_READY
     return UNDECIDED if UNDECIDED in found or answer.share.state != "done" else OK
-
-
-def _own_files(database: Path) -> frozenset[FileIdentity]:
-    """Return the database and the files beside it: an output never replaces them."""
-    database = database.resolve()
-    names = [
-        database,
-        *(database.with_name(database.name + suffix) for suffix in ("-wal", "-shm", "-lock", "-journal")),
-    ]
-    found = [name.stat() for name in names if name.exists()]
-    return frozenset(FileIdentity(info.st_dev, info.st_ino) for info in found)

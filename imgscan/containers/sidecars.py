@@ -16,10 +16,19 @@ from imgscan.model.text import shown
 
 
 class Sidecar(NamedTuple):
-    """What a sidecar is, and the disks it names: bare names, each once, in their order, fit to be shown."""
+    """What a sidecar is, and the disks it names, in their order, fit to be shown.
+
+    A name is a path with `/` relative to the sidecar, or bare where the sidecar gives one of another host; two of those
+    may look the same, and are two files.
+    """
 
     what: str
-    disks: tuple[str, ...]
+    names: tuple[str, ...]
+
+    @property
+    def disks(self) -> tuple[str, ...]:
+        """The disks' bare names, each once."""
+        return tuple(dict.fromkeys(name.rpartition("/")[2] for name in self.names))
 
 
 _DISK_NAME = re.compile(r"(?i)\.(?:vmdk|a?vhdx?|vhdpmem|vdi|qcow2?|img|raw|vmdk\.gz|hdd)\Z")
@@ -80,10 +89,14 @@ _KINDS: tuple[_Kind, ...] = (
         re.compile(r"(?m)^(?:SHA1|SHA256|SHA512)\s?\(([^()\r\n]{1,1024})\)"),
     ),
 )
+_VMX_DEVICE_IS_OFF = re.compile(r'(?im)^[ \t]{0,64}(\w{1,32}:\w{1,32})\.present[ \t]{0,64}=[ \t]{0,64}"FALSE"')
+_VMX_FILE = re.compile(r"(?im)^[ \t]{0,64}(\w{1,32}:\w{1,32})\.fileName\b.*$")
 _HYPERV_STORE_MAGIC = b"\x14\x20\x28\x01"
 """The header of Hyper-V's binary configuration (.vmcx, .vmrs): 0x01282014."""
 _WINDOWS_DISK_END = re.compile(r"\.(?:avhdx|avhd|vhdx|vhdpmem|vhd)(?![\w.])", re.IGNORECASE)
 _NOT_IN_WINDOWS_NAME = re.compile(r"[\x00-\x1f<>|\"?*\\/:\ufffd]")
+_FROM_A_ROOT = re.compile(r"/|\[|[^/]*:")
+"""`/vmfs/volumes/...`, `[datastore1] web/web.vmdk`, `C:/...`, `file:///...`: a place on the host that wrote it."""
 _HEAD_BYTES = 4096
 _SIGN_WITHIN = 65536
 """How many bytes into a text its sign is looked for; comments and licences may stand in front."""
@@ -106,6 +119,8 @@ def recognise(file: FileDevice) -> Sidecar | None:
     for kind in _KINDS:
         if kind.sign.search(beginning):
             text = _decoded(file.read_at(0, min(file.size, DESCRIPTOR_BYTES)), encoding)
+            if kind.what == "a VMX machine file":
+                text = _of_devices_that_are_on(text)
             several = kind.machine is not None and len(kind.machine.findall(text)) > 1
             what = f"{kind.what} of several machines" if several else kind.what
             return Sidecar(what, _disks(kind.disk.findall(text), kind.name))
@@ -145,12 +160,20 @@ def _windows_disks(text: str) -> Iterator[str]:
         yield before[start:] + match.group()
 
 
+def _of_devices_that_are_on(text: str) -> str:
+    """Return a VMX without the file names of devices that are switched off: those disks are none of the machine's."""
+    off = {device.casefold() for device in _VMX_DEVICE_IS_OFF.findall(text)}
+    if not off:
+        return text
+    return _VMX_FILE.sub(lambda line: "" if line[1].casefold() in off else line[0], text)
+
+
 def _disks(names: Iterable[str], wanted: re.Pattern[str] = _DISK_NAME) -> tuple[str, ...]:
-    disks: dict[str, None] = {}
-    for name in names:
-        bare = _unescaped(name).replace("\\", "/").rsplit("/", 1)[-1].strip()
+    disks: list[str] = []
+    for name in dict.fromkeys(_unescaped(name).replace("\\", "/").strip() for name in names):
+        bare = name.rpartition("/")[2]
         if bare and wanted.search(bare):
-            disks[shown(bare)] = None
+            disks.append(shown(bare if _FROM_A_ROOT.match(name) else name))
     return tuple(disks)
 
 

@@ -56,6 +56,20 @@ def render(
     return printed(out, style)
 
 
+def render_place(answer: MachineAnswer, style: Style | None = None) -> str:
+    """Return where one machine stands on the share: why it was not wholly read, and which files it is."""
+    style = style or Style()
+    console, out = open_console(style)
+    failure = answer.share.failure
+    rows = [] if failure is None else [labelled("failed", f"{failure.failure}: {failure.detail}")]
+    files = answer.share.files if style.verbose else answer.share.files[:MAX_NAMES]
+    more = f" and {len(answer.share.files) - len(files)} more (--verbose lists them)"
+    rows.append(labelled("files", ", ".join(files) + (more if len(files) < len(answer.share.files) else "")))
+    rows.append(labelled("because", answer.share.reason))
+    section(console, "On the share", rows)
+    return printed(out, style)
+
+
 def _print_head(console: Console, summary: Summary) -> None:
     console.print(
         Text(

@@ -31,6 +31,9 @@ from batch_runs import (
 from planted_parsers import disk
 from unprivileged import NOBODY
 
+from imgscan.batch.engine import Engine, Interrupted
+from imgscan.cli.main import run
+
 AS_NOBODY = """
 import importlib.metadata, os, sys
 import imgscan.batch.engine, imgscan.batch.plan_json, imgscan.batch.pool, imgscan.batch.progress, imgscan.batch.worker
@@ -208,3 +211,69 @@ def test_the_supervisors_memory_is_flat(tmp_path: Path) -> None:
         subprocess.run(["sleep", "0.5"], check=True)
     assert finish(process) in {1, 3}
     assert 0 < most < 256 << 10
+
+
+def test_a_machine_without_all_of_its_disks_is_never_ready(tmp_path: Path) -> None:
+    lab = tmp_path / "share" / "lab"
+    lab.mkdir(parents=True)
+    shutil.copy(DEBIAN, lab / "web.vmdk")
+    vmx = 'config.version = "8"\nscsi0:0.fileName = "web.vmdk"\nscsi0:1.fileName = "data.vmdk"\n'
+    (lab / "web.vmx").write_text(vmx)
+    assert batch(tmp_path) == 3
+    (machine,) = json.loads(report(tmp_path))["machines"]
+    detail = "its description names disks that are not there: lab/data.vmdk"
+    assert machine["share"]["failure"] == {"failure": "missing", "detail": detail}
+    assert [disk["path"] for disk in machine["disks"]] == ["lab/web.vmdk", "lab/data.vmdk"]
+    assert machine["verdicts"][0]["readiness"] == "undecided"
+    assert [system["id"]["value"] for system in machine["systems"]] == ["debian"]  # what is there was read
+    # a device that is switched off has no disk
+    (lab / "web.vmx").write_text(f'{vmx}SCSI0:1.present = "FALSE"\n')
+    assert batch(tmp_path) == 0
+
+
+def test_no_output_goes_into_the_share_or_the_database(tmp_path: Path) -> None:
+    share = make_share(tmp_path / "share", 1)
+    image = next(share.rglob("*.raw"))
+    before = snapshot(share)
+    batch(tmp_path)
+    for output in (image, share / "new.txt"):
+        for command in (("batch", "share", "--plan"), ("report", "results.db")):
+            assert finish(start(tmp_path, *command, "-o", output, "--force")) == 2
+    plan = ("batch", "share", "--plan", "--db", "results.db")
+    assert finish(start(tmp_path, *plan, "-o", "results.db", "--force")) == 2
+    (tmp_path / "link").hardlink_to(tmp_path / "results.db")
+    for name in ("results.db", "results.db-wal", "results.db-lock", "link", share / "events"):
+        assert batch(tmp_path, "--events", name) == 2
+    assert snapshot(share) == before
+    assert json.loads(report(tmp_path))["summary"]["machines"] == 1
+
+
+def test_a_plan_that_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(_engine: Engine) -> None:
+        raise Interrupted
+
+    monkeypatch.setattr(Engine, "plan", stopped)
+    assert run(["batch", str(tmp_path), "--plan"]) == 130
+
+
+def test_a_run_over_a_part_of_the_share(tmp_path: Path) -> None:
+    share = tmp_path / "share"
+    (share / "web").mkdir(parents=True)
+    for name in ("web/web-disk1.raw", "web/web-disk2.raw", "old.raw"):
+        disk(share / name, boot_code=name.encode())
+    (share / "notes.txt").write_text("not an image")
+    batch(tmp_path)
+    whole = json.loads(report(tmp_path))["summary"]
+    assert (whole["machines"], whole["disks"], whole["other_files"]) == (2, 3, 1)
+    for options in (("--newer-than", "2100-01-01"), ("--include", "old.raw")):
+        batch(tmp_path, *options)
+        assert json.loads(report(tmp_path))["summary"] == whole
+        assert said(tmp_path).splitlines()[-1].endswith("; 2 were scanned before")
+    batch(tmp_path, "--include", "*disk2*")  # the disk is never one of two machines
+    part = json.loads(report(tmp_path))["summary"]
+    assert (part["machines"], part["disks"], part["other_files"]) == (2, 2, 1)
+    batch(tmp_path)
+    assert json.loads(report(tmp_path))["summary"] == whole
+    shutil.rmtree(share / "web")
+    batch(tmp_path)
+    assert said(tmp_path).splitlines()[-2] == "1 machine found, 0 to scan; 1 unchanged; 1 of the last run not found"

@@ -169,6 +169,7 @@ def test_a_file_that_changes_all_the_time(tmp_path: Path) -> None:
     assert finish(process) == 1
     machine = machines(tmp_path)["log"]
     assert machine["share"]["failure"] == {"failure": "changed", "detail": "log.raw was changed while it was read"}
+    assert [problem["code"] for problem in machine["disks"][0]["problems"]] == ["image-changed"]
 
 
 def test_a_ledger_that_cannot_be_written_for_a_time(tmp_path: Path) -> None:

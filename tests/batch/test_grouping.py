@@ -434,6 +434,43 @@ def test_a_sidecar_keeps_its_order_and_says_what_is_missing() -> None:
     assert "gone.vmdk, which it names too, is not here" in reason(plan_of(tree), "web")
 
 
+def test_a_sidecar_names_disks_in_other_folders() -> None:
+    tree: Tree = {
+        "lab/cfg/web.vmx": sidecar(VMX, "../web.vmdk", "disks/data.vmdk", "../../../etc/shadow.vmdk"),
+        "lab/web.vmdk": "vmdk",
+        "lab/cfg/disks/data.vmdk": "vmdk",
+        "lab/cfg/web.vmdk": "vmdk",
+        "moved/app.vmx": sidecar(VMX, "../gone/app.vmdk"),
+        "moved/app.vmdk": "vmdk",
+        "uri/my.ovf": sidecar(OVF, "my%20disk.vmdk"),
+        "uri/my disk.vmdk": "vmdk",
+    }
+    assert machines(tree) == {
+        "lab/cfg/web.vmx": ["lab/web.vmdk", "lab/cfg/disks/data.vmdk"],
+        "lab/cfg/web.vmdk": ["lab/cfg/web.vmdk"],
+        "moved/app": ["moved/app.vmdk"],
+        "uri/my": ["uri/my disk.vmdk"],
+    }
+    assert {machine.name: machine.missing for machine in plan_of(tree).machines if machine.missing} == {
+        "lab/cfg/web.vmx": ("shadow.vmdk",)
+    }
+
+
+def test_two_disks_of_one_name_are_two_disks() -> None:
+    """Each datastore's first disk of a machine has the machine's name: here only one of them was copied."""
+    tree: Tree = {"web/web.vmx": sidecar(VMX, "web.vmdk", "web.vmdk"), "web/web.vmdk": "vmdk"}
+    (machine,) = plan_of(tree).machines
+    assert (machine.disks, machine.missing) == (("web/web.vmdk",), ("web/web.vmdk (a second one)",))
+
+
+def test_disks_that_are_missing_for_certain_are_told_apart() -> None:
+    """A VMX and an OVF name what the machine has now; the other descriptions name older states and unused disks too."""
+    for what in (VMX, OVF, VBOX, VMCX, LIBVIRT):
+        tree: Tree = {"lab/web.xml": sidecar(what, "a.vmdk", "gone.vmdk"), "lab/a.vmdk": "vmdk"}
+        (machine,) = plan_of(tree).machines
+        assert machine.missing == (("lab/gone.vmdk",) if what in {VMX, OVF} else ())
+
+
 def test_a_sidecar_without_any_of_its_disks_is_told() -> None:
     tree: Tree = {"web.ovf": sidecar(OVF, "web.vmdk"), "bare.vmx": sidecar(VMX), "sums.mf": sidecar(MANIFEST, "x.vmdk")}
     plan = plan_of(tree)
@@ -442,6 +479,8 @@ def test_a_sidecar_without_any_of_its_disks_is_told() -> None:
     assert [(told.path, told.why, told.detail) for told in plan.others] == [
         ("bare.vmx", "not-collected", "a VMX machine file; it names no disk"),
         ("sums.mf", "not-collected", "an OVF manifest; it belongs to no machine here"),
+    ]
+    assert [(told.path, told.why, told.detail) for told in plan.problems] == [
         ("web.ovf", "missing", "an OVF descriptor; none of the disks that it names is here: web.vmdk"),
     ]
 
@@ -631,11 +670,16 @@ def test_a_name_depends_on_no_other_machine() -> None:
 
 
 def test_a_machine_is_newer_when_one_of_its_files_is() -> None:
-    tree: Tree = {"old.vmdk": "vmdk", "new.vmdk": descriptor("new-flat.vmdk"), "new-flat.vmdk": "raw"}
+    tree: Tree = {"old.vmdk": "vmdk", "old.vmx": sidecar(VMX, "old.vmdk")}
+    tree = {**tree, "new.vmdk": descriptor("new-flat.vmdk"), "new-flat.vmdk": "raw"}
     stamps = {path: FileStamp(1, 100, 1, 1) for path in tree} | {"new-flat.vmdk": FileStamp(1, 200, 1, 1)}
     plan = only_newer(plan_of(tree), stamps, 200)
     assert [machine.name for machine in plan.machines] == ["new"]
-    assert [(told.path, told.why) for told in plan.others] == [("old.vmdk", "not-collected")]
+    assert_accounted(tree, plan)
+    assert {(told.path, told.why) for told in plan.others} == {
+        ("old.vmdk", "not-collected"),
+        ("old.vmx", "not-collected"),
+    }
 
 
 # ---- hostile and large

@@ -91,6 +91,7 @@ def test_exit_status(imgscan: Run, database: Path, arguments: list[str], status:
 def test_one_machine_is_printed_as_scan_prints_it(imgscan: Run, database: Path) -> None:
     _, text, _ = imgscan(database, "--machine", "lab/large")
     assert text.startswith("Machine lab/large\nNOT READY for aws-sms: 1 blocker\n")
+    assert text.endswith("  because   the only disk of that name\n")
     _, text, _ = imgscan(database, "--machine", "lab/large", "--format", "json")
     jsonschema.validate(json.loads(text), json_schema("report"))
 
@@ -113,6 +114,18 @@ def test_an_output_is_never_the_database(imgscan: Run, database: Path, tmp_path:
 def test_no_such_database(imgscan: Run, tmp_path: Path) -> None:
     status, _, err = imgscan(tmp_path / "nowhere.db")
     assert (status, err) == (2, f"imgscan: {tmp_path}/nowhere.db: there is no such file\n")
+
+
+@pytest.mark.parametrize("format_", ["text", "json", "csv"])
+def test_the_status_of_one_machine_is_its_own(imgscan: Run, database: Path, format_: str) -> None:
+    """A path that could not be looked at is no fault of a machine that is ready."""
+    assert imgscan(database, "--machine", "lab/debian", "--format", format_)[0] == 0
+
+
+def test_a_fifo_is_no_database(imgscan: Run, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.db")
+    status, _, err = imgscan(tmp_path / "fifo.db")
+    assert (status, err) == (2, f"imgscan: {tmp_path}/fifo.db: it is no regular file\n")
 
 
 def test_no_reader_is_loaded(database: Path) -> None:
