@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import planted_parsers
-from forked import Forked, fork, run_forked
+from fork_server import Served, run_served, serve
 from planted_parsers import disk
 from tools import FIXTURES, ROOT
 
@@ -49,10 +49,9 @@ def make_share(share: Path, machines: int) -> Path:
     return share
 
 
-def start(folder: Path, *arguments: object, **changes: str) -> Forked:
+def start(folder: Path, *arguments: object, **changes: str) -> Served:
     """Start the command with planted parsers in a folder; what it says goes into the file `said`."""
-    with (folder / "said").open("ab") as said, Path(os.devnull).open("wb") as nowhere:
-        return fork(planted_parsers.main, arguments, folder, changes, nowhere.fileno(), said.fileno())
+    return serve(planted_parsers.main, arguments, folder, changes, Path(os.devnull), folder / "said")
 
 
 def start_fresh(folder: Path, *arguments: object, **changes: str) -> subprocess.Popen[bytes]:
@@ -67,7 +66,7 @@ def start_fresh(folder: Path, *arguments: object, **changes: str) -> subprocess.
         )
 
 
-def finish(process: subprocess.Popen[bytes] | Forked, seconds: float = 300) -> int:
+def finish(process: subprocess.Popen[bytes] | Served, seconds: float = 300) -> int:
     """Wait for a process."""
     try:
         return process.wait(seconds)
@@ -87,9 +86,9 @@ def said(folder: Path) -> str:
 
 def report(folder: Path, database: str = "results.db") -> bytes:
     """Return `imgscan report` as JSON."""
-    done = run_forked(command, ("report", database, "--format", "json"), folder)
+    done = run_served(command, ("report", database, "--format", "json"), folder, {})
     assert done.stdout, done.stderr
-    return done.stdout
+    return done.stdout.encode()
 
 
 def report_fresh(folder: Path, **changes: str) -> bytes:

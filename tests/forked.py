@@ -7,6 +7,7 @@ fresh one shows (streams that are closed, hash seeds, what is loaded when) start
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import resource
 import signal
@@ -65,7 +66,7 @@ def fork(
         warnings.simplefilter("ignore")  # the other threads of a test's process hold no lock
         pid = os.fork()
     if pid == 0:
-        _become(program, arguments, folder, changes, stdout, stderr)
+        become(program, arguments, folder, changes, stdout, stderr)
     return Forked(pid)
 
 
@@ -81,7 +82,7 @@ def run_forked(
         return subprocess.CompletedProcess(given, status, out.read(), err.read())
 
 
-def _become(
+def become(
     program: Callable[[], object],
     arguments: Sequence[object],
     folder: Path,
@@ -92,6 +93,7 @@ def _become(
     """Be a process as if an interpreter had started in it: nothing of the test's own is left open or in force."""
     status = 70
     try:
+        gc.freeze()  # what the test left behind is not cleaned up here: its descriptors are others' now
         faulthandler.disable()
         warnings.resetwarnings()
         warnings.simplefilter("ignore")

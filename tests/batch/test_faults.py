@@ -111,7 +111,7 @@ def test_stopped_by_the_user_and_continued(tmp_path: Path, number: int) -> None:
     os.truncate(tmp_path / "events", 0)
     assert batch(tmp_path, "--events", "events") in {1, 3}
     assert not done & {event["machine"] for event in events(tmp_path) if event["event"] == "done"}
-    assert set(states(tmp_path / "results.db").values()) <= {"done", "failed"}
+    assert set(states(tmp_path / "results.db").values()) <= {"done", "failed"}, said(tmp_path)
     assert snapshot(share) == before
 
 
@@ -184,4 +184,4 @@ def test_a_ledger_that_cannot_be_written_for_a_time(tmp_path: Path) -> None:
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     assert finish(process) in {1, 3}
     assert "going on" in said(tmp_path)
-    assert set(states(tmp_path / "results.db").values()) <= {"done", "failed"}
+    assert set(states(tmp_path / "results.db").values()) <= {"done", "failed"}, said(tmp_path)

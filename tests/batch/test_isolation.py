@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import planted_parsers
 import pytest
-from forked import run_forked
+from fork_server import run_served
 from planted_parsers import CANARY, ESCAPES, TRICKS, disk
 from tools import FIXTURES, ROOT
 
@@ -33,8 +33,7 @@ def planted(*arguments: object, folder: Path, **environment: str) -> subprocess.
     """Run the command with the planted parser."""
     canary = folder / "canary"
     canary.write_text(CANARY_TEXT)
-    done = run_forked(planted_parsers.main, arguments, folder, {CANARY: str(canary), **environment})
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+    return run_served(planted_parsers.main, arguments, folder, {CANARY: str(canary), **environment})
 
 
 def left_behind(folder: Path) -> list[str]:
