@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from unittest import mock
 
-from btrfs_images import kept
 import grub_oracle
+from btrfs_images import kept
 from fuzzing import Oracle, Recipe, walk_files
 
 from imgscan.devices.device import BlockDevice

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from filesystem_images import make_ext
 import grub_oracle
+from filesystem_images import make_ext
 from fuzzing import Oracle, Recipe, walk_files
 
 from imgscan.devices.device import BlockDevice
@@ -31,5 +31,9 @@ def walk(devices: Sequence[BlockDevice], errors: list[ImageError]) -> str:
     return walk_files(open_filesystem(devices[0], "disk0", "ext4"), errors)
 
 
-ORACLE = Oracle("GRUB", grub_oracle.files, grub_oracle.files_by_imgscan(lambda devices: open_filesystem(devices[0], "disk0", "ext4")))
+ORACLE = Oracle(
+    "GRUB",
+    grub_oracle.files,
+    grub_oracle.files_by_imgscan(lambda devices: open_filesystem(devices[0], "disk0", "ext4")),
+)
 RECIPE = Recipe(make, walk, oracle=ORACLE)

@@ -42,5 +42,7 @@ def walk(devices: Sequence[BlockDevice], errors: list[ImageError]) -> str:
         return walk_files(filesystem, errors)
 
 
-ORACLE = Oracle("GRUB", grub_oracle.files, grub_oracle.files_by_imgscan(lambda devices: open_filesystem(devices[0], "disk0", "jfs")))
+ORACLE = Oracle(
+    "GRUB", grub_oracle.files, grub_oracle.files_by_imgscan(lambda devices: open_filesystem(devices[0], "disk0", "jfs"))
+)
 RECIPE = Recipe(make, walk, oracle=ORACLE)

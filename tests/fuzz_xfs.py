@@ -43,5 +43,7 @@ _MAGICS = {
     xfs.LOG_MAGIC.to_bytes(4, "big"),
 }
 _INDEX_MAGICS = {magic.to_bytes(2, "big") for magic in (0xD2F1, 0xD2FF, 0xFEBE, 0x3DF1, 0x3DFF, 0x3EBE)}
-ORACLE = Oracle("GRUB", grub_oracle.files, grub_oracle.files_by_imgscan(lambda devices: open_filesystem(devices[0], "disk0", "xfs")))
+ORACLE = Oracle(
+    "GRUB", grub_oracle.files, grub_oracle.files_by_imgscan(lambda devices: open_filesystem(devices[0], "disk0", "xfs"))
+)
 RECIPE = Recipe(make, walk, trusting, is_structure, oracle=ORACLE)

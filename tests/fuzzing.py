@@ -410,7 +410,9 @@ def compare(recipe: Recipe, subjects: Sequence[Subject], seed: int, numbers: Seq
         ours = oracle.ours(devices, healthy)
         with recipe.trusting():
             believing = oracle.ours(devices, healthy)
-        read = [{key for key, value in healthy.items() if facts.get(key) == value} for facts in (theirs, ours, believing)]
+        read = [
+            {key for key, value in healthy.items() if facts.get(key) == value} for facts in (theirs, ours, believing)
+        ]
         found.append(Compared(mutant, read[0], read[1], (read[0] - read[1]) & read[2]))
     return found
 

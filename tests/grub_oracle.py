@@ -34,7 +34,7 @@ def grub(paths: Sequence[Path], *command: str | bytes, length: int = 0) -> bytes
     order: list[str | bytes] = [require_tool("grub-fstest"), "-c", str(len(paths)), *map(str, paths)]
     order += [command[0], *(["-n", str(length)] if length else []), "--", *command[1:]]
     try:
-        done = subprocess.run(order, capture_output=True, check=False, timeout=SECONDS, preexec_fn=_limited)  # noqa: PLW1509 - no threads here
+        done = subprocess.run(order, capture_output=True, check=False, timeout=SECONDS, preexec_fn=_limited)
     except subprocess.TimeoutExpired:
         return b""
     return done.stdout
@@ -116,15 +116,27 @@ def volumes(paths: Sequence[Path], healthy: Facts | None) -> Facts:
         if not name.startswith(("lvm/", "md/")) or (healthy is not None and name not in healthy):
             continue
         facts[name] = "volume"
-        data, sectors = b"", VOLUME_BYTES // 512
-        while sectors * 512 >= STEP // 4:  # it says no size, and reads nothing of what ends behind the volume
-            data += grub(paths, "cat", f"({name}){len(data) // 512}+{sectors}")
-            sectors //= 2
+        starts = [int(key.rpartition(" at ")[2]) for key in healthy or () if key.startswith(f"{name} at ")]
+        whole = (max(starts) + PIECE) // 512 if starts else 0
+        data = grub(paths, "cat", f"({name})0+{whole}") if whole else b""
+        if not data:
+            data = _by_halves(paths, name)
         facts |= _pieces(name, lambda at, data=data: data[at : at + PIECE], len(data))  # type: ignore[misc]
     return facts
 
 
-def volumes_by_imgscan(assemble: Callable[[Sequence[BlockDevice]], Sequence[tuple[str, Assembled]]]) -> Callable[..., Facts]:
+def _by_halves(paths: Sequence[Path], name: str) -> bytes:
+    """Return a volume's content. GRUB says no size, and reads nothing of what ends behind the volume."""
+    data, sectors = b"", VOLUME_BYTES // 512
+    while sectors * 512 >= STEP // 4:
+        data += grub(paths, "cat", f"({name}){len(data) // 512}+{sectors}")
+        sectors //= 2
+    return data
+
+
+def volumes_by_imgscan(
+    assemble: Callable[[Sequence[BlockDevice]], Sequence[tuple[str, Assembled]]],
+) -> Callable[..., Facts]:
     """Return a function that reads the same by imgscan; `assemble` says what GRUB calls each volume."""
 
     def read(devices: Sequence[BlockDevice], _: Facts | None) -> Facts:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import stat
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableSequence, Sequence
 from typing import Final
 
 from imgscan.devices.device import BlockDevice
@@ -108,8 +108,12 @@ class BtrfsFileSystem:
 
     def _read_chunks(self) -> None:
         first = (btrfs.FIRST_CHUNK_TREE_OBJECT, btrfs.CHUNK_ITEM, 0)
-        for key, data in self._chunk_tree.items(first, (btrfs.FIRST_CHUNK_TREE_OBJECT, btrfs.CHUNK_ITEM, _ANY)):
+        last = (btrfs.FIRST_CHUNK_TREE_OBJECT, btrfs.CHUNK_ITEM, _ANY)
+        damage: list[ImageError] = []
+        for key, data in self._chunk_tree.items(first, last, damage):
             self._chunks.add(btrfs.parse_chunk(key[2], data)[0])
+        if damage:
+            self._problems.append(f"a part of its chunk tree is damaged ({damage[0].message})")
 
     def stat(self, node: int) -> Entry:
         """Return what is known of a node."""
@@ -128,7 +132,10 @@ class BtrfsFileSystem:
         return None
 
     def list(self, directory: int) -> Iterator[Entry]:
-        """Yield the entries of a directory in the order of their making; a damaged one comes as `other`, size 0."""
+        """Yield the entries of a directory in the order of their making; a damaged one comes as `other`, size 0.
+
+        :raises ImageError: at the end, when a part of the directory could not be read
+        """
         if self._is_empty(directory):
             return
         if self.stat(directory).kind != "directory":
@@ -136,8 +143,9 @@ class BtrfsFileSystem:
         subvolume, inode = directory >> 64, directory & _INODE_MASK
         tree = self._roots.tree(subvolume)
         count = 0
-        for _, data in tree.items((inode, btrfs.DIR_INDEX, 0), (inode, btrfs.DIR_INDEX, _ANY)):
-            for found in self._directory_items(directory, data):
+        damage: list[ImageError] = []
+        for _, data in tree.items((inode, btrfs.DIR_INDEX, 0), (inode, btrfs.DIR_INDEX, _ANY), damage):
+            for found in self._directory_items(directory, data, damage):
                 count += 1
                 if count > DIRECTORY_ENTRIES:
                     raise LimitExceeded(
@@ -148,9 +156,11 @@ class BtrfsFileSystem:
                 try:
                     node = self._target(directory, found)
                     entry = self._entry(node, name)
-                except CorruptStructure:
+                except ImageError:
                     entry = Entry(node, name, "other", 0, links=0)
                 yield entry
+        if damage:
+            raise damage[0]
 
     def read(self, node: int, offset: int, length: int) -> bytes:
         """Return up to `length` bytes of a file, fewer only at its end; holes are zeros."""
@@ -278,11 +288,17 @@ class BtrfsFileSystem:
             raise CorruptStructure(f"there is no subvolume {number}", where=self.volume)
         return node_of(number, root.directory)
 
-    def _directory_items(self, directory: int, data: bytes) -> Iterator[DirectoryItem]:
+    def _directory_items(
+        self, directory: int, data: bytes, damage: MutableSequence[ImageError] | None = None
+    ) -> Iterator[DirectoryItem]:
+        """Yield the entries in an item; with a list for `damage`, a damaged item ends where the damage is."""
         try:
             yield from btrfs.directory_items(data)
         except CorruptStructure as error:
-            raise CorruptStructure(f"{self._shown(directory)}: {error.message}", where=self.volume) from error
+            lost = CorruptStructure(f"{self._shown(directory)}: {error.message}", where=self.volume)
+            if damage is None:
+                raise lost from error
+            damage.append(lost)
 
     @staticmethod
     def _is_empty(node: int) -> bool:

@@ -73,7 +73,7 @@ class JfsInode(NamedTuple):
 
 
 class DirectoryPage(NamedTuple):
-    """A page of a directory's tree: `order` are the slots of its entries, sorted by name."""
+    """A page of a directory's tree: `order` are the slots of its entries, sorted by name; some may not be there."""
 
     raw: bytes
     is_leaf: bool
@@ -169,8 +169,7 @@ def directory_page(raw: bytes) -> DirectoryPage | None:
 
 
 def _checked(raw: bytes, flag: int, order: bytes) -> DirectoryPage | None:
-    slots = len(raw) // 32
-    if bool(flag & LEAF) == bool(flag & INTERNAL) or any(not 0 < slot < slots for slot in order):
+    if bool(flag & LEAF) == bool(flag & INTERNAL):
         return None
     return DirectoryPage(raw, bool(flag & LEAF), order)
 
@@ -178,6 +177,8 @@ def _checked(raw: bytes, flag: int, order: bytes) -> DirectoryPage | None:
 def leaf_entry(page: DirectoryPage, index: int, *, has_index: bool) -> tuple[int, tuple[int, ...]] | None:
     """Return the inode and the name (UTF-16 units) of an entry of a leaf; None when its slots are damaged."""
     at = page.order[index] * 32
+    if not 0 < at <= len(page.raw) - 32:
+        return None
     (inode,) = struct.unpack_from("<I", page.raw, at)
     name = _name(page.raw, at, 4, 11 if has_index else 13)
     return None if name is None else (inode, name)
@@ -186,6 +187,8 @@ def leaf_entry(page: DirectoryPage, index: int, *, has_index: bool) -> tuple[int
 def internal_entry(page: DirectoryPage, index: int) -> tuple[Extent, tuple[int, ...]] | None:
     """Return the page below an entry and the least name there (only as much of it as tells); None when damaged."""
     at = page.order[index] * 32
+    if not 0 < at <= len(page.raw) - 32:
+        return None
     (number,) = struct.unpack_from("<Q", page.raw, at)
     name = _name(page.raw, at, 8, 11)
     return None if name is None else (_extent(number), name)
