@@ -206,20 +206,29 @@ class Subject:
             for index, device in enumerate(self.devices)
         ]
 
-    def write(self, mutant: Mutant, folder: Path) -> list[Path]:
-        """Write a mutant's devices to files, sparse as the healthy ones."""
-        paths = []
-        for index, path in enumerate(self.paths):
-            copy = folder / path.name
-            copy_sparse(path, copy)
+    @contextmanager
+    def written(self, mutant: Mutant, folder: Path) -> Iterator[list[Path]]:
+        """Write a mutant's devices to files in a folder that this image has for itself; gone again afterwards."""
+        copies = [folder / path.name for path in self.paths]
+        for index, copy in enumerate(copies):
+            if not copy.exists():
+                copy_sparse(self.paths[index], copy)
             with copy.open("r+b") as file:
                 for patch in mutant.patches:
                     if patch.device == index:
                         file.seek(patch.offset)
                         file.write(patch.data)
                 file.truncate(min(self.devices[index].size, mutant.sizes.get(index, self.devices[index].size)))
-            paths.append(copy)
-        return paths
+        yield copies
+        for index, copy in enumerate(copies):
+            if index in mutant.sizes:
+                copy.unlink()
+                continue
+            with copy.open("r+b") as file:
+                for patch in mutant.patches:
+                    if patch.device == index:
+                        file.seek(patch.offset)
+                        file.write(self.devices[index].read_at(patch.offset, len(patch.data)))
 
 
 def copy_sparse(source: Path, target: Path) -> None:
@@ -400,20 +409,24 @@ def compare(recipe: Recipe, subjects: Sequence[Subject], seed: int, numbers: Seq
         theirs, ours = oracle.theirs(subject.paths, None), oracle.ours(subject.devices, None)
         agreed.append({key: value for key, value in theirs.items() if ours.get(key) == value})
     found = []
-    for mutant in mutants(subjects, seed, numbers):
-        subject, healthy = subjects[mutant.image], agreed[mutant.image]
-        if not healthy:
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            theirs = oracle.theirs(subject.write(mutant, Path(folder)), healthy)
-        devices = subject.devices_of(mutant)
-        ours = oracle.ours(devices, healthy)
-        with recipe.trusting():
-            believing = oracle.ours(devices, healthy)
-        read = [
-            {key for key, value in healthy.items() if facts.get(key) == value} for facts in (theirs, ours, believing)
-        ]
-        found.append(Compared(mutant, read[0], read[1], (read[0] - read[1]) & read[2]))
+    with tempfile.TemporaryDirectory() as name:
+        for mutant in mutants(subjects, seed, numbers):
+            subject, healthy = subjects[mutant.image], agreed[mutant.image]
+            if not healthy:
+                continue
+            folder = Path(name) / str(mutant.image)
+            folder.mkdir(exist_ok=True)
+            with subject.written(mutant, folder) as paths:
+                theirs = oracle.theirs(paths, healthy)
+            devices = subject.devices_of(mutant)
+            ours = oracle.ours(devices, healthy)
+            with recipe.trusting():
+                believing = oracle.ours(devices, healthy)
+            right = [
+                {key for key, value in healthy.items() if facts.get(key) == value}
+                for facts in (theirs, ours, believing)
+            ]
+            found.append(Compared(mutant, right[0], right[1], (right[0] - right[1]) & right[2]))
     return found
 
 

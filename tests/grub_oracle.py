@@ -10,6 +10,7 @@ import resource
 import subprocess
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from fuzzing import Facts
@@ -23,7 +24,7 @@ from imgscan.volumes.assembly import Assembled
 SECONDS = 2
 """For one call, of which a hundredth is usual; some directories make an endless loop of it."""
 MEMORY = 1 << 30
-DIRECTORIES, FILES, BYTES = 60, 40, 1 << 16
+DIRECTORIES, FILES, BYTES = 24, 24, 1 << 16
 """How many directories are listed, of how many files the content is read, and how much of it."""
 VOLUME_BYTES, STEP, PIECE = 8 << 20, 1 << 18, 1 << 14
 """Of a volume a piece at every step is compared, up to a size."""
@@ -33,15 +34,14 @@ def grub(paths: Sequence[Path], *command: str | bytes, length: int = 0) -> bytes
     """Return what GRUB says of some disks (`loop0`, `loop1`, ...), what an error leaves of it, nothing if it hangs."""
     order: list[str | bytes] = [require_tool("grub-fstest"), "-c", str(len(paths)), *map(str, paths)]
     order += [command[0], *(["-n", str(length)] if length else []), "--", *command[1:]]
-    try:
-        done = subprocess.run(order, capture_output=True, check=False, timeout=SECONDS, preexec_fn=_limited)
-    except subprocess.TimeoutExpired:
-        return b""
-    return done.stdout
-
-
-def _limited() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    with subprocess.Popen(order, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        with suppress(ProcessLookupError):
+            resource.prlimit(process.pid, resource.RLIMIT_AS, (MEMORY, MEMORY))
+        try:
+            return process.communicate(timeout=SECONDS)[0]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return b""
 
 
 def files(paths: Sequence[Path], healthy: Facts | None) -> Facts:

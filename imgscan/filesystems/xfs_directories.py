@@ -79,7 +79,7 @@ class Directories:
         if inode.format != xfs.FORMAT_LOCAL:
             try:
                 return self._by_hash(number, inode, wanted)
-            except CorruptStructure:
+            except (CorruptStructure, TruncatedRead):
                 self._searched += inode.size
         if self._searched > SEARCHED_BYTES:
             raise LimitExceeded(

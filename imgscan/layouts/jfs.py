@@ -19,6 +19,7 @@ INODE_BYTES, INODES_PER_EXTENT, EXTENT_BYTES = 512, 32, 16 * 1024
 INODES_PER_GROUP: Final = 4096
 """Inodes of one inode allocation group (IAG)."""
 PAGE_BYTES: Final = 4096
+SLOT_BYTES: Final = 32
 BLOCK_MAP, FILESET = 2, 16
 """Aggregate inodes: the block allocation map; the inode map of the only fileset."""
 ROOT: Final = 2
@@ -149,9 +150,9 @@ def parse_inode(raw: bytes) -> JfsInode:
     )
 
 
-def inode_extents(group: bytes) -> tuple[Extent, ...]:
-    """Return where the inodes of an IAG lie: 128 extents of 32 inodes, of length 0 where there are none."""
-    return tuple(map(_extent, struct.unpack_from("<128Q", group, 3072)))
+def inode_extent(group: bytes, index: int) -> Extent:
+    """Return where inodes of an IAG lie: it has 128 extents of 32 inodes, of length 0 where there are none."""
+    return _extent(struct.unpack_from("<Q", group, 3072 + 8 * index)[0])
 
 
 def directory_root(body: bytes) -> DirectoryPage | None:
