@@ -268,6 +268,15 @@ def test_a_directory_block_that_cannot_be_read_loses_only_itself(tree: Path, tmp
     assert all(name.encode() in in_it for name in missing)
 
 
+def test_a_damaged_name_hides_no_other_one(tree: Path, tmp_path: Path) -> None:
+    image = make_ext(tree, tmp_path / "x.img", "ext2", "40M", "-b", "4096")
+    data = bytearray(image.read_bytes())
+    data[data.index(b"a-file-of-number-1500.conf") - 2] = 255  # its length, beyond that of its entry
+    filesystem = open_filesystem(MemoryDevice(bytes(data)), "disk0", "ext2")
+    names = {path.name for path in (tree / "many").iterdir()}
+    assert names - names_until_damage(filesystem, by_path(filesystem, "many")) == {"a-file-of-number-1500.conf"}
+
+
 def test_every_cut_and_flip_ends_in_an_image_error(tmp_path: Path) -> None:
     small = tmp_path / "small"
     (small / "etc").mkdir(parents=True)
