@@ -64,10 +64,9 @@ def files(paths: Sequence[Path], healthy: Facts | None) -> Facts:
             facts[key] = _kind(is_directory=name.endswith(b"/"))
             if name.endswith(b"/") and (healthy is None or key in healthy):
                 todo.append(path)
-    for key in _sample(facts if healthy is None else healthy):
-        if key in facts:
-            path = key.encode("utf-8", "surrogateescape")
-            facts[key + _CONTENT] = _sum(grub(paths, "cat", b"(loop0)" + path, length=BYTES))
+    for key in _sample(facts, healthy):
+        path = key.encode("utf-8", "surrogateescape")
+        facts[key + _CONTENT] = _sum(grub(paths, "cat", b"(loop0)" + path, length=BYTES))
     return facts
 
 
@@ -96,13 +95,10 @@ def files_by_imgscan(open_it: Callable[[Sequence[BlockDevice]], FileSystem]) -> 
                 nodes[key] = entry
                 if entry.kind == "directory" and (healthy is None or key in healthy):
                     todo.append((key, entry.node))
-        for key in _sample(facts if healthy is None else healthy):
-            entry_there = nodes.get(key)
-            if entry_there is not None and entry_there.kind == "file":
-                try:
-                    facts[key + _CONTENT] = _sum(filesystem.read(entry_there.node, 0, BYTES))
-                except ImageError:
-                    continue
+        for key in _sample(facts, healthy):
+            if nodes[key].kind == "file":
+                with suppress(ImageError):
+                    facts[key + _CONTENT] = _sum(filesystem.read(nodes[key].node, 0, BYTES))
         return facts
 
     return read
@@ -170,11 +166,12 @@ def _sum(data: bytes) -> str:
     return f"{len(data)} bytes {zlib.crc32(data):08x}"
 
 
-def _sample(facts: Facts) -> Iterator[str]:
-    """Yield some names that are no directories, the same ones of the same facts whoever read them."""
-    names = sorted(name for name, what in facts.items() if what != "directory" and not name.endswith(_CONTENT))
-    step = max(1, len(names) // FILES)
-    yield from names[::step]
+def _sample(facts: Facts, healthy: Facts | None) -> list[str]:
+    """Return some names that are no directories; those of the healthy image again."""
+    if healthy is not None:
+        return [name for name in facts if name + _CONTENT in healthy]
+    names = [name for name, what in facts.items() if what == _kind(is_directory=False)]
+    return sorted(names, key=lambda name: zlib.crc32(name.encode("utf-8", "surrogateescape")))[:FILES]
 
 
 def _listed(filesystem: FileSystem, node: int) -> Iterator[Entry]:

@@ -192,8 +192,8 @@ class JfsFileSystem:
                 continue
             todo.append((page, index + 1))
             try:
-                place, _ = self._below(directory, page, index)
-                if place.address in seen or len(todo) > TREE_DEPTH:
+                place = jfs.page_below(page, index)  # the name beside it is for searches only
+                if place is None or place.address in seen or len(todo) > TREE_DEPTH:
                     raise self._damaged(directory)
                 seen.add(place.address)
                 if len(seen) > DIRECTORY_BYTES // jfs.PAGE_BYTES:

@@ -185,14 +185,17 @@ def leaf_entry(page: DirectoryPage, index: int, *, has_index: bool) -> tuple[int
     return None if name is None else (inode, name)
 
 
+def page_below(page: DirectoryPage, index: int) -> Extent | None:
+    """Return the page below an entry, whatever the name beside it; None when its slot cannot be."""
+    at = page.order[index] * 32
+    return _extent(struct.unpack_from("<Q", page.raw, at)[0]) if 0 < at <= len(page.raw) - 32 else None
+
+
 def internal_entry(page: DirectoryPage, index: int) -> tuple[Extent, tuple[int, ...]] | None:
     """Return the page below an entry and the least name there (only as much of it as tells); None when damaged."""
-    at = page.order[index] * 32
-    if not 0 < at <= len(page.raw) - 32:
-        return None
-    (number,) = struct.unpack_from("<Q", page.raw, at)
-    name = _name(page.raw, at, 8, 11)
-    return None if name is None else (_extent(number), name)
+    place = page_below(page, index)
+    name = None if place is None else _name(page.raw, page.order[index] * 32, 8, 11)
+    return None if place is None or name is None else (place, name)
 
 
 def _name(raw: bytes, at: int, head: int, first: int) -> tuple[int, ...] | None:

@@ -261,6 +261,23 @@ def test_a_damaged_entry_hides_no_other_one() -> None:
             damaged.lookup(many.node, name)
 
 
+def test_a_damaged_name_above_a_page_hides_none_below() -> None:
+    raw = bytearray(jfs_images.image("plain"))
+    filesystem = opened("plain")
+    many = filesystem.lookup(filesystem.root, "many")
+    assert many is not None
+    names = list(map(name_of, filesystem.list(many.node)))
+    page = jfs.directory_root(filesystem._inodes.read_inode(many.node).body)
+    assert page is not None
+    assert not page.is_leaf
+    at = raw.index(page.raw)
+    for slot in page.order:
+        raw[at + slot * 32 + 8 : at + slot * 32 + 10] = b"\xff\xff"  # where the name goes on, and its length
+    damaged = JfsFileSystem(MemoryDevice(bytes(raw)), "x")
+    assert list(map(name_of, damaged.list(many.node))) == names
+    assert damaged.lookup(many.node, names[-1]) == filesystem.lookup(many.node, names[-1])
+
+
 def test_a_tree_that_refers_to_itself_ends() -> None:
     raw = bytearray(jfs_images.image("plain"))
     filesystem = opened("plain")
