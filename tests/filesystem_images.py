@@ -6,11 +6,15 @@ import lzma
 import subprocess
 from pathlib import Path
 
+import pytest
 from tools import FIXTURES, require_tool
 
 from imgscan.devices.counters import IoCounter
+from imgscan.devices.device import BlockDevice
 from imgscan.devices.file import FileDevice
+from imgscan.devices.filesystem import FileSystem
 from imgscan.devices.host_files import open_given
+from imgscan.errors import ImageError, TruncatedRead
 
 
 def make_ext(tree: Path, image: Path, type_: str = "ext4", size: str = "16M", *options: str) -> Path:
@@ -46,3 +50,33 @@ def open_file(image: Path) -> tuple[FileDevice, IoCounter]:
     counter = IoCounter()
     device, _ = open_given(image, (), counter)
     return device, counter
+
+
+class Unreadable:
+    """A device of which some bytes cannot be read."""
+
+    sector_size = 512
+
+    def __init__(self, below: BlockDevice, start: int, length: int) -> None:
+        self._below = below
+        self._start = start
+        self._end = start + length
+        self.name = below.name
+        self.size = below.size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        if offset < self._end and offset + length > self._start:
+            raise TruncatedRead("the bytes are not there", where=self.name, offset=self._start)
+        return self._below.read_at(offset, length)
+
+
+def names_until_damage(filesystem: FileSystem, directory: int) -> set[str]:
+    """Return the names that a damaged directory gives before its error, which must come."""
+    names: set[str] = set()
+
+    def read_all() -> None:
+        names.update(entry.name for entry in filesystem.list(directory))
+
+    with pytest.raises(ImageError):
+        read_all()
+    return names

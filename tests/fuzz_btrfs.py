@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from unittest import mock
 
+import grub_oracle
 from btrfs_images import kept
-from fuzzing import Recipe, walk_files
+from fuzzing import Oracle, Recipe, walk_files
 
 from imgscan.devices.device import BlockDevice
 from imgscan.errors import ImageError
@@ -49,4 +50,5 @@ def is_structure(data: bytes) -> bool:
     return len(data) >= 4096 and any(data[80:82]) and not any(data[84:88]) and not any(data[98:100]) and data[100] < 8
 
 
-RECIPE = Recipe(make, walk, trusting, is_structure)
+ORACLE = Oracle("GRUB", grub_oracle.files, grub_oracle.files_by_imgscan(lambda devices: open_btrfs(devices, "disk0")))
+RECIPE = Recipe(make, walk, trusting, is_structure, oracle=ORACLE)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import grub_oracle
 from filesystem_images import make_ext
-from fuzzing import Recipe, walk_files
+from fuzzing import Oracle, Recipe, walk_files
 
 from imgscan.devices.device import BlockDevice
 from imgscan.errors import ImageError
@@ -30,4 +31,9 @@ def walk(devices: Sequence[BlockDevice], errors: list[ImageError]) -> str:
     return walk_files(open_filesystem(devices[0], "disk0", "ext4"), errors)
 
 
-RECIPE = Recipe(make, walk)
+ORACLE = Oracle(
+    "GRUB",
+    grub_oracle.files,
+    grub_oracle.files_by_imgscan(lambda devices: open_filesystem(devices[0], "disk0", "ext4")),
+)
+RECIPE = Recipe(make, walk, oracle=ORACLE)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 from unittest import mock
 
+import grub_oracle
 import jfs_images
-from fuzzing import Recipe, walk_files
+from fuzzing import Oracle, Recipe, walk_files
 
 from imgscan.devices.device import BlockDevice
 from imgscan.errors import ImageError
@@ -41,4 +42,7 @@ def walk(devices: Sequence[BlockDevice], errors: list[ImageError]) -> str:
         return walk_files(filesystem, errors)
 
 
-RECIPE = Recipe(make, walk)
+ORACLE = Oracle(
+    "GRUB", grub_oracle.files, grub_oracle.files_by_imgscan(lambda devices: open_filesystem(devices[0], "disk0", "jfs"))
+)
+RECIPE = Recipe(make, walk, oracle=ORACLE)

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
+import grub_oracle
 import lvm2_appliance
-from fuzzing import Recipe
+from fuzzing import Oracle, Recipe
 
 from imgscan.devices.device import BlockDevice
 from imgscan.errors import ImageError
 from imgscan.layouts import lvm2, thin
-from imgscan.volumes.assembly import Member
+from imgscan.volumes.assembly import Assembled, Member
 from imgscan.volumes.lvm2 import assemble
 
 READ, STEP, PIECE = 8 << 20, 1 << 18, 1 << 14
@@ -83,4 +84,15 @@ def is_structure(data: bytes) -> bool:
     return len(data) <= 1 << 16 and not data[16:32].isalnum()
 
 
-RECIPE = Recipe(make, walk, trusting, is_structure)
+def _assembled(devices: Sequence[BlockDevice]) -> list[tuple[str, Assembled]]:
+    """Return the volumes by GRUB's names for them."""
+    volumes = assemble([Member(f"disk{n}", device, "LVM2_member") for n, device in enumerate(devices)])
+    names = []
+    for volume in volumes:
+        group = volume.metadata.get("group", "").replace("-", "--")
+        names.append(f"lvm/{group}-" + volume.name.rpartition("/")[2].replace("-", "--"))
+    return list(zip(names, volumes, strict=True))
+
+
+ORACLE = Oracle("GRUB", grub_oracle.volumes, grub_oracle.volumes_by_imgscan(_assembled))
+RECIPE = Recipe(make, walk, trusting, is_structure, oracle=ORACLE)

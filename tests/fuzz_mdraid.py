@@ -8,13 +8,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from unittest import mock
 
-from fuzzing import Recipe
+import grub_oracle
+from fuzzing import Oracle, Recipe
 from mdraid_arrays import load
 
 from imgscan.devices.device import BlockDevice
 from imgscan.errors import ImageError
 from imgscan.layouts import mdraid as layout
-from imgscan.volumes.assembly import Member
+from imgscan.volumes.assembly import Assembled, Member
 from imgscan.volumes.mdraid import assemble
 
 ARRAYS = (
@@ -71,4 +72,15 @@ def is_structure(data: bytes) -> bool:
     return int.from_bytes(data[:4], "little") == layout.MAGIC
 
 
-RECIPE = Recipe(make, walk, trusting, is_structure)
+def _assembled(devices: Sequence[BlockDevice]) -> list[tuple[str, Assembled]]:
+    """Return the volumes by GRUB's names for them."""
+    volumes = assemble([Member(f"disk{n}", device, "linux_raid_member") for n, device in enumerate(devices)])
+    names = []
+    for volume in volumes:
+        name = volume.metadata.get("array_name", "").rpartition(":")[2]
+        names.append(f"md/{name or 'md' + volume.metadata.get('preferred_minor', '')}")
+    return list(zip(names, volumes, strict=True))
+
+
+ORACLE = Oracle("GRUB", grub_oracle.volumes, grub_oracle.volumes_by_imgscan(_assembled))
+RECIPE = Recipe(make, walk, trusting, is_structure, oracle=ORACLE)

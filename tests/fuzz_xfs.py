@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from unittest import mock
 
-from fuzzing import Recipe, walk_files
+import grub_oracle
+from fuzzing import Oracle, Recipe, walk_files
 from xfs_images import kept
 
 from imgscan.devices.device import BlockDevice
@@ -42,4 +43,7 @@ _MAGICS = {
     xfs.LOG_MAGIC.to_bytes(4, "big"),
 }
 _INDEX_MAGICS = {magic.to_bytes(2, "big") for magic in (0xD2F1, 0xD2FF, 0xFEBE, 0x3DF1, 0x3DFF, 0x3EBE)}
-RECIPE = Recipe(make, walk, trusting, is_structure)
+ORACLE = Oracle(
+    "GRUB", grub_oracle.files, grub_oracle.files_by_imgscan(lambda devices: open_filesystem(devices[0], "disk0", "xfs"))
+)
+RECIPE = Recipe(make, walk, trusting, is_structure, oracle=ORACLE)

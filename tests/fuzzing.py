@@ -44,6 +44,22 @@ HEALTHY, CHANGED, PARTLY, REFUSED = "as the healthy one", "other content", "part
 Walk = Callable[[Sequence[BlockDevice], list[ImageError]], str]
 
 
+Facts = dict[str, str]
+"""What was read of an image, by what it is about: a name and its size, a piece of a volume and its sum."""
+
+
+class Oracle(NamedTuple):
+    """A foreign reader, and imgscan asked for the same.
+
+    `theirs` reads the files of an image's devices, `ours` the devices themselves; both get the facts of the healthy
+    image that the two agree about (None for the healthy one itself), and nobody asks for what is not among them.
+    """
+
+    name: str
+    theirs: Callable[[Sequence[Path], Facts | None], Facts]
+    ours: Callable[[Sequence[BlockDevice], Facts | None], Facts]
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a reader is fuzzed.
@@ -53,8 +69,7 @@ class Recipe:
     and appends the errors that cost a part only to the list; an error that costs everything it lets out.
     `trusting`, where there are checksums: while the context it makes is open, the reader believes all of them, so that
     damage reaches what lies behind; half of the mutants run inside it.
-    `oracle` reads many images, each given as the files of its devices, with a foreign reader, and returns a digest of
-    its own for each, None where it reads nothing. The first ones are the healthy ones.
+    `oracle` is a foreign reader, to learn what is still there to be read of what imgscan does not read.
     `is_structure` says whether bytes that the reader read at once are its structures, and not a file's content: most
     damage is put there.
     """
@@ -63,7 +78,7 @@ class Recipe:
     walk: Walk
     trusting: Callable[[], AbstractContextManager[object]] = nullcontext
     is_structure: Callable[[bytes], bool] = bool
-    oracle: Callable[[Sequence[Sequence[Path]]], list[str | None]] | None = None
+    oracle: Oracle | None = None
 
 
 class Patch(NamedTuple):
@@ -191,20 +206,29 @@ class Subject:
             for index, device in enumerate(self.devices)
         ]
 
-    def write(self, mutant: Mutant, folder: Path) -> list[Path]:
-        """Write a mutant's devices to files, sparse as the healthy ones."""
-        paths = []
-        for index, path in enumerate(self.paths):
-            copy = folder / path.name
-            copy_sparse(path, copy)
+    @contextmanager
+    def written(self, mutant: Mutant, folder: Path) -> Iterator[list[Path]]:
+        """Write a mutant's devices to files in a folder that this image has for itself; gone again afterwards."""
+        copies = [folder / path.name for path in self.paths]
+        for index, copy in enumerate(copies):
+            if not copy.exists():
+                copy_sparse(self.paths[index], copy)
             with copy.open("r+b") as file:
                 for patch in mutant.patches:
                     if patch.device == index:
                         file.seek(patch.offset)
                         file.write(patch.data)
                 file.truncate(min(self.devices[index].size, mutant.sizes.get(index, self.devices[index].size)))
-            paths.append(copy)
-        return paths
+        yield copies
+        for index, copy in enumerate(copies):
+            if index in mutant.sizes:
+                copy.unlink()
+                continue
+            with copy.open("r+b") as file:
+                for patch in mutant.patches:
+                    if patch.device == index:
+                        file.seek(patch.offset)
+                        file.write(self.devices[index].read_at(patch.offset, len(patch.data)))
 
 
 def copy_sparse(source: Path, target: Path) -> None:
@@ -352,29 +376,78 @@ def fuzz(recipe: Recipe, subjects: Sequence[Subject], count: int, seed: int, job
     return summary
 
 
-def ask_oracle(recipe: Recipe, subjects: Sequence[Subject], seed: int, numbers: Sequence[int]) -> str:
-    """Give a sample of mutants to the foreign reader too; return what the two say, in some lines."""
-    assert recipe.oracle is not None
-    table: Counter[tuple[str, str]] = Counter()
-    lost: list[str] = []
-    sample = list(mutants(subjects, seed, numbers))
+@dataclass
+class Compared:
+    """What an oracle and imgscan read of one mutant: facts that are as in the healthy image.
+
+    `only_theirs` lacks in imgscan, `only_ours` in the oracle; `distrusted` of the former imgscan reads where it
+    believes all checksums.
+    """
+
+    mutant: Mutant
+    theirs: set[str]
+    ours: set[str]
+    distrusted: set[str]
+
+    @property
+    def only_theirs(self) -> set[str]:
+        """What the oracle alone reads."""
+        return self.theirs - self.ours
+
+    @property
+    def only_ours(self) -> set[str]:
+        """What imgscan alone reads."""
+        return self.ours - self.theirs
+
+
+def compare(recipe: Recipe, subjects: Sequence[Subject], seed: int, numbers: Sequence[int]) -> list[Compared]:
+    """Give mutants to the foreign reader and to imgscan. An image of which the two agree about nothing is left out."""
+    oracle = recipe.oracle
+    assert oracle is not None
+    agreed: list[Facts] = []
+    for subject in subjects:
+        theirs, ours = oracle.theirs(subject.paths, None), oracle.ours(subject.devices, None)
+        agreed.append({key: value for key, value in theirs.items() if ours.get(key) == value})
+    found = []
     with tempfile.TemporaryDirectory() as name:
-        images = [list(subject.paths) for subject in subjects]
-        for mutant in sample:
-            folder = Path(name) / str(mutant.number)
-            folder.mkdir()
-            images.append(subjects[mutant.image].write(mutant, folder))
-        answers = recipe.oracle(images)
-    for mutant, theirs in zip(sample, answers[len(subjects) :], strict=True):
-        mutant.is_trusted = False
-        ours, detail, _ = _run_one(recipe, subjects[mutant.image], mutant)
-        said = REFUSED if theirs is None else HEALTHY if theirs == answers[mutant.image] else CHANGED
-        table[ours, said] += 1
-        if ours in {REFUSED, PARTLY} and said == HEALTHY:
-            lost.append(f"    {mutant} ({detail})")
-    lines = [f"oracle, {len(sample)} mutants:"]
-    lines += [f"  imgscan {ours}, oracle {theirs}: {n}" for (ours, theirs), n in sorted(table.items())]
-    lines += [f"  read whole by the oracle and not by imgscan: {len(lost)}", *lost[:40]]
+        for mutant in mutants(subjects, seed, numbers):
+            subject, healthy = subjects[mutant.image], agreed[mutant.image]
+            if not healthy:
+                continue
+            folder = Path(name) / str(mutant.image)
+            folder.mkdir(exist_ok=True)
+            with subject.written(mutant, folder) as paths:
+                theirs = oracle.theirs(paths, healthy)
+            devices = subject.devices_of(mutant)
+            ours = oracle.ours(devices, healthy)
+            with recipe.trusting():
+                believing = oracle.ours(devices, healthy)
+            right = [
+                {key for key, value in healthy.items() if facts.get(key) == value}
+                for facts in (theirs, ours, believing)
+            ]
+            found.append(Compared(mutant, right[0], right[1], (right[0] - right[1]) & right[2]))
+    return found
+
+
+def told(oracle: str, compared: Sequence[Compared], most: int = 40) -> str:
+    """Return in some lines what came of a comparison, with the mutants of which imgscan reads less."""
+    total = max(1, len(compared))
+    lost = [each for each in compared if each.only_theirs]
+    beyond = [each for each in lost if each.only_theirs - each.distrusted]
+    counts = {
+        f"{oracle} reads something right": sum(bool(each.theirs) for each in compared),
+        "imgscan reads something right": sum(bool(each.ours) for each in compared),
+        "imgscan alone reads something": sum(bool(each.only_ours) for each in compared),
+        f"{oracle} alone reads something": len(lost),
+        "  and imgscan nothing at all": sum(not each.ours for each in lost),
+        "  for no other reason than checksums": len(lost) - len(beyond),
+    }
+    lines = [f"beside {oracle}, {len(compared)} mutants:"]
+    lines += [f"  {what}: {count} ({count / total:.1%})" for what, count in counts.items()]
+    for each in beyond[:most]:
+        missed = sorted(each.only_theirs - each.distrusted)
+        lines.append(f"    {len(missed)} of {len(each.theirs)}, e.g. {missed[0]!r:.60}: {each.mutant}")
     return "\n".join(lines)
 
 

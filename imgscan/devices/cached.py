@@ -6,6 +6,7 @@ from collections import OrderedDict
 
 from imgscan.devices.device import BlockDevice, check_range
 from imgscan.devices.limits import KIB
+from imgscan.errors import ImageError
 
 
 class CachedDevice:
@@ -29,8 +30,11 @@ class CachedDevice:
             return b""
         first = offset - offset % self._page
         start = offset - first
-        data = self._at(first)[start : start + length]
-        return data if len(data) == length else data + self._at(first + self._page)[: length - len(data)]
+        try:
+            data = self._at(first)[start : start + length]
+            return data if len(data) == length else data + self._at(first + self._page)[: length - len(data)]
+        except ImageError:  # what is wrong may lie elsewhere in the page
+            return self._below.read_at(offset, length)
 
     def _at(self, offset: int) -> bytes:
         page = self._pages.get(offset)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import stat
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableSequence, Sequence
 from typing import Final
 
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.filesystem import Entry, EntryKind, Subvolume
-from imgscan.devices.limits import BTRFS_DEVICES, DIRECTORY_ENTRIES, SYMLINK_BYTES
-from imgscan.errors import CorruptStructure, ImageError, LimitExceeded, MissingPart
+from imgscan.devices.limits import BTRFS_DEVICES, DIRECTORY_ENTRIES, SEARCHED_BYTES, SYMLINK_BYTES
+from imgscan.errors import CorruptStructure, ImageError, LimitExceeded, MissingPart, TruncatedRead
 from imgscan.filesystems.btrfs_checksum import CHECKSUMS, name_hash
 from imgscan.filesystems.btrfs_chunks import ChunkMap, Member
 from imgscan.filesystems.btrfs_file import FileContents
@@ -105,30 +105,63 @@ class BtrfsFileSystem:
         self.root = node_of(self.default_subvolume, root.directory)
         self._contents = FileContents(self._chunks, self._roots.tree(btrfs.CSUM_TREE), checksum, superblock.sector_size)
         self._inodes: OrderedDict[int, Inode] = OrderedDict()
+        self._searched = 0
 
     def _read_chunks(self) -> None:
         first = (btrfs.FIRST_CHUNK_TREE_OBJECT, btrfs.CHUNK_ITEM, 0)
-        for key, data in self._chunk_tree.items(first, (btrfs.FIRST_CHUNK_TREE_OBJECT, btrfs.CHUNK_ITEM, _ANY)):
+        last = (btrfs.FIRST_CHUNK_TREE_OBJECT, btrfs.CHUNK_ITEM, _ANY)
+        damage: list[ImageError] = []
+        for key, data in self._chunk_tree.items(first, last, damage):
             self._chunks.add(btrfs.parse_chunk(key[2], data)[0])
+        if damage:
+            self._problems.append(f"a part of its chunk tree is damaged ({damage[0].message})")
 
     def stat(self, node: int) -> Entry:
         """Return what is known of a node."""
         return self._entry(node, "")
 
     def lookup(self, directory: int, name: str) -> Entry | None:
-        """Return the entry `name` of a directory, None when it is not there."""
+        """Return the entry `name` of a directory, None when it is not there.
+
+        :raises LimitExceeded: more was searched for names than any real system makes necessary
+        """
         wanted = name.encode("utf-8", "surrogateescape")
         if not 0 < len(wanted) <= btrfs.NAME_BYTES or self._is_empty(directory):
             return None
         subvolume, inode = directory >> 64, directory & _INODE_MASK
-        item = self._roots.tree(subvolume).get((inode, btrfs.DIR_ITEM, name_hash(wanted)))
-        for found in self._directory_items(directory, item or b""):
-            if found.name == wanted:
-                return self._entry(self._target(directory, found), name)
+        try:
+            item = self._roots.tree(subvolume).get((inode, btrfs.DIR_ITEM, name_hash(wanted)))
+            items = self._directory_items(directory, item or b"")
+            target = next((found for found in items if found.name == wanted), None)
+        except (
+            CorruptStructure,
+            MissingPart,
+            TruncatedRead,
+        ):  # the same name stands in the directory's index, which may lie in another node
+            target = self._search(directory, wanted)
+        return None if target is None else self._entry(self._target(directory, target), name)
+
+    def _search(self, directory: int, wanted: bytes) -> DirectoryItem | None:
+        """Return an entry among all those that can be read, None when it is not among them and all can be."""
+        subvolume, inode = directory >> 64, directory & _INODE_MASK
+        tree = self._roots.tree(subvolume)
+        damage: list[ImageError] = []
+        for _, data in tree.items((inode, btrfs.DIR_INDEX, 0), (inode, btrfs.DIR_INDEX, _ANY), damage):
+            self._searched += len(data)
+            if self._searched > SEARCHED_BYTES:
+                raise LimitExceeded(f"more than {SEARCHED_BYTES} bytes of directories were searched", where=self.volume)
+            for found in self._directory_items(directory, data, damage):
+                if found.name == wanted:
+                    return found
+        if damage:
+            raise damage[0]
         return None
 
     def list(self, directory: int) -> Iterator[Entry]:
-        """Yield the entries of a directory in the order of their making; a damaged one comes as `other`, size 0."""
+        """Yield the entries of a directory in the order of their making; a damaged one comes as `other`, size 0.
+
+        :raises ImageError: at the end, when a part of the directory could not be read
+        """
         if self._is_empty(directory):
             return
         if self.stat(directory).kind != "directory":
@@ -136,8 +169,9 @@ class BtrfsFileSystem:
         subvolume, inode = directory >> 64, directory & _INODE_MASK
         tree = self._roots.tree(subvolume)
         count = 0
-        for _, data in tree.items((inode, btrfs.DIR_INDEX, 0), (inode, btrfs.DIR_INDEX, _ANY)):
-            for found in self._directory_items(directory, data):
+        damage: list[ImageError] = []
+        for _, data in tree.items((inode, btrfs.DIR_INDEX, 0), (inode, btrfs.DIR_INDEX, _ANY), damage):
+            for found in self._directory_items(directory, data, damage):
                 count += 1
                 if count > DIRECTORY_ENTRIES:
                     raise LimitExceeded(
@@ -148,9 +182,11 @@ class BtrfsFileSystem:
                 try:
                     node = self._target(directory, found)
                     entry = self._entry(node, name)
-                except CorruptStructure:
+                except ImageError:
                     entry = Entry(node, name, "other", 0, links=0)
                 yield entry
+        if damage:
+            raise damage[0]
 
     def read(self, node: int, offset: int, length: int) -> bytes:
         """Return up to `length` bytes of a file, fewer only at its end; holes are zeros."""
@@ -278,11 +314,17 @@ class BtrfsFileSystem:
             raise CorruptStructure(f"there is no subvolume {number}", where=self.volume)
         return node_of(number, root.directory)
 
-    def _directory_items(self, directory: int, data: bytes) -> Iterator[DirectoryItem]:
+    def _directory_items(
+        self, directory: int, data: bytes, damage: MutableSequence[ImageError] | None = None
+    ) -> Iterator[DirectoryItem]:
+        """Yield the entries in an item; with a list for `damage`, a damaged item ends where the damage is."""
         try:
             yield from btrfs.directory_items(data)
         except CorruptStructure as error:
-            raise CorruptStructure(f"{self._shown(directory)}: {error.message}", where=self.volume) from error
+            lost = CorruptStructure(f"{self._shown(directory)}: {error.message}", where=self.volume)
+            if damage is None:
+                raise lost from error
+            damage.append(lost)
 
     @staticmethod
     def _is_empty(node: int) -> bool:

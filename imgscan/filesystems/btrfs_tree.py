@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from imgscan.devices.limits import BTRFS_NODE_CACHE_BYTES
 from imgscan.errors import CorruptStructure, ImageError
@@ -12,6 +12,9 @@ from imgscan.filesystems.btrfs_checksum import Checksum
 from imgscan.filesystems.btrfs_chunks import ChunkMap
 from imgscan.layouts import btrfs
 from imgscan.layouts.btrfs import Key, Node
+
+_MOST_DAMAGED: Final = 64
+"""Nodes of one tree that may be damaged where the others are wanted all the same."""
 
 
 class Place(NamedTuple):
@@ -103,24 +106,35 @@ class Tree:
                 return node.key(slot), node.item(slot)
             node = self._nodes.read(_below(node, slot))
 
-    def items(self, first: Key, last: Key) -> Iterator[tuple[Key, bytes]]:
+    def items(self, first: Key, last: Key, damage: list[ImageError] | None = None) -> Iterator[tuple[Key, bytes]]:
         """Yield the items with keys from `first` to `last`, both included, in order.
 
-        It ends: below a slot only a node with the slot's own first key is read, and slots are in order.
+        With a list for `damage`, a node that cannot be read costs only what is below it, and the error goes there;
+        for what tolerates gaps, so not for extents. It ends: below a slot only a node with the slot's own first key is
+        read, slots are in order, and many damaged nodes are an error.
         """
-        path: list[tuple[Node, int]] = []
-        node = self._nodes.read(self.root)
-        while node.level:
-            slot = max(0, node.last_not_above(first))
-            path.append((node, slot + 1))
-            node = self._nodes.read(_below(node, slot))
-        slot = node.last_not_above(first)
-        if slot < 0 or node.key(slot) < first:
-            slot += 1
         before: Key = (-1, 0, 0)
-        while True:
-            while slot < node.count:
-                key = node.key(slot)
+        node = self._nodes.read(self.root)
+        path = [(node, _first_slot(node, first))]
+        while path:
+            node, slot = path.pop()
+            if node.level:
+                if slot >= node.count:
+                    continue
+                if node.key(slot) > last:
+                    return
+                path.append((node, slot + 1))
+                try:
+                    below = self._nodes.read(_below(node, slot))
+                except ImageError as error:
+                    if damage is None or len(damage) >= _MOST_DAMAGED:
+                        raise
+                    damage.append(error)
+                else:
+                    path.append((below, _first_slot(below, first)))
+                continue
+            for at in range(slot, node.count):
+                key = node.key(at)
                 if key > last:
                     return
                 if key <= before:
@@ -129,21 +143,13 @@ class Tree:
                         where=self._nodes.volume,
                     )
                 before = key
-                yield key, node.item(slot)
-                slot += 1
-            while path and path[-1][1] >= path[-1][0].count:
-                path.pop()
-            if not path:
-                return
-            above, at = path.pop()
-            if above.key(at) > last:
-                return
-            path.append((above, at + 1))
-            node = self._nodes.read(_below(above, at))
-            while node.level:
-                path.append((node, 1))
-                node = self._nodes.read(_below(node, 0))
-            slot = 0
+                yield key, node.item(at)
+
+
+def _first_slot(node: Node, first: Key) -> int:
+    """Return the first slot of a node that can lead to the key, or to one behind it."""
+    slot = max(0, node.last_not_above(first))
+    return slot + 1 if not node.level and node.count and node.key(slot) < first else slot
 
 
 def _below(node: Node, slot: int) -> Place:

@@ -31,18 +31,28 @@ def directory_block(block: bytes) -> Iterator[tuple[int, bytes]]:
 
     The nodes of a hash tree and the checksum tail look like one entry without an inode.
 
-    :raises CorruptStructure: an entry's length contradicts the block's (no place is named: the caller knows it)
+    :raises CorruptStructure: an entry contradicts itself or the block (no place is named: the caller knows it); where
+        its length is not in doubt, at the end
     """
     position = 0
+    damage: CorruptStructure | None = None
     while position + _DIRENT.size <= len(block):
         inode, length, name_length, _ = _DIRENT.unpack_from(block, position)
         if len(block) >= 65536:  # a length of 65536 does not fit the field: rec_len_from_disk in the kernel
             length = len(block) if length in {0, 65535} else (length & 65532) | ((length & 3) << 16)
-        if length < 8 or length % 4 or position + length > len(block) or 8 + name_length > length:
-            raise CorruptStructure(f"the entry at byte {position} of a directory block has the length {length}")
-        if inode:
+        if length < 8 or length % 4 or position + length > len(block):
+            raise damage or CorruptStructure(
+                f"the entry at byte {position} of a directory block has the length {length}"
+            )
+        if 8 + name_length > length:
+            damage = damage or CorruptStructure(
+                f"the name in the entry at byte {position} of a directory block is {name_length} bytes long"
+            )
+        elif inode:
             yield inode, block[position + 8 : position + 8 + name_length]
         position += length
+    if damage is not None:
+        raise damage
 
 
 class Superblock(NamedTuple):

@@ -8,7 +8,14 @@ from typing import Any, Final
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.filesystem import Entry
 from imgscan.devices.limits import DIRECTORY_BYTES, KIB, SEARCHED_BYTES
-from imgscan.errors import CorruptStructure, EncryptedData, LimitExceeded, UnsupportedFormat
+from imgscan.errors import (
+    CorruptStructure,
+    EncryptedData,
+    ImageError,
+    LimitExceeded,
+    TruncatedRead,
+    UnsupportedFormat,
+)
 from imgscan.filesystems import ext
 from imgscan.filesystems.ext_block_map import BlockMap
 from imgscan.filesystems.ext_inode import Inodes
@@ -16,6 +23,8 @@ from imgscan.filesystems.tsk import TskFileSystem
 from imgscan.model.volume import Free
 
 _CHUNK: Final = 64 * KIB
+_MOST_FAILED: Final = 256
+"""Reads of one directory that may fail while the others are tried all the same."""
 
 
 class ExtFileSystem(TskFileSystem):
@@ -97,15 +106,27 @@ class ExtFileSystem(TskFileSystem):
             raise CorruptStructure(f"directory {directory} is {size} bytes large, no whole blocks", where=self.volume)
         if size > DIRECTORY_BYTES:
             raise LimitExceeded(f"directory {directory} is {size} bytes large", where=self.volume)
-        damage: CorruptStructure | None = None
-        for offset in range(0, size, max(block_size, _CHUNK)):
-            chunk = self._content(directory, offset, min(max(block_size, _CHUNK), size - offset))
+        damage: ImageError | None = None
+        failed = 0
+        step = max(block_size, _CHUNK)
+        todo = [(offset, min(step, size - offset)) for offset in range(0, size, step)][::-1]
+        while todo:
+            offset, length = todo.pop()
+            try:
+                chunk = self._content(directory, offset, length)
+            except (CorruptStructure, TruncatedRead) as error:
+                damage, failed = damage or error, failed + 1
+                if failed > _MOST_FAILED:
+                    break
+                if length > block_size:  # one of its blocks; the others are read one by one
+                    todo += [(at, block_size) for at in reversed(range(offset, offset + length, block_size))]
+                continue
             for start in range(0, len(chunk), block_size):
                 try:
                     for node, name in ext.directory_block(chunk[start : start + block_size]):
                         if name not in {b".", b".."}:
                             yield node, name.decode("utf-8", "surrogateescape")
                 except CorruptStructure as error:
-                    damage = error
+                    damage = damage or CorruptStructure(f"directory {directory}: {error.message}", where=self.volume)
         if damage is not None:
-            raise CorruptStructure(f"directory {directory}: {damage.message}", where=self.volume)
+            raise damage

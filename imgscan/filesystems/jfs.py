@@ -12,7 +12,7 @@ from typing import Final
 
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.filesystem import Entry, EntryKind
-from imgscan.devices.limits import DIRECTORY_BYTES, DIRECTORY_ENTRIES, SYMLINK_BYTES
+from imgscan.devices.limits import DIRECTORY_BYTES, DIRECTORY_ENTRIES, SEARCHED_BYTES, SYMLINK_BYTES
 from imgscan.errors import CorruptStructure, ImageError, LimitExceeded
 from imgscan.filesystems.jfs_inodes import TREE_DEPTH, JfsInodes
 from imgscan.layouts import jfs
@@ -43,6 +43,7 @@ class JfsFileSystem:
         self._superblock = self._inodes.superblock
         self.case_sensitive = not self._superblock.is_case_insensitive
         self.root = jfs.ROOT
+        self._searched = 0
         if self.stat(self.root).kind != "directory":
             raise CorruptStructure("the root of the JFS is no directory", where=volume)
 
@@ -65,9 +66,15 @@ class JfsFileSystem:
         )
 
     def lookup(self, directory: int, name: str) -> Entry | None:
-        """Return the entry of that name, None when there is none; found by the order of the tree."""
+        """Return the entry of that name, None when there is none; found by the order of the tree, if that is whole.
+
+        :raises LimitExceeded: more was searched for names than any real system makes necessary
+        """
         for wanted in _stored(name):
-            node = self._search(directory, wanted)
+            try:
+                node = self._search(directory, wanted)
+            except CorruptStructure:
+                node = self._search_all(directory, wanted)
             if node is not None:
                 return self._entry(node, name)
         return None
@@ -185,8 +192,8 @@ class JfsFileSystem:
                 continue
             todo.append((page, index + 1))
             try:
-                place, _ = self._below(directory, page, index)
-                if place.address in seen or len(todo) > TREE_DEPTH:
+                place = jfs.page_below(page, index)  # the name beside it is for searches only
+                if place is None or place.address in seen or len(todo) > TREE_DEPTH:
                     raise self._damaged(directory)
                 seen.add(place.address)
                 if len(seen) > DIRECTORY_BYTES // jfs.PAGE_BYTES:
@@ -218,6 +225,18 @@ class JfsFileSystem:
                 return None
             page = self._page(directory, self._below(directory, page, max(0, low - 1))[0])
         raise self._damaged(directory)
+
+    def _search_all(self, directory: int, wanted: Units) -> int | None:
+        """Return the inode behind a stored name, among all names that can be read; None when all of them can."""
+        folds = not self.case_sensitive
+        key = _upper(wanted) if folds else wanted
+        for node, name in self._names(directory):
+            self._searched += jfs.SLOT_BYTES
+            if self._searched > SEARCHED_BYTES:
+                raise LimitExceeded(f"more than {SEARCHED_BYTES} bytes of directories were searched", where=self.volume)
+            if (_upper(name) if folds else name) == key:
+                return node
+        return None
 
 
 def _text(units: Units) -> str:

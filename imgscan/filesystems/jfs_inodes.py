@@ -72,7 +72,7 @@ class JfsInodes:
         """
         group = self.map_page(self._map, 1 + number // jfs.INODES_PER_GROUP)
         index, inside = divmod(number % jfs.INODES_PER_GROUP, jfs.INODES_PER_EXTENT)
-        place = jfs.inode_extents(group)[index]
+        place = jfs.inode_extent(group, index)
         if not place.length or not place.address:
             raise CorruptStructure(f"there is no inode {number}", where=self._volume)
         start = place.address * self.superblock.block_size

@@ -19,7 +19,7 @@ import pytsk3
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.filesystem import Entry, EntryKind
 from imgscan.devices.limits import DIRECTORY_ENTRIES, SYMLINK_BYTES
-from imgscan.errors import CorruptStructure, ImageError, LimitExceeded, UnsupportedFormat
+from imgscan.errors import CorruptStructure, ImageError, LimitExceeded, TruncatedRead, UnsupportedFormat
 from imgscan.model.volume import Free
 
 _KINDS: Final[dict[int, EntryKind]] = {
@@ -114,7 +114,7 @@ class TskFileSystem(ABC):
         for node, name in self._names(directory):
             try:
                 entry = self._entry(node, name)
-            except CorruptStructure:
+            except (CorruptStructure, TruncatedRead):
                 entry = Entry(node, name, "other", 0, links=0)
             yield entry
 

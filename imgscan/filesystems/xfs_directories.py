@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from imgscan.devices.limits import DIRECTORY_BYTES, DIRECTORY_ENTRIES, KIB, SEARCHED_BYTES
-from imgscan.errors import CorruptStructure, LimitExceeded
+from imgscan.errors import CorruptStructure, ImageError, LimitExceeded, TruncatedRead
 from imgscan.filesystems.xfs_extents import runs
 from imgscan.filesystems.xfs_inodes import kind_of
 from imgscan.filesystems.xfs_volume import XfsVolume
@@ -19,6 +19,8 @@ from imgscan.layouts import xfs
 
 _CHUNK: Final = 64 * KIB
 """How much of a directory is read at once."""
+_MOST_FAILED: Final = 256
+"""Reads of one directory that may fail while the others are tried all the same."""
 _PAIR: Final = struct.Struct(">2I")
 _SAME_HASH_BLOCKS: Final = 256
 """Leaves that may follow each other for names of one hash."""
@@ -56,7 +58,7 @@ class Directories:
     def names(self, number: int, inode: xfs.Inode) -> Iterator[tuple[int, bytes]]:
         """Yield inode and name of every entry, without `.` and `..`; a damaged block loses only itself.
 
-        :raises CorruptStructure: at the end, when there was damage
+        :raises ImageError: at the end, when there was damage
         :raises LimitExceeded: it has more entries than any real directory
         """
         self._check(number, inode)
@@ -77,7 +79,7 @@ class Directories:
         if inode.format != xfs.FORMAT_LOCAL:
             try:
                 return self._by_hash(number, inode, wanted)
-            except CorruptStructure:
+            except (CorruptStructure, TruncatedRead):
                 self._searched += inode.size
         if self._searched > SEARCHED_BYTES:
             raise LimitExceeded(
@@ -114,14 +116,21 @@ class Directories:
             position = node_end
 
     def _in_blocks(self, number: int, inode: xfs.Inode) -> Iterator[tuple[int, bytes]]:
-        damage: CorruptStructure | None = None
+        damage: ImageError | None = None
+        failed = 0
         step = max(1, _CHUNK // self._block_bytes)
         total = inode.size // self._block_bytes
-        for first in range(0, total, step):
+        todo = [(first, min(step, total - first)) for first in range(0, total, step)][::-1]
+        while todo:
+            first, count = todo.pop()
             try:
-                blocks = self._raw_blocks(number, inode, first * self._per_block, min(step, total - first))
-            except CorruptStructure as error:
-                damage = damage or error
+                blocks = self._raw_blocks(number, inode, first * self._per_block, count)
+            except (CorruptStructure, TruncatedRead) as error:
+                damage, failed = damage or error, failed + 1
+                if failed > _MOST_FAILED:
+                    break
+                if count > 1:  # one of them; the others are read one by one
+                    todo += [(index, 1) for index in reversed(range(first, first + count))]
                 continue
             for index, (offset, raw) in enumerate(blocks, first):
                 if offset is None:

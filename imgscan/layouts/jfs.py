@@ -19,6 +19,7 @@ INODE_BYTES, INODES_PER_EXTENT, EXTENT_BYTES = 512, 32, 16 * 1024
 INODES_PER_GROUP: Final = 4096
 """Inodes of one inode allocation group (IAG)."""
 PAGE_BYTES: Final = 4096
+SLOT_BYTES: Final = 32
 BLOCK_MAP, FILESET = 2, 16
 """Aggregate inodes: the block allocation map; the inode map of the only fileset."""
 ROOT: Final = 2
@@ -73,7 +74,7 @@ class JfsInode(NamedTuple):
 
 
 class DirectoryPage(NamedTuple):
-    """A page of a directory's tree: `order` are the slots of its entries, sorted by name."""
+    """A page of a directory's tree: `order` are the slots of its entries, sorted by name; some may not be there."""
 
     raw: bytes
     is_leaf: bool
@@ -149,9 +150,9 @@ def parse_inode(raw: bytes) -> JfsInode:
     )
 
 
-def inode_extents(group: bytes) -> tuple[Extent, ...]:
-    """Return where the inodes of an IAG lie: 128 extents of 32 inodes, of length 0 where there are none."""
-    return tuple(map(_extent, struct.unpack_from("<128Q", group, 3072)))
+def inode_extent(group: bytes, index: int) -> Extent:
+    """Return where inodes of an IAG lie: it has 128 extents of 32 inodes, of length 0 where there are none."""
+    return _extent(struct.unpack_from("<Q", group, 3072 + 8 * index)[0])
 
 
 def directory_root(body: bytes) -> DirectoryPage | None:
@@ -169,8 +170,7 @@ def directory_page(raw: bytes) -> DirectoryPage | None:
 
 
 def _checked(raw: bytes, flag: int, order: bytes) -> DirectoryPage | None:
-    slots = len(raw) // 32
-    if bool(flag & LEAF) == bool(flag & INTERNAL) or any(not 0 < slot < slots for slot in order):
+    if bool(flag & LEAF) == bool(flag & INTERNAL):
         return None
     return DirectoryPage(raw, bool(flag & LEAF), order)
 
@@ -178,17 +178,24 @@ def _checked(raw: bytes, flag: int, order: bytes) -> DirectoryPage | None:
 def leaf_entry(page: DirectoryPage, index: int, *, has_index: bool) -> tuple[int, tuple[int, ...]] | None:
     """Return the inode and the name (UTF-16 units) of an entry of a leaf; None when its slots are damaged."""
     at = page.order[index] * 32
+    if not 0 < at <= len(page.raw) - 32:
+        return None
     (inode,) = struct.unpack_from("<I", page.raw, at)
     name = _name(page.raw, at, 4, 11 if has_index else 13)
     return None if name is None else (inode, name)
 
 
+def page_below(page: DirectoryPage, index: int) -> Extent | None:
+    """Return the page below an entry, whatever the name beside it; None when its slot cannot be."""
+    at = page.order[index] * 32
+    return _extent(struct.unpack_from("<Q", page.raw, at)[0]) if 0 < at <= len(page.raw) - 32 else None
+
+
 def internal_entry(page: DirectoryPage, index: int) -> tuple[Extent, tuple[int, ...]] | None:
     """Return the page below an entry and the least name there (only as much of it as tells); None when damaged."""
-    at = page.order[index] * 32
-    (number,) = struct.unpack_from("<Q", page.raw, at)
-    name = _name(page.raw, at, 8, 11)
-    return None if name is None else (_extent(number), name)
+    place = page_below(page, index)
+    name = None if place is None else _name(page.raw, page.order[index] * 32, 8, 11)
+    return None if place is None or name is None else (place, name)
 
 
 def _name(raw: bytes, at: int, head: int, first: int) -> tuple[int, ...] | None:

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from filesystem_images import make_ext
 from forked import run_forked
 from lvm2_builder import Group, Physical, Segment, Volume, physical_volumes
+from tools import requires_tool
 
 from imgscan.cli.main import COMMANDS, main, run
 from imgscan.reports.schema import SCHEMAS, json_schema
@@ -322,3 +324,20 @@ def test_what_cannot_be_read_is_status_3_and_what_is_not_there_2(imgscan: Run) -
     assert imgscan("ls", demo, "disk0/p9:/")[0] == 2
     assert imgscan("ls", demo, "/nonexistent")[0] == 3
     assert imgscan("cat", demo, "/etc/hostname")[0] == 0
+
+
+@requires_tool("mke2fs")
+def test_a_damaged_folder_is_listed_as_far_as_it_can_be(imgscan: Run, tmp_path: Path) -> None:
+    many = tmp_path / "tree" / "many"
+    many.mkdir(parents=True)
+    for number in range(200):
+        (many / f"name-{number:03}-{'x' * 60}").touch()
+    image = make_ext(tmp_path / "tree", tmp_path / "x.img", "ext2", "4M", "-b", "4096")
+    data = bytearray(image.read_bytes())
+    at = data.index(b"name-150") & ~4095
+    data[at : at + 4096] = b"\xff" * 4096
+    image.write_bytes(data)
+    status, out, error = imgscan("ls", image, "disk0:/many")
+    assert status == 3
+    assert 100 < len(out.splitlines()) < 200
+    assert one_line(error)

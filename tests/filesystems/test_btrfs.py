@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from btrfs_images import FOLDER, SparseDevice, expected, from_file, kept, make_b
 from filesystem_images import make_ext, run
 from tools import requires_tool
 
+from imgscan.devices.filesystem import Entry
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.devices.subvolumes import mounted, split_path
 from imgscan.errors import CorruptStructure, ImageError, MissingPart, UnsupportedFormat
@@ -325,6 +327,29 @@ def test_damage_below_is_an_error_and_never_absence() -> None:
         except ImageError:
             continue
         assert found == healthy.lookup(healthy.root, "sparse")
+
+
+def test_a_damaged_node_hides_no_other_names() -> None:
+    (device,) = kept("shapes")
+    healthy = opened(device)
+    many = healthy.lookup(healthy.root, "many")
+    assert many is not None
+    names = {entry.name for entry in healthy.list(many.node)}
+    blocks = [block for block, data in device.blocks.items() if data.count(b"name-") > 30 and not data[100]]
+    lost: list[str] = []
+    for block in blocks:
+        damaged = device.copy()
+        damaged.write(block * 4096 + 120, b"\x55")
+        filesystem = opened(damaged)
+        entries: list[Entry] = []
+        with suppress(CorruptStructure):
+            for entry in filesystem.list(many.node):
+                entries.append(entry)  # noqa: PERF402 - what comes before an error counts
+        lost += names - {entry.name for entry in entries}
+        for entry in [entry for entry in entries if entry.kind != "other"][::60]:
+            assert filesystem.lookup(many.node, entry.name) == entry
+    assert blocks
+    assert 0 < len(lost) <= len(names)  # each name only with the node that it lies in
 
 
 @requires_tool("mkfs.btrfs", "mke2fs")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jfs_images
 import pytest
+from filesystem_images import names_until_damage
 from tools import require_tool, requires_tool
 
 from imgscan.devices.filesystem import Entry
@@ -240,6 +241,41 @@ def test_what_is_damaged_is_told_and_the_rest_is_listed() -> None:
     with pytest.raises(ImageError):
         seen.extend(map(name_of, damaged.list(many.node)))
     assert len(seen) > 500
+
+
+def test_a_damaged_entry_hides_no_other_one() -> None:
+    raw = bytearray(jfs_images.image("plain"))
+    filesystem = opened("plain")
+    many = filesystem.lookup(filesystem.root, "many")
+    assert many is not None
+    names = set(map(name_of, filesystem.list(many.node)))
+    at = pages_below(filesystem, many.node)[1]
+    order = at + raw[at + 21] * 32
+    raw[order + raw[at + 17] // 2] = 0xFF  # where the entry in the middle lies, which a search meets first
+    damaged = JfsFileSystem(MemoryDevice(bytes(raw)), "x")
+    found = names_until_damage(damaged, many.node)
+    assert 0 < len(names - found) < 40  # what is on the page that it leads to
+    assert all(damaged.lookup(many.node, name) is not None for name in sorted(found)[::20])
+    for name in names - found:  # never absent
+        with pytest.raises(ImageError):
+            damaged.lookup(many.node, name)
+
+
+def test_a_damaged_name_above_a_page_hides_none_below() -> None:
+    raw = bytearray(jfs_images.image("plain"))
+    filesystem = opened("plain")
+    many = filesystem.lookup(filesystem.root, "many")
+    assert many is not None
+    names = list(map(name_of, filesystem.list(many.node)))
+    page = jfs.directory_root(filesystem._inodes.read_inode(many.node).body)
+    assert page is not None
+    assert not page.is_leaf
+    at = raw.index(page.raw)
+    for slot in page.order:
+        raw[at + slot * 32 + 8 : at + slot * 32 + 10] = b"\xff\xff"  # where the name goes on, and its length
+    damaged = JfsFileSystem(MemoryDevice(bytes(raw)), "x")
+    assert list(map(name_of, damaged.list(many.node))) == names
+    assert damaged.lookup(many.node, names[-1]) == filesystem.lookup(many.node, names[-1])
 
 
 def test_a_tree_that_refers_to_itself_ends() -> None:

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from filesystem_images import make_ext, open_file, run
+from filesystem_images import make_ext, names_until_damage, open_file, run
 from tools import copy_image, requires_tool
 
 from imgscan.devices.device import BlockDevice
@@ -249,6 +249,32 @@ def test_a_damaged_directory_block_loses_only_itself(built: Built, tmp_path: Pat
     assert filesystem.lookup(many, names[-1]) is not None
     with pytest.raises(CorruptStructure):
         filesystem.lookup(many, "a-file-of-number-2999.conf")
+
+
+def test_a_directory_block_that_cannot_be_read_loses_only_itself(tree: Path, tmp_path: Path) -> None:
+    """A direct block of the directory lies beyond the end of the volume."""
+    image = make_ext(tree, tmp_path / "x.img", "ext2", "40M", "-b", "4096")
+    place = re.search(r"block (\d+), offset (0x[0-9a-f]+)", run("debugfs", "-R", "imap /many", str(image)))
+    assert place is not None
+    at = int(place[1]) * 4096 + int(place[2], 16) + 0x28 + 4 * 2
+    data = bytearray(image.read_bytes())
+    lost = int.from_bytes(data[at : at + 4], "little") * 4096
+    in_it = bytes(data[lost : lost + 4096])
+    data[at : at + 4] = b"\xff\xff\xff\x00"
+    filesystem = open_filesystem(MemoryDevice(bytes(data)), "disk0", "ext2")
+    names = {path.name for path in (tree / "many").iterdir()}
+    missing = names - names_until_damage(filesystem, by_path(filesystem, "many"))
+    assert 50 < len(missing) < 200
+    assert all(name.encode() in in_it for name in missing)
+
+
+def test_a_damaged_name_hides_no_other_one(tree: Path, tmp_path: Path) -> None:
+    image = make_ext(tree, tmp_path / "x.img", "ext2", "40M", "-b", "4096")
+    data = bytearray(image.read_bytes())
+    data[data.index(b"a-file-of-number-1500.conf") - 2] = 255  # its length, beyond that of its entry
+    filesystem = open_filesystem(MemoryDevice(bytes(data)), "disk0", "ext2")
+    names = {path.name for path in (tree / "many").iterdir()}
+    assert names - names_until_damage(filesystem, by_path(filesystem, "many")) == {"a-file-of-number-1500.conf"}
 
 
 def test_every_cut_and_flip_ends_in_an_image_error(tmp_path: Path) -> None:

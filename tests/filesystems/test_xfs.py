@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from filesystem_images import make_ext, open_file, run
+from filesystem_images import Unreadable, make_ext, names_until_damage, open_file, run
 from tools import FIXTURES, requires_tool
 from xfs_images import Listing, change, fill, kept, kept_facts, listing, listing_of_folder, mounted, opened
 
@@ -304,6 +304,20 @@ def test_a_damaged_directory_block_loses_only_itself(five: Path) -> None:
     assert filesystem.lookup(node, names[0]) is not None
     with pytest.raises(CorruptStructure):
         filesystem.lookup(node, "a-file-of-number-555.conf")
+
+
+def test_a_directory_block_that_cannot_be_read_loses_only_itself(five: Path) -> None:
+    healthy = opened(open_file(five)[0])
+    node = node_of(healthy, "many")
+    names = {entry.name for entry in healthy.list(node)}
+    data = five.read_bytes()
+    start = data.rindex(b"a-file-of-number-555.conf")
+    start = next(at for at in range(start // 1024 * 1024, 0, -1024) if data[at : at + 4] == b"XDD3")
+    filesystem = opened(Unreadable(open_file(five)[0], start, 1024))
+    found = names_until_damage(filesystem, node)
+    assert names - found == {name for name in names if name.encode() in data[start : start + 4096]} - found
+    assert 0 < len(names - found) < 150
+    assert all(filesystem.lookup(node, name) is not None for name in sorted(found)[::40])
 
 
 def test_names_are_found_without_the_hash_tree(five: Path) -> None:
