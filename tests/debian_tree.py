@@ -29,9 +29,21 @@ PACKAGES = (
     "grub-pc-bin",
     "grub-efi-amd64-bin",
 )
+# For roots on anything: the kernel with every driver, and the tools that its initramfs takes in.
+LAYERED_PACKAGES = (
+    *(name for name in PACKAGES if name != "linux-image-cloud-amd64"),
+    "linux-image-amd64",
+    "mdadm",
+    "xfsprogs",
+    "btrfs-progs",
+    "jfsutils",
+)
 HOSTNAME = "debian12"
 # What no boot and no inspection reads; the copyright files stay.
 UNUSED = ("usr/share/locale", "usr/share/man", "usr/share/info", "usr/share/i18n", "var/cache/apt", "var/lib/apt/lists")
+# Drivers of devices that no machine here has: two thirds of that kernel's modules.
+UNUSED_DRIVERS = ("sound", *(f"drivers/{name}" for name in ("gpu", "media", "infiniband", "isdn", "staging", "iio")))
+UNUSED_DRIVERS += tuple(f"drivers/net/{name}" for name in ("wireless", "ethernet", "usb", "can"))
 FILES = {
     # debootstrap copies the host's name servers.
     "etc/resolv.conf": "",
@@ -77,7 +89,16 @@ def debian_tree() -> Path:
 
     The first call takes about two minutes; the folder is read-only by agreement: copy from it.
     """
-    target = CACHE / f"debian12-{recipe_key(SUITE, PACKAGES, FILES, UNUSED)}"
+    return _tree(CACHE / f"debian12-{recipe_key(SUITE, PACKAGES, FILES, UNUSED)}", PACKAGES)
+
+
+def layered_tree() -> Path:
+    """Return such a folder whose initramfs finds its root on LVM, MD arrays, XFS, Btrfs and JFS."""
+    key = recipe_key(SUITE, LAYERED_PACKAGES, FILES, UNUSED, UNUSED_DRIVERS)
+    return _tree(CACHE / f"debian12-layered-{key}", LAYERED_PACKAGES, UNUSED_DRIVERS)
+
+
+def _tree(target: Path, packages: Sequence[str], unused_drivers: Sequence[str] = ()) -> Path:
     if target.is_dir():
         return target
     if os.geteuid() != 0:
@@ -92,7 +113,7 @@ def debian_tree() -> Path:
                 "--mount",
                 "debootstrap",
                 "--variant=minbase",
-                f"--include={','.join(PACKAGES)}",
+                f"--include={','.join(packages)}",
                 SUITE,
                 building,
                 *filter(None, [os.environ.get("DEBIAN_MIRROR")]),  # else debootstrap's own, which it writes down
@@ -104,6 +125,12 @@ def debian_tree() -> Path:
         for name in UNUSED:
             shutil.rmtree(building / name, ignore_errors=True)
         (building / "etc/machine-id").write_text("")
+        if unused_drivers:
+            (kernel,) = (building / "usr/lib/modules").iterdir()
+            for name in unused_drivers:
+                shutil.rmtree(kernel / "kernel" / name)
+            run(["chroot", building, "depmod", kernel.name])
+            run(["chroot", building, "update-initramfs", "-u", "-k", kernel.name])
         building.rename(target)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)

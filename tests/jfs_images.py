@@ -8,17 +8,16 @@ one as it was while it was mounted. `LABEL.list.xz` is what the kernel read of o
 from __future__ import annotations
 
 import lzma
-import os
 import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from appliance import environment
 from tools import FIXTURES, require_tool
 
 FOLDER = FIXTURES / "jfs"
-APPLIANCE = {"LIBGUESTFS_BACKEND": "direct", "LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"}
 LABELS: Final = ("plain", "plain.mounted", "utf8", "os2", "outer")
 MEBIBYTES: Final = 20
 FILTERS: Final = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 128 << 20}]
@@ -99,8 +98,7 @@ def make(folder: Path = FOLDER, entries: int = 1500) -> None:
         """
         names = ["store", "plain", "utf8", "os2"]  # the kernel finds a journal elsewhere by a device number
         disks = [part for label in names for part in ("--format=raw", "-a", str(work / f"{label}.img"))]
-        environment = {**os.environ, **APPLIANCE}
-        subprocess.run([require_tool("guestfish"), *disks], input=script, text=True, check=True, env=environment)
+        subprocess.run([require_tool("guestfish"), *disks], input=script, text=True, check=True, env=environment())
         (work / "out" / "plain.mounted").rename(work / "plain.mounted.img")
         pack({label: work / f"{label}.img" for label in LABELS}, work / "out", folder)
 

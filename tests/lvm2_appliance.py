@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -18,9 +17,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from appliance import environment
+
 KIB, MIB = 1 << 10, 1 << 20
 FIXTURES = Path(__file__).resolve().parent / "fixtures" / "lvm2"
-ENVIRONMENT = {"LIBGUESTFS_BACKEND": "direct", "LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"}
 MODULES = "dm-thin-pool dm-raid dm-snapshot dm-mirror dm-cache-smq dm-writecache"
 RAIDS = {
     "m2": "--type mirror -m 1 --mirrorlog disk",
@@ -93,9 +93,7 @@ class Session:
         for disk in self.disks:
             command += ["--format=raw", "-a", disk]
         script = "\n".join([*self.commands, 'debug sh "sync; vgchange -an; sync"'])
-        done = subprocess.run(
-            command, input=script, capture_output=True, text=True, check=False, env={**os.environ, **ENVIRONMENT}
-        )
+        done = subprocess.run(command, input=script, capture_output=True, text=True, check=False, env=environment())
         sums = [line for line in done.stdout.splitlines() if len(line) == 64 and set(line) <= set("0123456789abcdef")]
         if done.returncode or len(sums) != len(self.asked):
             raise RuntimeError(f"guestfish ended with {done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}")

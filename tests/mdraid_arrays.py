@@ -14,6 +14,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance import environment
 from tools import FIXTURES, require_tool
 
 from imgscan.devices.memory import MemoryDevice
@@ -22,7 +23,6 @@ from imgscan.volumes.mdraid import assemble
 
 FOLDER = FIXTURES / "mdraid"
 NAMES = sorted(path.name.removesuffix(".tar.xz") for path in FOLDER.glob("*.tar.xz"))
-APPLIANCE = {"LIBGUESTFS_BACKEND": "direct", "LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"}
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def make(folder: Path = FOLDER) -> list[str]:
             copy-out /out /log {work}
         """
         order = [require_tool("guestfish"), "-a", str(work / "store.img")]
-        subprocess.run(order, input=script, text=True, check=True, env={**os.environ, **APPLIANCE})
+        subprocess.run(order, input=script, text=True, check=True, env=environment())
         return [pack(path, folder) for path in sorted((work / "out").iterdir())]
 
 
@@ -96,10 +96,10 @@ def pack(made: Path, folder: Path) -> str:
             subprocess.run([require_tool("fallocate"), "--dig-holes", str(path)], check=True)
     order = ["--sparse", "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--format=gnu"]
     target = folder / f"{made.name}.tar.xz"
-    environment = {**os.environ, "XZ_OPT": "-9e"}
+    packing = {**os.environ, "XZ_OPT": "-9e"}
     subprocess.run(
         [require_tool("tar"), *order, "-cJf", str(target), "-C", str(made.parent), made.name],
         check=True,
-        env=environment,
+        env=packing,
     )
     return made.name

@@ -23,7 +23,7 @@ from imgscan.guests.grub_menu import problem_of_file
 from imgscan.model.boot import BootCode
 from imgscan.model.disk import Disk, Partition
 from imgscan.model.machine import disks_below
-from imgscan.model.volume import Volume, whole_names
+from imgscan.model.volume import Volume, mirror_names, whole_names
 
 GRUB_DIRECTORIES = ("/boot/grub", "/boot/grub2", "/grub", "/grub2")
 """Where GRUB's files lie, on the volume of / or on that of /boot."""
@@ -53,7 +53,9 @@ class Machine(NamedTuple):
     filesystems: Mapping[str, FileSystem]
 
     def volume(self, name: str) -> Volume | None:
-        """Return the volume of that name."""
+        """Return the volume whose content is found at a name: a filesystem on several volumes, or a mirror, as one."""
+        for names in (mirror_names(self.volumes), whole_names(self.volumes)):
+            name = names.get(name, name)
         return next((volume for volume in self.volumes if volume.name == name), None)
 
 
@@ -245,10 +247,10 @@ def _device(machine: Machine, disk: Disk, device: str, paths: Sequence[str], sho
 
 def on_volume(machine: Machine, name: str, paths: Sequence[str], what: str = "") -> Answer:
     """Return whether the volume is there and holds one of `paths` (all, when there are none)."""
-    name = whole_names(machine.volumes).get(name, name)
     volume = machine.volume(name)
     if volume is None:
         return Answer("no", f"{what}{name}, which does not exist")
+    name = volume.name
     if not volume.signature.is_known:
         return Answer("unsure", f"{what}{name}, which could not be read", _why(volume.signature.unread), name)
     if volume.content is None:

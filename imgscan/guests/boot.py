@@ -121,7 +121,7 @@ def _uefi(machine: Machine, disk: Disk) -> tuple[Answer, list[Loader]]:
         is_esp = name in partitions and partitions[name].type in _ESP_TYPES
         if volume is None or not (is_esp or volume.content == "vfat"):
             continue
-        filesystem = machine.filesystems.get(name)
+        filesystem = machine.filesystems.get(volume.name)
         if filesystem is None:
             answers.append(_unreadable_esp(volume))
             continue

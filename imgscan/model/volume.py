@@ -56,3 +56,20 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
 def whole_names(volumes: Sequence[Volume]) -> dict[str, str]:
     """Return, for each volume that is a further part of a filesystem on several ones, the name by which that goes."""
     return {volume.name: volume.metadata["part_of"] for volume in volumes if "part_of" in volume.metadata}
+
+
+def mirror_names(volumes: Sequence[Volume]) -> dict[str, str]:
+    """Return the mirror that is found, from its first byte on, at the start of each of its members, by member.
+
+    MD 0.90 and 1.0 keep their metadata at the end, so firmware and boot loaders read such a member as if it were
+    alone; also the partitions of a mirror of whole disks, as the disk's own (`disk0/p1` is `md/0123abcd/p1`).
+    """
+    names: dict[str, str] = {}
+    for array in volumes:
+        facts = array.metadata
+        if facts.get("level") == "raid1" and facts.get("metadata_version", "").startswith(("0.90", "1.0")):
+            inner = [volume.name for volume in volumes if volume.kind == "partition" and volume.on == (array.name,)]
+            for member in array.on:
+                names[member] = array.name
+                names |= {f"{member}{name.removeprefix(array.name)}": name for name in inner}
+    return names

@@ -6,15 +6,13 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from appliance import environment
 from debian_tree import run
 from guest_builder import LAYOUTS, guest_disks
 from imgscan_command import scan
 from tools import requires_tool
 
 pytestmark = [pytest.mark.long, requires_tool("debootstrap", "virt-inspector")]
-
-# The appliance runs under emulation and needs no service of the host.
-ENVIRONMENT = {"LIBGUESTFS_BACKEND": "direct", "LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"}
 
 
 def volume_name(device: str) -> str:
@@ -27,7 +25,7 @@ def inspected(disks: list[Path]) -> ET.Element:
     command: list[str | Path] = ["virt-inspector", "--no-applications", "--no-icon", "--format=raw"]
     for disk in disks:
         command += ["-a", disk]
-    (system,) = ET.fromstring(run(command, timeout=400, env=ENVIRONMENT)).findall("operatingsystem")  # noqa: S314 - the tool's output
+    (system,) = ET.fromstring(run(command, timeout=400, env=environment())).findall("operatingsystem")  # noqa: S314 - the tool's output
     return system
 
 

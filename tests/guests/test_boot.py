@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from disk_builder import MIB, build_linux, embed_grub, grub_core, write_at
+from md_builder import mirror
 from memory_filesystem import MemoryFileSystem
 from tools import require_tool
 
@@ -118,6 +119,32 @@ def test_core_image_damaged(tmp_path: Path, mbr: bytes) -> None:
 
 def test_partition_taken_away(tmp_path: Path, mbr: bytes) -> None:
     assert "does not exist" in _neither(_on(tmp_path, mbr[:446] + bytes(16) + mbr[462:]))
+
+
+@pytest.mark.parametrize("by", ["bios", "uefi"])
+def test_firmware_takes_a_disk_of_a_mirror_for_a_disk(tmp_path: Path, mbr: bytes, esp: bytes, by: str) -> None:
+    paths = [tmp_path / "a.raw", tmp_path / "b.raw"]
+    for path, member in zip(paths, mirror(mbr if by == "bios" else esp, at_end=True), strict=True):
+        path.write_bytes(member)
+    machine = inspect_machine(paths, ScanOptions(input_format="raw"))
+    assert machine.boot.firmware.value == by
+    assert machine.boot.disk.value == ("disk0", "disk1")
+    assert [system.root[:12] for system in machine.systems] == ["md/5eed5eed/"]
+
+
+def test_a_loader_takes_a_partition_of_a_mirror_for_a_partition(tmp_path: Path, mbr: bytes) -> None:
+    (start,) = _starts(_on(tmp_path, mbr))
+    paths = [tmp_path / "a.raw", tmp_path / "b.raw"]
+    for path, member in zip(paths, mirror(mbr[start * 512 : -MIB], at_end=True), strict=True):
+        path.write_bytes(mbr[: start * 512] + member + bytes(MIB))
+        table = f"label: dos\nstart={start}, size={len(member) // 512}, type=fd, bootable\n"
+        order = [require_tool("sfdisk"), "--quiet", "--no-reread", "--no-tell-kernel", str(path)]
+        subprocess.run(order, input=table, text=True, check=True)
+        write_at(path, 0, mbr[:440])
+    machine = inspect_machine(paths, ScanOptions(input_format="raw"))
+    assert machine.boot.firmware.value == "bios"
+    assert [code.loads for code in machine.boot.code if code.where == "disk0"] == ["md/5eed5eed"]
+    assert [system.root for system in machine.systems] == ["md/5eed5eed"]
 
 
 def test_root_filesystem_taken_away(tmp_path: Path, mbr: bytes, gpt: bytes, esp: bytes) -> None:

@@ -257,8 +257,9 @@ def test_a_mirror_answers_from_several_members_when_none_can_alone() -> None:
 
 
 @requires_tool("mdadm")
-def test_superblocks_of_the_builder_are_right(tmp_path: Path) -> None:
-    members = mirror(pattern(1 << 20))
+@pytest.mark.parametrize("at_end", [False, True])
+def test_superblocks_of_the_builder_are_right(tmp_path: Path, at_end: bool) -> None:
+    members = mirror(pattern(1 << 20), at_end=at_end)
     for index, data in enumerate(members):
         path = tmp_path / f"m{index}"
         path.write_bytes(data)
@@ -266,6 +267,7 @@ def test_superblocks_of_the_builder_are_right(tmp_path: Path) -> None:
             [require_tool("mdadm"), "--examine", str(path)], capture_output=True, text=True, check=True
         ).stdout
         assert re.search(r"Checksum : \w+ - correct", said)
+        assert f"Version : {'1.0' if at_end else '1.2'}" in said
         assert f"Device Role : Active device {index}" in said
     (found,) = assemble([member(index, data) for index, data in enumerate(members)])
     assert content(found) == pattern(1 << 20)
