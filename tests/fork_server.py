@@ -62,6 +62,8 @@ def serve(
     """Run a program in a folder, with changes to the environment; its output is added to files."""
     places = os.pathsep.join((str(ROOT), str(ROOT / "tests")))
     given = [str(argument) for argument in arguments]
+    for output in (stdout, stderr):  # tests look into them as soon as this returns
+        output.touch()
     process = _CONTEXT.Process(target=_run, args=(program, given, folder, dict(changes), stdout, stderr))
     with mock.patch.dict(os.environ, PYTHONPATH=places):  # for the server, which the first one starts
         process.start()

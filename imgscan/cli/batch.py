@@ -41,7 +41,7 @@ def processors() -> int:
     "--workers",
     type=click.IntRange(1, MOST_WORKERS),
     metavar="N",
-    help="Machines read at the same time. [default: one a processor]",
+    help="Machines read at the same time. [default: one more than there are processors]",
 )
 @profile_option
 @click.option(
@@ -144,7 +144,7 @@ def command(
         since_ns=None if newer_than is None else discovery.newer_than(newer_than, time.time_ns()),
         retry=frozenset(classes if "all" in retry else retry),  # type: ignore[arg-type] # the same
     )
-    settings = _Settings(root, database, workers or processors(), limits, require_sandbox, events)
+    settings = _Settings(root, database, workers or processors() + 1, limits, require_sandbox, events)
     if only_plan:
         return _show_plan(settings, wanted, format_, output, force=force)
     if output is not None:

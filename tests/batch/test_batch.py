@@ -176,9 +176,9 @@ def test_a_full_disk_under_the_ledger(tmp_path: Path) -> None:
     make_share(tmp_path / "share", 60)
     small = tmp_path / "small"
     small.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", small], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", small], check=True)
     try:
-        (small / "ballast").write_bytes(bytes(3 << 20))
+        (small / "ballast").write_bytes(bytes(23 << 20))
         process = start(tmp_path, "batch", "share", "--db", "small/results.db")
         until(lambda: "waiting: " in said(tmp_path), 300)
         assert process.poll() is None
