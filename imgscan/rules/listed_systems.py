@@ -73,9 +73,8 @@ class ListedLinux(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     def __str__(self) -> str:
         """Return the line in one phrase."""
-        variant = f" ({self.variant})" if self.variant else ""
         kernels = f" with kernel {' or '.join(map(str, self.kernels))}" if self.kernels else ""
-        return f"{self.name}{variant} {self.which}{kernels}"
+        return f"{self.name} {self.which}{kernels}"
 
     @property
     def which(self) -> str:
@@ -135,7 +134,7 @@ def find_listed(system: System, listed: Iterable[ListedLinux]) -> Listed:
         raise UnreadFact("missing", detail, evidence)
     lines = tuple(line for line, answer in answers if answer)
     if not lines:
-        return Listed((), said, f"the list has {whole}", evidence)
+        return Listed((), said, f"listed are {whole}", evidence)
     if any(line.service_pack is not None for line in lines):
         pack = _get(system.service_pack)
         evidence = _with(evidence, system.service_pack)
@@ -143,7 +142,7 @@ def find_listed(system: System, listed: Iterable[ListedLinux]) -> Listed:
         number = _service_pack_number(pack, system, evidence)
         lines = tuple(line for line in lines if line.service_pack in {None, number})
         if not lines:
-            return Listed((), said, f"the list has {whole}", evidence)
+            return Listed((), said, f"listed are {whole}", evidence)
     return _of_variant(system, lines, numbers, said, evidence)
 
 

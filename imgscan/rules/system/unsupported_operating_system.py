@@ -13,8 +13,8 @@ The importer knows how to change the systems of its list, and ends at others.
 
 How to fix
 ----------
-Where a release of the same distribution is listed, upgrade to it and export again. Otherwise move the workload to a
-machine with a listed system, or bring the disk over in a way that does not change the guest (as a disk snapshot).
+Where a later release of the same distribution is listed, upgrade to it and export again. A system that is newer than
+the list needs another importer, or its workload moves to a machine with a listed system.
 """
 
 from __future__ import annotations
