@@ -15,7 +15,7 @@ from imgscan.model.text import shown
 
 _KERNELS: Final = 256
 """Kernels looked at below /boot."""
-_IMAGE: Final = re.compile(r"vmlinu[xz]-")
+_IMAGE: Final = "vmlinuz-"
 _GRUB_DEVICE: Final = re.compile(r"^\([^)]*\)")
 
 
@@ -60,8 +60,7 @@ def _find(tree: GuestTree, path: str) -> Location | None:
     """Return the kernel's file; a menu's path is from the top of the volume that /boot is on."""
     name = _GRUB_DEVICE.sub("", path)
     in_boot = f"/boot/{name.rpartition('/')[2]}"
-    candidates = (name, in_boot) if name.startswith("/boot/") else (f"/boot/{name}", in_boot, name)
-    for candidate in candidates:
+    for candidate in (f"/boot/{name}" if "/boot" in tree.mounts else name, in_boot):
         place = tree.find(candidate)
         if place is not None and place.entry.kind == "file":
             return place
@@ -73,7 +72,7 @@ def _images(tree: GuestTree) -> list[Location]:
     if folder is None or folder.entry.kind != "directory":
         return []
     names = sorted(
-        entry.name for entry in tree.list("/boot") if _IMAGE.match(entry.name) and "rescue" not in entry.name
+        entry.name for entry in tree.list("/boot") if entry.name.startswith(_IMAGE) and "rescue" not in entry.name
     )
     places = (tree.find(f"/boot/{name}") for name in names[:_KERNELS])
     return [place for place in places if place is not None and place.entry.kind == "file"]

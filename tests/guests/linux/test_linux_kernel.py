@@ -62,6 +62,8 @@ def test_a_boot_of_its_own() -> None:
     uek, compatible = "2.6.39-400.17.1.el6uek.x86_64", "2.6.32-358.el6.x86_64"
     boot = MemoryFileSystem({"/grub/grub.conf": RHEL6, **kernels(uek, compatible, folder="")}, "disk0/p2")
     assert read(kernels(compatible, folder=""), boot=boot).get() == compatible
+    without = MemoryFileSystem({"/grub/grub.conf": RHEL6, **kernels(uek, folder="")}, "disk0/p2")
+    assert read(kernels(compatible, folder=""), boot=without).unread == "missing"
 
 
 def test_the_version_is_that_of_the_image_and_not_of_its_name() -> None:
@@ -79,7 +81,11 @@ def test_a_path_with_a_subvolume() -> None:
 
 
 def test_no_menu() -> None:
-    assert read(kernels("3.12.28-4-default")).get() == "3.12.28-4-default"
+    beside: dict[str, str | bytes | Link] = {
+        "/boot/vmlinux-3.12.28-4-default.gz": b"?",
+        "/boot/vmlinuz": Link("vmlinuz-3.12.28-4-default"),
+    }
+    assert read({**kernels("3.12.28-4-default"), **beside}).get() == "3.12.28-4-default"
     assert (
         read({**kernels("3.10.0-957.el7.x86_64"), "/boot/vmlinuz-0-rescue-0123": b"?"}).get() == "3.10.0-957.el7.x86_64"
     )
