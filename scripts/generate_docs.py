@@ -103,7 +103,12 @@ def uses_table(uses: list[tuple[Profile, Use]]) -> str:
 def parameters(use: Use) -> str:
     """Return a use's parameters, defaults included."""
     values = ((name, getattr(use.params, name)) for name in use.params.__struct_fields__)
-    return "; ".join(f"{name}: {', '.join(v) if isinstance(v, tuple) else v}" for name, v in values)
+    return "; ".join(f"{name}: {_listed(v) if isinstance(v, tuple) else v}" for name, v in values)
+
+
+def _listed(values: tuple[object, ...]) -> str:
+    """Return a list; the lines of a list of systems have commas of their own."""
+    return (", " if all(isinstance(value, str) for value in values) else "; ").join(map(str, values))
 
 
 def rules_page(loaded: list[Profile]) -> str:

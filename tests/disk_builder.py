@@ -55,10 +55,10 @@ UUIDS = {
     "swap": "50000000-aaaa-4bbb-8ccc-000000000005",
     "esp": "e5e5e5e5-aaaa-4bbb-8ccc-00000000000e",
 }
-KERNEL = "6.1.0-18-amd64"
+KERNEL = "3.16.0-4-amd64"
 DEBIAN = (
-    'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nNAME="Debian GNU/Linux"\nVERSION_ID="12"\n'
-    'VERSION="12 (bookworm)"\nVERSION_CODENAME=bookworm\nID=debian\n'
+    'PRETTY_NAME="Debian GNU/Linux 8 (jessie)"\nNAME="Debian GNU/Linux"\nVERSION_ID="8"\n'
+    'VERSION="8 (jessie)"\nID=debian\n'
 )
 SCREEN_SCRIPT = "serial --unit=0 --speed=115200\nterminal_output console serial\n"
 
@@ -197,7 +197,7 @@ def uuid_of(role: str, content: str) -> str:
 
 
 def _system_files(options: Options, root_type: str, boot_type: str | None) -> dict[str, bytes | None]:
-    """Return the files of an installed Debian: what a reader of systems looks for, and no more."""
+    """Return the files of an installed Debian 8.0 (aws-sms lists it): what a reader looks for, and no more."""
     mounts = [f"UUID={uuid_of('root', root_type)} / {root_type} defaults 0 1"]
     mounts += [f"UUID={uuid_of('boot', boot_type)} /boot {boot_type} defaults 0 2"] if boot_type else []
     data = options.get("data")
@@ -207,7 +207,7 @@ def _system_files(options: Options, root_type: str, boot_type: str | None) -> di
     below = "" if boot_type else "/boot"
     grub_volume = uuid_of("boot", boot_type) if boot_type else uuid_of("root", root_type)
     files: dict[str, bytes | None] = {
-        "etc/debian_version": b"12.5\n",
+        "etc/debian_version": b"8.0\n",
         "etc/fstab": ("\n".join(mounts) + "\n").encode(),
         "etc/hostname": b"small\n",
         "etc/passwd": b"root:x:0:0:root:/root:/bin/sh\n",
@@ -255,12 +255,12 @@ def _system_files(options: Options, root_type: str, boot_type: str | None) -> di
 def dpkg_status(*more: tuple[str, str]) -> str:
     """Return dpkg's database with the packages that the healthy machine has, and more by name and version."""
     packages = (
-        ("base-files", "12.4+deb12u5"),
-        ("ifupdown", "0.8.41"),
-        ("isc-dhcp-client", "4.4.3-P1-2"),
-        (f"linux-image-{KERNEL}", "6.1.76-1"),
-        ("openssh-server", "1:9.2p1-2+deb12u2"),
-        ("systemd", "252.22-1~deb12u1"),
+        ("base-files", "8"),
+        ("ifupdown", "0.7.53.1"),
+        ("isc-dhcp-client", "4.3.1-6"),
+        (f"linux-image-{KERNEL}", "3.16.7-ckt9-3~deb8u1"),
+        ("openssh-server", "1:6.7p1-5"),
+        ("systemd", "215-17"),
         *more,
     )
     return "\n".join(

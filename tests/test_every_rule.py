@@ -197,6 +197,11 @@ MACHINES: dict[str, MachineFacts] = {
     "efi vhd": an_efi_windows_machine("vhd"),
     "32-bit": an_efi_windows_machine(architecture=known("x86")),
     "rhel 5": a_linux_machine("vhdx", id=known("rhel"), version=known("5.11")),
+    "sles 12 sp3": a_linux_machine(
+        id=known("sles"), version=known("12.3"), service_pack=known("SP3"), kernel=known("4.4.73-5-default")
+    ),
+    "almalinux": a_linux_machine(id=known("almalinux")),
+    "fedora 21": a_linux_machine(id=known("fedora"), version=known("21"), variant=known("server")),
     "nothing boots": with_boot(a_linux_machine(), disk=(), firmware="neither"),
     "no system": without_systems(a_linux_machine()),
     "hidden system": not_searched(a_linux_machine()),
@@ -330,6 +335,9 @@ def _facts(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Fact[Any]]:
 
 
 TEXT = st.one_of(st.none(), st.sampled_from(["rhel", "5", "5.11", "x86_64", "x86", "grub2", "lilo", ""]), st.text())
+IDS = st.one_of(TEXT, st.sampled_from(["sles", "ol", "fedora", "debian", "linux"]))
+RELEASES = st.one_of(TEXT, st.sampled_from(["12.3", "12", "6.10", "21", "8.0", "9" * 5000, "1." * 4000 + "1"]))
+KERNELS = st.one_of(TEXT, st.sampled_from(["4.4.73-5-default", "2.6.32-754.el6.x86_64", "-", "4.4"]))
 CONTENT = st.sampled_from([None, "ext4", "xfs", "ntfs", "vfat", "ReFS", "swap", "LVM2_member", "odd"])
 PROBLEMS = st.lists(
     st.builds(
@@ -416,10 +424,13 @@ SYSTEMS = st.builds(
     System,
     family=st.sampled_from(["linux", "windows", "other"]),
     root=PLACES,
-    id=_facts(TEXT),
-    version=_facts(TEXT),
+    id=_facts(IDS),
+    version=_facts(RELEASES),
     product=_facts(TEXT),
+    service_pack=st.one_of(st.none(), _facts(st.one_of(TEXT, st.sampled_from(["SP1", "SP3"])))),
+    variant=st.one_of(st.none(), _facts(TEXT)),
     architecture=_facts(TEXT),
+    kernel=st.one_of(st.none(), _facts(KERNELS)),
     bootloader=_facts(TEXT),
     menu=_facts(ENTRIES),
 )

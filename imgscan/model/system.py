@@ -57,9 +57,9 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
 
     `id` is the os-release ID (`debian`, `rhel`, `sles`, `ol`, ...) or `windows`; `version` the release (`12`, `5.11`,
     `10.0.14393`); `architecture` is `x86_64`, `x86`, `aarch64`, ...; `bootloader` as in `BootCode.what` for BIOS
-    loaders, or the EFI loader's `what`. Windows: `build` is `17763.1234`, `service_pack` as it calls itself
-    (`Service Pack 1`), `release` its name for the release (`1809`, `22H2`). Facts that only one family has are None on
-    the other.
+    loaders, or the EFI loader's `what`; `service_pack` is as the system calls it (Windows: `Service Pack 1`, SUSE:
+    `SP3`). Linux: `variant` is os-release's VARIANT_ID (`server`, `workstation`). Windows: `build` is `17763.1234`,
+    `release` its name for the release (`1809`, `22H2`). Facts that only one family has are None on the other.
     """
 
     family: Literal["linux", "windows", "other"]
@@ -75,6 +75,7 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     installation_type: Fact[str | None] | None = None
     build: Fact[str | None] | None = None
     service_pack: Fact[str | None] | None = None
+    variant: Fact[str | None] | None = None
     release: Fact[str | None] | None = None
     directory: str | None = None
     mounts: Fact[tuple[Mount, ...]] = unread("not-collected", NOT_COLLECTED)

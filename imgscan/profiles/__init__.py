@@ -2,6 +2,10 @@
 
 A file has `name`, `title`, `version`, `date` and a list of ``[[use]]`` with `rule`, `severity`, ``[use.requirement]``
 (`text`, `source`, `date`) and, where wanted, `for` (`linux` or `windows`), `params`, `predicts` and `remedy`.
+
+The operating systems that the target takes are tables of their own, ``[[systems.linux]]`` and ``[[systems.windows]]``
+(one for each line of the target's page): several rules ask for them. A use with ``list = "linux"`` has those as its
+parameter `systems`.
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ class _Use(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     requirement: Requirement
     family: Literal["linux", "windows"] | None = msgspec.field(default=None, name="for")
     params: dict[str, Any] = {}
+    list: str | None = None
     predicts: str | None = None
     remedy: str | None = None
 
@@ -42,6 +47,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     version: str
     date: str = ""
     use: list[dict[str, Any]]
+    systems: dict[str, list[dict[str, Any]]] = {}
 
 
 def load(name_or_path: str | Path) -> Profile:
@@ -77,7 +83,7 @@ def parse(data: bytes, where: str) -> Profile:
     file = _convert(content, _File, where, "")
     if not file.use:
         raise ProfileError("use: a profile uses at least one rule", where=where)
-    uses = tuple(_use(entry, number, where) for number, entry in enumerate(file.use, 1))
+    uses = tuple(_use(entry, file.systems, number, where) for number, entry in enumerate(file.use, 1))
     return Profile(
         name=file.name,
         title=file.title,
@@ -99,7 +105,7 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _use(entry: dict[str, Any], number: int, where: str) -> Use:
+def _use(entry: dict[str, Any], systems: dict[str, list[dict[str, Any]]], number: int, where: str) -> Use:
     named = entry.get("rule")
     at = f"use {number} ({named})" if isinstance(named, str) else f"use {number}"
     raw = _convert(entry, _Use, where, at)
@@ -111,10 +117,15 @@ def _use(entry: dict[str, Any], number: int, where: str) -> Use:
     for key in ("text", "source"):
         if not getattr(raw.requirement, key).strip():
             raise ProfileError(f"{at}: requirement.{key}: is empty", where=where)
+    params = raw.params
+    if raw.list is not None:
+        if raw.list not in systems:
+            raise ProfileError(f"{at}: list: there is no [[systems.{raw.list}]] in the profile", where=where)
+        params = {**params, "systems": systems[raw.list]}
     return Use(
         rule=rule,
         severity=raw.severity,
-        params=_convert(raw.params, rule.params, where, f"{at}: params"),
+        params=_convert(params, rule.params, where, f"{at}: params"),
         requirement=raw.requirement,
         family=raw.family,
         predicts=raw.predicts,

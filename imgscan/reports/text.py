@@ -309,12 +309,15 @@ def _system(index: int, system: System) -> RenderableType:
     product = _fact(system.product)
     facts = [
         ("id", " ".join(word for word in (_fact(system.id), _fact(system.version)) if word != "-")),
+        ("service pack", _fact(system.service_pack)),
+        ("variant", _fact(system.variant)),
         ("edition", _fact(system.edition)),
         ("build", _fact(system.build)),
         ("installation", _fact(system.installation_type)),
         ("architecture", _fact(system.architecture)),
         ("host name", _fact(system.hostname)),
         ("bootloader", _fact(system.bootloader)),
+        ("kernel", _fact(system.kernel)),
     ]
     head = Text.assemble((f"{index}  {product}", "bold"), f"  {system.family}, root on {_root(system)}")
     line = ", ".join(f"{name} {value}" for name, value in facts if value != "-")

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
+from disk_builder import kernel
 from memory_filesystem import Link, MemoryFileSystem
 
 from imgscan.errors import CorruptStructure
@@ -116,6 +117,7 @@ def test_a_whole_inspection() -> None:
             "/etc/hostname": "web\n",
             "/etc/fstab": "UUID=1-1 / ext4 defaults 0 1\n",
             "/boot/grub/grub.cfg": "menuentry x {\nlinux /vmlinuz root=UUID=1-1\n}\n",
+            "/vmlinuz": kernel("6.1.0-18-amd64 (builder@host) #1 SMP"),
         }
     )
     volume = Volume(
@@ -135,5 +137,5 @@ def test_a_whole_inspection() -> None:
     assert [reference.volume for reference in system.references.get()] == ["disk0/p1"]
     assert [entry.kind for entry in system.menu.get()] == ["own"]
     assert system.kernel is not None
-    assert system.kernel.unread == "not-collected"
+    assert system.kernel.get() == "6.1.0-18-amd64"
     assert inspected.tree.read("/etc/hostname") == b"web\n"

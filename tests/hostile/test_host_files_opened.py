@@ -123,7 +123,7 @@ def test_a_scan_of_a_real_export_opens_nothing_else(folder: Path) -> None:
     image = folder / "export.vmdk"
     image.write_bytes(export.read_bytes())
     status, opened, mebibytes, err = watched(folder, "scan", "--in-process", "--format", "json", image, fresh=True)
-    assert (status, err) == (0, "")
+    assert (status, err) == (1, "")  # aws-sms lists no Debian 12
     assert opened == {"export.vmdk"}
     assert mebibytes < 100
 
@@ -133,7 +133,7 @@ def test_the_supervisor_of_a_worker_opens_what_the_policy_allows_and_nothing_els
     image = folder / "export.vmdk"
     image.write_bytes(export.read_bytes())
     status, opened, mebibytes, err = watched(folder, "scan", "--format", "json", image, fresh=True)
-    assert (status, err) == (0, "")
+    assert (status, err) == (1, "")  # aws-sms lists no Debian 12
     assert opened - WORKER == {"export.vmdk"}
     assert mebibytes < 100
     image.write_bytes(descriptor('RW 16 FLAT "../secret.bin" 0').encode())

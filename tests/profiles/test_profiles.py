@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,40 @@ def test_aws_sms_has_the_figures_of_the_page() -> None:
     root = uses["unsupported-root-filesystem", "linux"].params.filesystems
     assert set(root) == {"ext2", "ext3", "ext4", "btrfs", "jfs", "xfs"}
     assert uses["unsupported-bootloader", "linux"].params.loaders == ("grub-legacy", "grub2")
+
+
+def test_aws_sms_has_the_windows_lines_of_the_page() -> None:
+    """No rule asks for them yet; what a line may say is fixed all the same."""
+    content = tomllib.loads(Path(profiles.__file__).with_name("aws-sms.toml").read_text())
+    lines = content["systems"]["windows"]
+    assert [line["id"].removeprefix("windows-") for line in lines] == [
+        *("server-2003", "server-2003-r2", "server-2008", "server-2008-r2", "server-2012", "server-2012-r2"),
+        *("server-2016", "server-1709", "server-1803", "server-2019", "7", "8", "8.1", "10"),
+    ]
+    both = {line["id"] for line in lines if line["bits"] == [32, 64]}
+    assert both == {f"windows-{name}" for name in ("server-2003", "server-2003-r2", "server-2008", "7", "8")}
+    assert [line["languages"] for line in lines if line["kind"] == "client"] == [["US English"]] * 4
+    optional = {"service_pack_min", "languages", "excluded_installations"}
+    assert all(
+        {"id", "kind", "editions", "bits"} <= set(line) <= {"id", "kind", "editions", "bits"} | optional
+        for line in lines
+    )
+
+
+LISTED = (
+    '[[use]]\nrule = "unsupported-operating-system"\nseverity = "blocker"\nfor = "linux"\nlist = "linux"\n'
+    + REQUIREMENT
+)
+LINE = (
+    '[[systems.linux]]\nid = "debian"\nname = "Debian"\nbits = [64]\n'
+    'releases = ["9", { from = "10.0", to = "10.13" }]\n'
+)
+
+
+def test_a_use_has_the_list_that_it_names() -> None:
+    (use,) = profiles.parse((HEAD + LISTED + LINE).encode(), "mine.toml").uses
+    (line,) = use.params.systems
+    assert str(line) == "Debian 9, 10.0 to 10.13"
 
 
 def test_a_profile_of_ones_own_loads_by_its_path(tmp_path: Path) -> None:
@@ -96,6 +131,22 @@ def test_a_rule_may_be_used_several_times() -> None:
         (
             HEAD + PLAIN.replace("[use.req", "params = { depth = 1 }\n[use.req"),
             "mine.toml: use 1 (dual-boot): params: Object contains unknown field `depth`",
+        ),
+        (
+            HEAD + LISTED,
+            "mine.toml: use 1 (unsupported-operating-system): list: there is no [[systems.linux]] in the profile",
+        ),
+        (
+            HEAD + LISTED + LINE.replace('"9"', '"nine"'),
+            "mine.toml: use 1 (unsupported-operating-system): params: systems[0].releases[0]: Expected",
+        ),
+        (
+            HEAD + LISTED + LINE.replace("name", "title"),
+            "mine.toml: use 1 (unsupported-operating-system): params: systems[0]: Object",
+        ),
+        (
+            HEAD + PLAIN.replace("[use.req", 'list = "linux"\n[use.req') + LINE,
+            "mine.toml: use 1 (dual-boot): params: Object contains unknown field `systems`",
         ),
         (HEAD + "use = [1]", "mine.toml: use[0]: Expected `object`, got `int`"),
     ],

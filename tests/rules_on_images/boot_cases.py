@@ -197,7 +197,7 @@ CHAINLOAD = (
     "menuentry 'Windows 10 (on /dev/sda2)' --class windows --class os $menuentry_id_option 'osprober-chain-C0DE' {\n"
     "\tinsmod part_msdos\n\tinsmod ntfs\n\tset root='hd0,msdos2'\n\tparttool ${root} hidden-\n\tchainloader +1\n}\n"
 )
-FEDORA = 'NAME="Fedora Linux"\nID=fedora\nVERSION_ID=39\n'
+FEDORA = "NAME=Fedora\nID=fedora\nVERSION_ID=20\n"
 MEMTEST = "menuentry 'Memory test (memtest86+)' {\n\tlinux16\t/boot/memtest86+.bin\n}\n"
 # GRUB's menu, for a Linux whose loader is not in the boot sector.
 GRUB_MENU = {
@@ -413,6 +413,9 @@ CASES = (
             "root-not-on-boot-disk/1": Moved("pass", OF_SECOND_SYSTEM),
             "unsupported-root-filesystem/1": Moved("pass", OF_SECOND_SYSTEM),
             "rhel5-on-vhdx/1": Moved("pass", OF_SECOND_SYSTEM),
+            "unsupported-operating-system/1": Moved("pass", OF_SECOND_SYSTEM),
+            "unsupported-kernel/1": Moved("not-applicable", OF_SECOND_SYSTEM),
+            "unsupported-architecture/1": Moved("pass", OF_SECOND_SYSTEM),
         },
     ),
     Case(

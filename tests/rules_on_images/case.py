@@ -36,6 +36,9 @@ MACHINE_RULES = (
     "encrypted-volume",
 )
 LINUX_RULES = (
+    "unsupported-operating-system",
+    "unsupported-kernel",
+    "unsupported-architecture",
     "unsupported-bootloader",
     "root-not-on-boot-disk",
     "unsupported-root-filesystem",
@@ -50,6 +53,8 @@ WINDOWS_RULES = (
 )
 ABOUT_LAYERS = ("incomplete-volume-group", "incomplete-data-volume-group", "degraded-array")
 """Rules about volume layers, which most of the machines here do not have."""
+OF_OTHER_SYSTEMS = ("unsupported-kernel",)
+"""Rules about other distributions than Debian, which the healthy Linux is."""
 OF_OTHER_FORMATS = {
     "vmdk": ("differencing-disk", "mixed-vhd-and-vhdx", "generation-2-on-vhd"),
     "vhd": ("snapshot-present",),
@@ -114,6 +119,7 @@ def _outcomes(image_format: str, system_rules: tuple[str, ...], others: Mapping[
     found = dict.fromkeys(MACHINE_RULES, "pass")
     found |= dict.fromkeys((*OF_OTHER_FORMATS[image_format], *ABOUT_LAYERS), "not-applicable")
     found |= {f"{rule}/0": "pass" for rule in system_rules}
+    found |= {f"{rule}/0": "not-applicable" for rule in system_rules if rule in OF_OTHER_SYSTEMS}
     for name, outcome in others.items():
         rule = name.replace("_", "-")
         found[f"{rule}/0" if rule in system_rules else rule] = outcome

@@ -24,7 +24,7 @@ from windows_builder import WINDOWS_2003, WINDOWS_2019
 from xfs_images import kept
 
 RHEL5 = "Red Hat Enterprise Linux Server release 5.11 (Tikanga)\n"
-RHEL6 = "Red Hat Enterprise Linux Server release 6.10 (Santiago)\n"
+RHEL6 = "Red Hat Enterprise Linux Server release 6.9 (Santiago)\n"
 
 
 def of_release(text: str) -> Path:
@@ -147,7 +147,7 @@ CASES = (
     ),
     Case(
         "rhel5-on-vhdx/0",
-        "release 5.11 on VHDX, against release 6.10",
+        "release 5.11 on VHDX, against release 6.9",
         one_disk(lambda: of_release(RHEL6), "vhdx"),
         one_disk(lambda: of_release(RHEL5), "vhdx"),
         linux_outcomes("vhdx", **NO_DATA_VOLUME),

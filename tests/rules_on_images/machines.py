@@ -49,10 +49,16 @@ def kept(recipe: str, make: Callable[[Path], object]) -> Path:
 
 
 def debian() -> Path:
-    """Return the demo export, a real Debian 12, as a raw disk of 2 GiB."""
+    """Return the demo export, a real Debian 12, as a raw disk of 2 GiB; it calls itself Debian 8.0, which is listed."""
 
     def make(folder: Path) -> None:
-        run("qemu-img", "convert", "-f", "vmdk", "-O", "raw", DEBIAN_EXPORT, folder / "disk.raw")
+        disk = folder / "disk.raw"
+        run("qemu-img", "convert", "-f", "vmdk", "-O", "raw", DEBIAN_EXPORT, disk)
+        for path, text in (("/usr/lib/os-release", disk_builder.DEBIAN), ("/etc/debian_version", "8.0\n")):
+            (folder / "text").write_text(text)
+            for request in (f"rm {path}", f"write {folder / 'text'} {path}"):
+                run("debugfs", "-w", "-R", request, f"{disk}?offset={MIB}")
+        (folder / "text").unlink()
 
     return kept(f"debian {hashlib.sha256(DEBIAN_EXPORT.read_bytes()).hexdigest()}", make) / "disk.raw"
 

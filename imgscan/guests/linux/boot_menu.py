@@ -19,8 +19,9 @@ from imgscan.guests.linux.bootloader import (
 from imgscan.guests.linux.devices import Devices
 from imgscan.guests.linux.grub2 import parse_environment, parse_grub2
 from imgscan.guests.linux.grub_legacy import parse_grub_legacy
+from imgscan.guests.linux.kernel import NamedKernel
 from imgscan.guests.linux.loader_entries import read_loader_entries
-from imgscan.guests.linux.menu_kinds import Place, Surroundings, find_boot, judge_entry
+from imgscan.guests.linux.menu_kinds import Place, Surroundings, find_boot, judge_entry, kernel_command
 from imgscan.guests.linux.syslinux_menu import parse_syslinux
 from imgscan.guests.linux.text_file import read_text
 from imgscan.model.evidence import AtPath, Evidence
@@ -36,11 +37,15 @@ _SYSTEMD_BOOT_FOLDERS: Final = ("/boot/loader", "/efi/loader", "/boot/efi/loader
 
 
 class BootMenu(NamedTuple):
-    """The menu's entries, where they and the configuration look for things, and what was left out."""
+    """The menu's entries, where they and the configuration look for things, and what was left out.
+
+    `kernels` are those that the default entries start, one for each configuration that has entries.
+    """
 
     menu: Fact[tuple[MenuEntry, ...]]
     references: Fact[tuple[Reference, ...]]
     left_out: tuple[UnreadPlace, ...] = ()
+    kernels: tuple[NamedKernel, ...] = ()
 
 
 @dataclass(slots=True)
@@ -51,6 +56,7 @@ class _Found:
     references: dict[tuple[Literal["root", "boot"], str], Reference] = field(default_factory=dict)
     evidence: list[Evidence] = field(default_factory=list)
     left_out: list[UnreadPlace] = field(default_factory=list)
+    kernels: list[NamedKernel] = field(default_factory=list)
 
 
 def read_boot_menu(
@@ -82,6 +88,7 @@ def read_boot_menu(
         known(tuple(found.entries), *evidence),
         known(tuple(found.references.values()), *evidence),
         tuple(found.left_out),
+        tuple(found.kernels),
     )
 
 
@@ -213,6 +220,9 @@ def _add(
             evidence=(evidence,),
         )
         found.entries.append(menu_entry)
+        kernel = kernel_command(entry) if entry is default and judged.kind in {"own", "recovery", "unknown"} else None
+        if kernel is not None and len(kernel.words) > 1:
+            found.kernels.append(NamedKernel(kernel.words[1], _evidence(tree, place, entry, kernel.line)))
         if judged.kind in {"own", "recovery"} or (judged.kind == "unknown" and entry is default):
             _refer("boot", judged.boot, tree, place, entry, found)
             _refer("root", judged.root, tree, place, entry, found)

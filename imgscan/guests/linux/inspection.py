@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from imgscan.devices.filesystem import FileSystem
+from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import Why
 from imgscan.guests.attempt import attempt
 from imgscan.guests.linux.architecture import read_architecture
@@ -12,12 +13,13 @@ from imgscan.guests.linux.boot_menu import BootMenu, read_boot_menu
 from imgscan.guests.linux.bootloader import read_bootloader
 from imgscan.guests.linux.devices import Devices
 from imgscan.guests.linux.hostname import read_hostname
+from imgscan.guests.linux.kernel import read_kernel
 from imgscan.guests.linux.mounts import read_mounts
 from imgscan.guests.linux.release import read_release
 from imgscan.guests.systems import FoundSystem, Inspected
 from imgscan.model.disk import Disk
-from imgscan.model.evidence import at_path
-from imgscan.model.fact import NOT_COLLECTED, Fact, unread
+from imgscan.model.evidence import Evidence, at_path
+from imgscan.model.fact import Fact
 from imgscan.model.machine import UnreadPlace
 from imgscan.model.system import Mount, System
 from imgscan.model.text import shown
@@ -50,15 +52,24 @@ def inspect_linux(
         id=release.id,
         version=release.version,
         product=release.product,
+        service_pack=release.service_pack,
+        variant=release.variant,
         architecture=read_architecture(tree),
         hostname=attempt(lambda: read_hostname(tree), at_path(root, f"{folder}/etc/hostname")),
         bootloader=loader,
-        kernel=unread("not-collected", NOT_COLLECTED),
+        kernel=_kernel(tree, boot, at_path(root, f"{folder}/boot")),
         mounts=mounts,
         references=boot.references,
         menu=boot.menu,
     )
     return Inspected(system, tree, boot.left_out)
+
+
+def _kernel(tree: GuestTree, boot: BootMenu, where: Evidence) -> Fact[str | None]:
+    """Return the version of the kernel that starts by default."""
+    if not boot.menu.is_known:
+        return boot.menu.map(lambda _: None)
+    return attempt(lambda: read_kernel(tree, boot.kernels), where)
 
 
 def _unread_place(volume: str, mounts: Fact[tuple[Mount, ...]]) -> UnreadPlace:

@@ -79,7 +79,7 @@ class Surroundings:
 def judge_entry(entry: BootEntry, about: Surroundings) -> Judged:
     """Say what an entry is for."""
     boot = find_boot(entry.commands, about)
-    kernel = _kernel(entry)
+    kernel = kernel_command(entry)
     root = _root(kernel, about) if kernel is not None else None
     kind, target = _kind(entry, kernel, root, boot, about)
     return Judged(kind, target, root, boot)
@@ -175,7 +175,7 @@ def _folders(name: str) -> tuple[str, ...]:
     return {"rhel": ("redhat",), "ol": ("redhat", "oracle"), "sles": ("sles", "sles_sap", "suse")}.get(name, (name,))
 
 
-def _kernel(entry: BootEntry) -> Command | None:
+def kernel_command(entry: BootEntry) -> Command | None:
     """Return the command that loads Linux: below a hypervisor that of the module with a root."""
     found = [command for command in entry.commands if command.name in _LINUX]
     with_root = [command for command in found if any(word.startswith("root=") for word in command.words)]

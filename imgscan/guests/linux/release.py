@@ -10,27 +10,33 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from imgscan.devices.guest_tree import GuestTree, Location, decode, read_file
+from imgscan.devices.guest_tree import GuestTree, Location
 from imgscan.devices.limits import KIB
 from imgscan.errors import ImageError
-from imgscan.guests.linux.shell_file import assignments
+from imgscan.guests.linux.shell_file import Assignment, assignments
+from imgscan.guests.linux.text_file import read_text
 from imgscan.model.evidence import Evidence
-from imgscan.model.fact import Fact, known, unread_because
+from imgscan.model.fact import Fact, known, unread, unread_because
 from imgscan.model.text import shown
 
 RELEASE_BYTES: Final = 64 * KIB
 
 
 class Release(NamedTuple):
-    """The identity of an installed Linux."""
+    """The identity of an installed Linux: `service_pack` is `SP3`, `variant` is `server`, `workstation`, ..."""
 
     id: Fact[str | None]
     version: Fact[str | None]
     product: Fact[str | None]
+    service_pack: Fact[str | None]
+    variant: Fact[str | None]
 
 
 class _Said(NamedTuple):
-    """What one file says; None where it does not say. The line numbers count from 1."""
+    """What one file says; None where it does not say. The line numbers count from 1.
+
+    `service_pack` is its number, `0` for none.
+    """
 
     id: str | None
     version: str | None
@@ -38,6 +44,8 @@ class _Said(NamedTuple):
     id_line: int = 1
     version_line: int = 1
     product_line: int = 1
+    service_pack: Assignment | None = None
+    variant: Assignment | None = None
 
 
 class _File(NamedTuple):
@@ -49,8 +57,12 @@ class _File(NamedTuple):
 
 
 def read_release(tree: GuestTree) -> Release:
-    """Return id, version and product. A file that cannot be read is passed over when another one answers."""
+    """Return who the system is.
+
+    A file that cannot be read is passed over when another one answers that only this distribution has.
+    """
     failed: ImageError | None = None
+    nameless: Release | None = None
     for path, parse in _FILES:
         try:
             file = _read(tree, path)
@@ -58,47 +70,73 @@ def read_release(tree: GuestTree) -> Release:
             failed = failed or error
             continue
         said = parse(file.text) if file is not None else None
-        if file is not None and said is not None:
+        if file is None or said is None:
+            continue
+        if said.id is None:  # an os-release without ID: an older file beside it may have the name
+            nameless = nameless or _release(file, said._replace(id=_DEFAULT_ID))
+        elif failed is None or (path, said.id) not in _SHARED:
             return _point_release(tree, _release(file, said))
     if failed is not None:
-        return Release(unread_because(failed), unread_because(failed), unread_because(failed))
-    return Release(known(None), known(None), known(None))
+        return Release(*(unread_because(failed) for _ in Release._fields))
+    nothing: Fact[str | None] = known(None)
+    return nameless or Release(nothing, nothing, nothing, nothing, nothing)
 
 
 def _read(tree: GuestTree, path: str) -> _File | None:
     place = tree.find(path)
     if place is None or place.entry.kind != "file":
         return None
-    return _File(place, decode(read_file(place, RELEASE_BYTES)))
+    return _File(place, read_text(place, RELEASE_BYTES))
 
 
 def _release(file: _File, said: _Said) -> Release:
     def fact(value: str | None, line: int) -> Fact[str | None]:
         return known(None if value is None else shown(value), file.evidence(line))
 
+    variant = said.variant
     return Release(
-        fact(said.id, said.id_line), fact(said.version, said.version_line), fact(said.product, said.product_line)
+        fact(said.id, said.id_line),
+        fact(said.version, said.version_line),
+        fact(said.product, said.product_line),
+        _service_pack(file, said),
+        fact(variant.value, variant.line) if variant is not None and variant.value else fact(None, 0),
     )
 
 
-_POINT_RELEASES: Final = {"debian": "/etc/debian_version", "centos": "/etc/centos-release"}
-"""Distributions whose os-release names the major version only, and the file that has the whole one."""
+def _service_pack(file: _File, said: _Said) -> Fact[str | None]:
+    """Return the service pack of a SUSE Linux Enterprise, None for its first release and for all others."""
+    if said.id is None or not said.id.startswith(_WITH_SERVICE_PACKS):
+        return known(None, file.evidence(said.id_line))
+    if said.service_pack is None or not re.fullmatch(r"[0-9]{1,3}", said.service_pack.value):
+        return unread("missing", f"{file.place.path} does not say the service pack", file.evidence(0))
+    number = int(said.service_pack.value)
+    return known(f"SP{number}" if number else None, file.evidence(said.service_pack.line))
+
+
+_DEFAULT_ID: Final = "linux"
+"""os-release(5): the default of ID."""
+_WITH_SERVICE_PACKS: Final = ("sles", "sled", "sle_hpc")
+_POINT_RELEASES: Final = {
+    "debian": ("/etc/debian_version",),
+    "centos": ("/etc/centos-release", "/etc/redhat-release"),
+}
+"""Distributions whose os-release names the major version only, and the files that have the whole one."""
 
 
 def _point_release(tree: GuestTree, release: Release) -> Release:
     """Replace a major version by the full one, where a second file has it and agrees."""
     major = release.version.value
-    path = _POINT_RELEASES.get(str(release.id.value))
-    if path is None or not isinstance(major, str):
+    if not isinstance(major, str):
         return release
-    try:
-        file = _read(tree, path)
-    except ImageError:  # the major version stands
-        return release
-    match = re.search(r"\d+(\.\d+)*", file.text) if file is not None else None
-    if file is None or match is None or not (match[0] + ".").startswith(major + "."):
-        return release
-    return release._replace(version=known(match[0], file.evidence(1), *release.version.evidence))
+    for path in _POINT_RELEASES.get(str(release.id.value), ()):
+        try:
+            file = _read(tree, path)
+        except ImageError:  # the major version stands
+            continue
+        match = re.search(r"[0-9]+(\.[0-9]+)*", file.text) if file is not None else None
+        if file is not None and match is not None and f"{match[0]}.".startswith(f"{major}."):
+            return release._replace(version=known(match[0], file.evidence(1), *release.version.evidence))
+    return release
 
 
 def _os_release(text: str) -> _Said | None:
@@ -108,13 +146,18 @@ def _os_release(text: str) -> _Said | None:
     name = values.get("ID")
     version = values.get("VERSION_ID")
     product = values.get("PRETTY_NAME") or values.get("NAME")
+    pack = None
+    if version is not None and version.value:  # SUSE's "12.3" is 12 SP3, and "12" has none
+        pack = Assignment(version.value.partition(".")[2] or "0", version.line)
     return _Said(
-        name.value.lower() if name and name.value else "linux",  # os-release(5): the default of ID
+        name.value.lower() if name and name.value else None,
         version.value or None if version else None,
         product.value if product else None,
         name.line if name else 0,
         version.line if version else 0,
         product.line if product else 0,
+        pack,
+        values.get("VARIANT_ID"),
     )
 
 
@@ -152,6 +195,8 @@ def _red_hat_release(text: str) -> _Said | None:
     update = re.search(r"update (\d+)", lower)  # RHEL 3 and 4: "release 4 (Nahant Update 9)"
     if version is not None and update and "." not in version:
         version = f"{version}.{update[1]}"
+    if version == "5" and name in {"rhel", "centos", "ol"}:  # 5.0 was just "release 5 (Tikanga)"
+        version = "5.0"
     return _Said(name or re.split(r"\W", lower)[0] or None, version, line)
 
 
@@ -172,7 +217,7 @@ def _suse_release(text: str) -> _Said | None:
     if number is not None and level is not None and level.value not in {"", "0"} and "." not in number:
         number = f"{number}.{level.value}"
     product = lines[0].strip()
-    return _Said(name, number, product, version_line=version.line if version else 1)
+    return _Said(name, number, product, version_line=version.line if version else 1, service_pack=level)
 
 
 def _lsb_release(text: str) -> _Said | None:
@@ -230,3 +275,7 @@ _FILES: Final[tuple[tuple[str, Callable[[str], _Said | None]], ...]] = (
     ("/etc/arch-release", _named("arch", "Arch Linux")),
 )
 """In this order: the specific ones before redhat-release, which most of their distributions have too."""
+_SHARED: Final = frozenset(
+    {("/etc/redhat-release", "rhel"), ("/etc/system-release", "rhel"), ("/etc/debian_version", "debian")}
+)
+"""Files that derived distributions have too, in the words of the one that they derive from (Oracle, Ubuntu)."""

@@ -3,6 +3,14 @@
 from imgscan.model.rule import Rule
 from imgscan.rules.system import (
     rhel5_on_vhdx,
+    unsupported_architecture,
+    unsupported_kernel,
+    unsupported_operating_system,
 )
 
-RULES: tuple[Rule, ...] = (rhel5_on_vhdx.RULE,)
+RULES: tuple[Rule, ...] = (
+    unsupported_operating_system.RULE,
+    unsupported_kernel.RULE,
+    unsupported_architecture.RULE,
+    rhel5_on_vhdx.RULE,
+)

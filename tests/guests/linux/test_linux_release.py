@@ -39,7 +39,67 @@ RELEASES: list[tuple[dict[str, str | Link], str | None, str | None, str | None]]
     ),
     ({"etc/redhat-release": "Red Hat Enterprise Linux Server release 6.0 (Santiago)\n"}, "rhel", "6.0", None),
     ({"etc/redhat-release": "Red Hat Enterprise Linux ES release 4 (Nahant Update 9)\n"}, "rhel", "4.9", None),
+    ({"etc/redhat-release": "Red Hat Enterprise Linux Server release 5 (Tikanga)\n"}, "rhel", "5.0", None),
+    ({"etc/redhat-release": "Red Hat Enterprise Linux Client release 5.1 (Tikanga)\n"}, "rhel", "5.1", None),
+    (
+        {
+            "etc/os-release": 'NAME="Red Hat Enterprise Linux Server"\nVERSION="7.6 (Maipo)"\nID="rhel"\n'
+            'VARIANT="Server"\nVARIANT_ID="server"\nVERSION_ID="7.6"\n',
+            "etc/redhat-release": "Red Hat Enterprise Linux Server release 7.6 (Maipo)\n",
+        },
+        "rhel",
+        "7.6",
+        "Red Hat Enterprise Linux Server",
+    ),
+    ({"etc/redhat-release": "CentOS release 5 (Final)\n"}, "centos", "5.0", None),
+    ({"etc/redhat-release": "CentOS Linux release 6.0 (Final)\n"}, "centos", "6.0", None),
     ({"etc/redhat-release": "CentOS release 5.11 (Final)\n"}, "centos", "5.11", None),
+    (
+        {
+            "etc/os-release": 'NAME="CentOS Linux"\nID="centos"\nVERSION_ID="7"\n',
+            "etc/redhat-release": "CentOS Linux release 7.0.1406 (Core)\n",
+        },
+        "centos",
+        "7.0.1406",
+        "CentOS Linux",
+    ),
+    (
+        {
+            "etc/os-release": 'NAME="CentOS Stream"\nID="centos"\nVERSION_ID="8"\n',
+            "etc/centos-release": "CentOS Stream release 8\n",
+        },
+        "centos",
+        "8",
+        "CentOS Stream",
+    ),
+    (
+        {
+            "etc/os-release": 'NAME="Oracle Linux Server"\nVERSION="7.6"\nID="ol"\nVERSION_ID="7.6"\n',
+            "etc/oracle-release": "Oracle Linux Server release 7.6\n",
+            "etc/redhat-release": "Red Hat Enterprise Linux Server release 7.6 (Maipo)\n",
+        },
+        "ol",
+        "7.6",
+        None,
+    ),
+    (
+        {"etc/enterprise-release": "Enterprise Linux Enterprise Linux Server release 5 (Carthage)\n"},
+        "ol",
+        "5.0",
+        None,
+    ),
+    (
+        {
+            "etc/os-release": 'NAME="Ubuntu"\nVERSION="16.04.7 LTS (Xenial Xerus)"\nID=ubuntu\nID_LIKE=debian\n'
+            'PRETTY_NAME="Ubuntu 16.04.7 LTS"\nVERSION_ID="16.04"\n',
+            "etc/debian_version": "stretch/sid\n",
+        },
+        "ubuntu",
+        "16.04",
+        "Ubuntu 16.04.7 LTS",
+    ),
+    ({"etc/os-release": "VERSION_ID=8\n", "etc/redhat-release": "CentOS release 6.5 (Final)\n"}, "centos", "6.5", None),
+    ({"etc/debian_version": "8.0\n"}, "debian", "8.0", "Debian GNU/Linux 8.0"),
     (
         {
             "etc/os-release": 'NAME="CentOS Linux"\nVERSION="7 (Core)"\nID="centos"\nVERSION_ID="7"\n',
@@ -118,6 +178,71 @@ def test_a_file_that_cannot_be_read_leaves_the_others() -> None:
     assert read_release(GuestTree({"/": MemoryFileSystem(files)})).version.get() == "6.10"
     alone = read_release(GuestTree({"/": MemoryFileSystem({"/etc/os-release": broken})}))
     assert alone.id.unread == alone.version.unread == "corrupt"
+
+
+SLES11 = "SUSE Linux Enterprise Server 11 (x86_64)\nVERSION = 11\nPATCHLEVEL = %s\n"
+SLES12 = 'NAME="SLES"\nVERSION="12%s"\nVERSION_ID="12%s"\nPRETTY_NAME="SUSE Linux Enterprise Server 12"\nID="sles"\n'
+
+
+@pytest.mark.parametrize(
+    ("files", "service_pack", "line"),
+    [
+        ({"etc/SuSE-release": SLES11 % "4"}, "SP4", 3),
+        ({"etc/SuSE-release": SLES11 % "0"}, None, 3),
+        ({"etc/os-release": SLES12 % ("-SP3", ".3")}, "SP3", 3),
+        ({"etc/os-release": SLES12 % ("", "")}, None, 3),
+        ({"etc/os-release": SLES12 % ("-SP1", ".1"), "etc/SuSE-release": SLES11 % "4"}, "SP1", 3),
+        ({"etc/redhat-release": "CentOS release 6.10 (Final)\n"}, None, 1),
+        ({"etc/os-release": DEBIAN, "etc/debian_version": "12.3\n"}, None, 4),
+    ],
+)
+def test_service_pack(files: dict[str, str], service_pack: str | None, line: int) -> None:
+    fact = read_release(GuestTree({"/": MemoryFileSystem(files)})).service_pack
+    assert fact.get() == service_pack
+    (evidence,) = fact.evidence
+    assert isinstance(evidence, AtPath)
+    assert evidence.line == line
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"etc/SuSE-release": "SUSE Linux Enterprise Server 11 (x86_64)\nVERSION = 11\n"},
+        {"etc/SuSE-release": SLES11 % "four"},
+        {"etc/os-release": "ID=sles\n"},
+    ],
+)
+def test_a_file_that_does_not_say_the_service_pack(files: dict[str, str]) -> None:
+    release = read_release(GuestTree({"/": MemoryFileSystem(files)}))
+    assert release.id.get() == "sles"
+    assert release.service_pack.unread == "missing"
+
+
+def test_variant() -> None:
+    server = 'NAME=Fedora\nVERSION_ID=21\nID=fedora\nVARIANT="Server Edition"\nVARIANT_ID=server\n'
+    fact = read_release(GuestTree({"/": MemoryFileSystem({"etc/os-release": server})})).variant
+    assert fact.get() == "server"
+    assert fact.evidence == (AtPath("disk0/p1", "/etc/os-release", 5),)
+    older = read_release(GuestTree({"/": MemoryFileSystem({"etc/os-release": "ID=fedora\nVERSION_ID=20\n"})}))
+    assert older.variant.get() is None
+
+
+def test_a_derivative_is_not_taken_for_what_it_derives_from() -> None:
+    """Oracle Linux and Ubuntu have a file in the words of Red Hat and Debian beside their own."""
+    broken = CorruptStructure("bad block", where="disk0/p1")
+    oracle: dict[str, str | ImageError] = {
+        "/etc/oracle-release": broken,
+        "/etc/redhat-release": "Red Hat Enterprise Linux Server release 6.9 (Santiago)\n",
+    }
+    assert read_release(GuestTree({"/": MemoryFileSystem(oracle)})).id.unread == "corrupt"
+    ubuntu: dict[str, str | ImageError] = {"/etc/os-release": broken, "/etc/debian_version": "8.0\n"}
+    assert read_release(GuestTree({"/": MemoryFileSystem(ubuntu)})).id.unread == "corrupt"
+
+
+def test_a_file_of_zeros_is_damage() -> None:
+    """What a power failure leaves of a file that was being written."""
+    release = read_release(GuestTree({"/": MemoryFileSystem({"/etc/os-release": "\0" * 400})}))
+    assert {fact.unread for fact in release} == {"corrupt"}
 
 
 def test_hostile_text_is_shown_safely() -> None:
