@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from imgscan.model.access import Firewall, ServiceStart, SshSettings
 from imgscan.model.evidence import Evidence
 from imgscan.model.fact import NOT_COLLECTED, Fact, unread
 
@@ -59,7 +60,8 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     `10.0.14393`); `architecture` is `x86_64`, `x86`, `aarch64`, ...; `bootloader` as in `BootCode.what` for BIOS
     loaders, or the EFI loader's `what`. Windows: `build` is `17763.1234`, `service_pack` as it calls itself
     (`Service Pack 1`), `release` its name for the release (`1809`, `22H2`). Facts that only one family has are None on
-    the other.
+    the other. `ssh_server` is the path of the SSH server's program, None when there is none; `ssh_settings` is None
+    when it has no configuration; `firewalls` are those that start with the system.
     """
 
     family: Literal["linux", "windows", "other"]
@@ -80,3 +82,7 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     mounts: Fact[tuple[Mount, ...]] = unread("not-collected", NOT_COLLECTED)
     references: Fact[tuple[Reference, ...]] = unread("not-collected", NOT_COLLECTED)
     menu: Fact[tuple[MenuEntry, ...]] = unread("not-collected", NOT_COLLECTED)
+    ssh_server: Fact[str | None] = unread("not-collected", NOT_COLLECTED)
+    ssh_start: Fact[ServiceStart] = unread("not-collected", NOT_COLLECTED)
+    ssh_settings: Fact[SshSettings | None] = unread("not-collected", NOT_COLLECTED)
+    firewalls: Fact[tuple[Firewall, ...]] = unread("not-collected", NOT_COLLECTED)
