@@ -148,7 +148,7 @@ def _of_port(tree: GuestTree, file: ConfigFile, elements: list[Element], port: i
                 continue
             if rule.is_for_all:
                 if rule.decision == "block" and some is not None:
-                    break
+                    raise _for_some(file, some)
                 return _ZoneDecision(rule.decision, (file.at(rule.element.line),))
             if rule.decision == "allow":
                 some = some or rule.element
@@ -160,8 +160,12 @@ def _of_port(tree: GuestTree, file: ConfigFile, elements: list[Element], port: i
     if target == "ACCEPT":
         return _ZoneDecision("allow", (file.at(elements[0].line),))
     if some is not None:
-        raise UnsupportedFormat(f"line {some.line} accepts it for certain addresses only", where=file.path)
+        raise _for_some(file, some)
     return _ZoneDecision("block", (file.at(elements[0].line),))
+
+
+def _for_some(file: ConfigFile, element: Element) -> UnsupportedFormat:
+    return UnsupportedFormat(f"line {element.line} accepts it for certain addresses only", where=file.path)
 
 
 def _plain(tree: GuestTree, file: ConfigFile, elements: list[Element], port: int) -> _ZoneDecision | None:

@@ -48,6 +48,14 @@ _TAKES_NONE: Final = frozenset(
      "--notrack", "--reap", "--icase"}
 )  # fmt: skip
 """Options without an argument."""
+_CONDITIONS: Final = frozenset(
+    {"-p", "--protocol", "--proto", "-s", "--source", "--src", "-d", "--destination", "--dst", "-i", "--in-interface",
+     "-m", "--match", "--dport", "--destination-port", "--dports", "--destination-ports", "--ports", "--sport",
+     "--source-port", "--sports", "--source-ports", "--state", "--ctstate", "--syn", "--tcp-flags", "--dst-type",
+     "--src-type", "--pkt-type", "-f", "--fragment", "--connlimit-above", "--src-range", "--match-set", "--mac-source",
+     "--icmp-type", "--limit", "--limit-burst", "--rcheck", "--update", "--set", "--hitcount", "--seconds", "--name"}
+)  # fmt: skip
+"""Options that are a rule's conditions also behind its target."""
 _TAKES_TWO: Final = frozenset({"--tcp-flags", "--match-set"})
 
 
@@ -128,7 +136,7 @@ def _add_rule(file: ConfigFile, number: int, line: str, table: str, chains: dict
 def _rule(file: ConfigFile, number: int, table: str, words: list[str], chains: dict[str, Chain]) -> FilterRule:
     conditions: list[Callable[[int], Match]] = []
     verdict, modules = "continue", set[str]()
-    at, negated = 0, False
+    at, negated, has_target = 0, False, False
     options: list[tuple[str, bool, list[str]]] = []
     while at < len(words):
         word = words[at]
@@ -139,7 +147,8 @@ def _rule(file: ConfigFile, number: int, table: str, words: list[str], chains: d
         if word in {"-j", "--jump", "-g", "--goto"}:
             target = words[at] if at < len(words) else ""
             verdict = _verdict(table, target, word in {"-g", "--goto"}, chains)
-            break  # what follows are the target's own options
+            at, has_target = at + 1, True
+            continue
         if not word.startswith("-"):
             raise _wrong(file, number, " ".join(words))
         takes = 0 if word in _TAKES_NONE else 2 if word in _TAKES_TWO else 1
@@ -151,6 +160,9 @@ def _rule(file: ConfigFile, number: int, table: str, words: list[str], chains: d
         if len(arguments) < takes:
             raise _wrong(file, number, " ".join(words))
         at += takes
+        if has_target and word not in _CONDITIONS:
+            negated = False  # the target's own option
+            continue
         if word in {"-m", "--match"}:
             modules.add(arguments[0])
         else:
