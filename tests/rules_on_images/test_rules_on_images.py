@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from rules_on_images import boot_cases, filesystem_cases, image_cases, layer_cases
+from rules_on_images import access_cases, boot_cases, filesystem_cases, image_cases, layer_cases
 from rules_on_images.case import Case, Outcomes
 from tools import requires_tool
 
@@ -19,7 +19,13 @@ from imgscan import profiles
 from imgscan.cli.main import run
 
 TOOLS = ("qemu-img", "sfdisk", "mke2fs", "grub-mkimage", "mkfs.vfat", "mcopy", "mkntfs", "hivexregedit")
-CASES: tuple[Case, ...] = (*image_cases.CASES, *boot_cases.CASES, *filesystem_cases.CASES, *layer_cases.CASES)
+CASES: tuple[Case, ...] = (
+    *image_cases.CASES,
+    *boot_cases.CASES,
+    *filesystem_cases.CASES,
+    *layer_cases.CASES,
+    *access_cases.CASES,
+)
 EXIT_STATUS = {"ready": 0, "ready-with-warnings": 0, "not-ready": 1}
 
 

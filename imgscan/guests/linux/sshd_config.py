@@ -68,7 +68,7 @@ def read_sshd_config(tree: GuestTree, path: str | None = None) -> SshdConfig | N
     ports = tuple(dict.fromkeys(_port(each, each.arguments[0]) for each in found.get("port", ())))
     addresses, own_ports = _listen_addresses(found.get("listenaddress", []))
     if own_ports:
-        ports = tuple(dict.fromkeys((*own_ports, *(ports if len(own_ports) < len(addresses) else ()))))
+        ports = tuple(dict.fromkeys((*own_ports, *((ports or (22,)) if len(own_ports) < len(addresses) else ()))))
         wheres["port"] = (*wheres.get("listenaddress", ()), *wheres.get("port", ()))
     settings = SshSettings(
         ports=ports or (22,),

@@ -61,7 +61,7 @@ def test_without_any_there_is_none() -> None:
     assert firewalls({}) == ()
 
 
-# --- firewalld: files as firewall-offline-cmd 1.3 writes them ---------------------------------------------------------
+# --- firewalld: files as firewall-offline-cmd 1.3 writes them --------------------------------------------------------
 
 XML = '<?xml version="1.0" encoding="utf-8"?>\n'
 FIREWALLD = enabled(
@@ -81,7 +81,7 @@ def zone(*elements: str, target: str = "") -> str:
 
 
 VENDOR: Files = {
-    "/etc/firewalld/firewalld.conf": "# firewalld config file\n\n# default zone\nDefaultZone=public\nCleanupOnExit=yes\n",
+    "/etc/firewalld/firewalld.conf": "# firewalld config file\n\nDefaultZone=public\nCleanupOnExit=yes\n",
     "/usr/lib/firewalld/zones/public.xml": zone('<service name="ssh"/>', '<service name="dhcpv6-client"/>'),
     "/usr/lib/firewalld/zones/drop.xml": zone(target="DROP"),
     "/usr/lib/firewalld/zones/block.xml": zone(target="%%REJECT%%"),
@@ -132,8 +132,8 @@ PUBLIC = "/etc/firewalld/zones/public.xml"
             "unknown",
         ),
         (
-            {"/etc/firewalld/direct.xml": XML + '<direct>\n  <rule ipv="ipv4" table="filter" chain="INPUT" priority="0">'
-             "-p tcp --dport 22 -j DROP</rule>\n</direct>\n"},
+            {"/etc/firewalld/direct.xml": XML + '<direct>\n  <rule ipv="ipv4" table="filter" chain="INPUT"'
+             ' priority="0">-p tcp --dport 22 -j DROP</rule>\n</direct>\n'},
             "unknown",
         ),
         ({"/etc/firewalld/direct.xml": XML + "<direct>\n</direct>\n"}, "allow"),
@@ -161,7 +161,7 @@ def test_services_that_include_each_other_end() -> None:
     assert decided({**FIREWALLD, **VENDOR, **loop, PUBLIC: zone('<service name="a"/>')}) == "allow"
 
 
-# --- a firewall that is not enabled does not count --------------------------------------------------------------------
+# --- a firewall that is not enabled does not count -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("service", ["firewalld", "nftables", "iptables", "ufw", "csf", "SuSEfirewall2"])
@@ -176,7 +176,7 @@ def test_one_that_is_masked_does_not_count() -> None:
     assert decided({**FIREWALLD, **VENDOR, PUBLIC: zone(), **mask}) == "none"
 
 
-# --- nftables and iptables by their services ---------------------------------------------------------------------------
+# --- nftables and iptables by their services -------------------------------------------------------------------------
 
 NFT_UNIT = "[Service]\nExecStart=/usr/sbin/nft -f {}\n[Install]\nWantedBy=sysinit.target\n"
 NFT = enabled("nftables", NFT_UNIT.format("/etc/nftables.conf"), "sysinit.target")
@@ -220,7 +220,7 @@ def test_the_rules_of_a_system_without_systemd_count_by_its_links() -> None:
     assert decided({**files, "/etc/rc.d/rc3.d/S08iptables": Link("../init.d/iptables")}) == "block"
 
 
-# --- ufw -----------------------------------------------------------------------------------------------------------------
+# --- ufw -------------------------------------------------------------------------------------------------------------
 
 
 def ufw(user_rules: str, policy: str = "DROP", switch: str = "yes") -> Files:
@@ -251,7 +251,7 @@ def test_ufw_by_its_switch_and_policy() -> None:
     assert decided(missing) == "unknown"
 
 
-# --- SuSEfirewall2 -------------------------------------------------------------------------------------------------------
+# --- SuSEfirewall2 ---------------------------------------------------------------------------------------------------
 
 SUSE = enabled("SuSEfirewall2")
 
@@ -286,7 +286,7 @@ def test_suse_firewall(changes: dict[str, str], expected: str) -> None:
     assert decided(suse(**changes)) == expected
 
 
-# --- TCP wrappers --------------------------------------------------------------------------------------------------------
+# --- TCP wrappers ----------------------------------------------------------------------------------------------------
 
 LINKED: Files = {"/usr/sbin/sshd": b"\x7fELF" + bytes(65530) + b"\0libwrap.so.0\0libaudit.so.1\0"}
 
@@ -318,7 +318,7 @@ def test_a_server_without_the_library_does_not_ask_them() -> None:
     assert decided({"/etc/hosts.deny": "ALL: ALL\n"}) == "none"
 
 
-# --- what imgscan does not follow ----------------------------------------------------------------------------------------
+# --- what imgscan does not follow ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from imgscan.model.access import ServiceStart
 
 Files = dict[str, Content]
 
-# --- systemd -------------------------------------------------------------------------------------------------------------
+# --- systemd ---------------------------------------------------------------------------------------------------------
 
 SSH = (
     "[Unit]\nDescription=OpenBSD Secure Shell server\nConditionPathExists=!/etc/ssh/sshd_not_to_be_run\n\n"
@@ -178,7 +178,7 @@ def test_links_as_systemctl_makes_them(commands: list[str], starts: bool, tmp_pa
     assert start(files).starts == starts
 
 
-# --- System V init ------------------------------------------------------------------------------------------------------
+# --- System V init ---------------------------------------------------------------------------------------------------
 
 SYSV: Files = {
     "/sbin/init": b"\x7fELF",
@@ -212,7 +212,7 @@ def test_an_inittab_without_a_default_is_no_answer() -> None:
         start({**SYSV, "/etc/inittab": "si::sysinit:/etc/rc.d/rc.sysinit\n"})
 
 
-# --- Upstart --------------------------------------------------------------------------------------------------------------
+# --- Upstart ---------------------------------------------------------------------------------------------------------
 
 JOB = (
     '# ssh - OpenBSD Secure Shell server\n\ndescription "OpenSSH server"\n\n{}\nstop on runlevel [!2345]\n\n'
@@ -220,7 +220,7 @@ JOB = (
 )
 UPSTART: Files = {
     "/sbin/init": b"\x7fELF",
-    "/etc/init/rc-sysinit.conf": "start on (filesystem and static-network-up) or failsafe-boot\nenv DEFAULT_RUNLEVEL=2\n",
+    "/etc/init/rc-sysinit.conf": "start on filesystem and static-network-up\nenv DEFAULT_RUNLEVEL=2\n",
     "/etc/init/rc.conf": "start on runlevel [0123456]\n",
 }
 
@@ -262,7 +262,7 @@ def test_upstart_starts_links_where_there_is_no_job() -> None:
     assert not start({**UPSTART, **links, "/etc/init/ssh.conf": JOB.format("manual")}).starts
 
 
-# --- OpenRC, and none ------------------------------------------------------------------------------------------------------
+# --- OpenRC, and none ------------------------------------------------------------------------------------------------
 
 
 def test_openrc() -> None:

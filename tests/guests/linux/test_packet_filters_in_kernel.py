@@ -6,13 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from firewall_rules import IPTABLES, NFTABLES
-from tools import requires_tool
+from tools import ROOT, requires_tool
 
-PROGRAM = Path(__file__).with_name("kernel_connections.py")
+PROGRAM = ROOT / "tests" / "kernel_connections.py"
 
 
 @pytest.mark.long

@@ -26,7 +26,8 @@ def serve() -> None:
         # nft's flush covers iptables' rules too, which are nftables' today
         subprocess.run(["nft", "flush", "ruleset"], check=True)
         done = subprocess.run(LOADERS[kind], input=rules, capture_output=True, text=True, check=False)
-        print(json.dumps(done.stderr if done.returncode else ""), flush=True)
+        sys.stdout.write(json.dumps(done.stderr if done.returncode else "") + "\n")
+        sys.stdout.flush()
     listener.close()
 
 
@@ -55,7 +56,7 @@ def main() -> None:
         answers.append(error or ("allow" if _connects() else "block"))
     server.stdin.close()
     server.wait()
-    print(json.dumps(answers))
+    sys.stdout.write(json.dumps(answers))
 
 
 def _moved(pid: int) -> bool:

@@ -64,7 +64,13 @@ IPTABLES = (
     Rules("RHEL 5 without its ssh line", "iptables", RED_HAT_5.replace("--dport 22", "--dport 80"), "block", 13),
     Rules("empty", "iptables", _filter(), "allow", 2),
     Rules("policy", "iptables", _filter(policy="DROP"), "block", 2),
-    Rules("accepted under a policy", "iptables", _filter("-A INPUT -p tcp --dport 22 -j ACCEPT", policy="DROP"), "allow", 5),
+    Rules(
+        "accepted under a policy",
+        "iptables",
+        _filter("-A INPUT -p tcp --dport 22 -j ACCEPT", policy="DROP"),
+        "allow",
+        5,
+    ),
     Rules(
         "dropped before it is accepted",
         "iptables",
@@ -79,7 +85,9 @@ IPTABLES = (
         "allow",
         5,
     ),
-    Rules("inserted in front", "iptables", _filter("-A INPUT -j DROP", "-I INPUT -p tcp --dport 22 -j ACCEPT"), "allow", 6),
+    Rules(
+        "inserted in front", "iptables", _filter("-A INPUT -j DROP", "-I INPUT -p tcp --dport 22 -j ACCEPT"), "allow", 6
+    ),
     Rules(
         "conditions behind the target",
         "iptables",
@@ -190,13 +198,20 @@ IPTABLES = (
     Rules(
         "comments and counters",
         "iptables",
-        _filter('[12:720] -A INPUT -p tcp -m comment --comment "it\'s -j DROP" -m tcp --dport 22 -j ACCEPT', policy="DROP"),
+        _filter(
+            '[12:720] -A INPUT -p tcp -m comment --comment "it\'s -j DROP" -m tcp --dport 22 -j ACCEPT', policy="DROP"
+        ),
         "allow",
         5,
     ),
-    Rules("a target that is not known", "iptables", _filter("-A INPUT -p tcp --dport 22 -j NFQUEUE --queue-num 0"), "unknown"),
+    Rules(
+        "a target that is not known",
+        "iptables",
+        _filter("-A INPUT -p tcp --dport 22 -j NFQUEUE --queue-num 0"),
+        "unknown",
+    ),
     Rules("a match that is not known", "iptables", _filter("-A INPUT -m u32 --u32 '0&0xFF=0' -j DROP"), "unknown"),
-)  # fmt: skip
+)
 
 
 def _inet(*rules: str, policy: str = "accept", more: str = "") -> str:
@@ -296,15 +311,21 @@ NFTABLES = (
         6,
     ),
     Rules(
-        "certain addresses only", "nftables", _inet("ip saddr { 10.0.0.0/8, 192.0.2.1 } tcp dport 22 accept", policy="drop"),
+        "certain addresses only",
+        "nftables",
+        _inet("ip saddr { 10.0.0.0/8, 192.0.2.1 } tcp dport 22 accept", policy="drop"),
         "unknown",
     ),
     Rules("all but certain addresses", "nftables", _inet("ip saddr 10.0.0.0/8 drop"), "allow", 6),
-    Rules("a certain interface only", "nftables", _inet('iifname "ens192" tcp dport 22 accept', policy="drop"), "unknown"),
+    Rules(
+        "a certain interface only", "nftables", _inet('iifname "ens192" tcp dport 22 accept', policy="drop"), "unknown"
+    ),
     Rules("the loopback interface only", "nftables", _inet('iifname "lo" accept', policy="drop"), "block", 6),
     Rules("IPv6 only", "nftables", _inet("meta nfproto ipv6 tcp dport 22 accept", policy="drop"), "block", 6),
     Rules("a table of IPv6", "nftables", _inet(policy="drop").replace("inet", "ip6"), "allow"),
-    Rules("a chain of forwarded packets", "nftables", _inet(policy="drop").replace("hook input", "hook forward"), "allow"),
+    Rules(
+        "a chain of forwarded packets", "nftables", _inet(policy="drop").replace("hook input", "hook forward"), "allow"
+    ),
     Rules(
         "two tables",
         "nftables",
@@ -349,4 +370,4 @@ NFTABLES = (
     ),
     Rules("a condition that is not known", "nftables", _inet("ip ttl 64 tcp dport 22 drop"), "unknown"),
     Rules("a queue", "nftables", _inet("tcp dport 22 queue num 0"), "unknown"),
-)  # fmt: skip
+)
