@@ -413,6 +413,8 @@ CASES = (
             "root-not-on-boot-disk/1": Moved("pass", OF_SECOND_SYSTEM),
             "unsupported-root-filesystem/1": Moved("pass", OF_SECOND_SYSTEM),
             "rhel5-on-vhdx/1": Moved("pass", OF_SECOND_SYSTEM),
+            "ssh-disabled/1": Moved("fail", OF_SECOND_SYSTEM),
+            "firewall-blocks-ssh/1": Moved("unknown", OF_SECOND_SYSTEM),
         },
     ),
     Case(

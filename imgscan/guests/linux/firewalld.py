@@ -69,9 +69,10 @@ def _refuse_what_is_not_read(tree: GuestTree) -> None:
 
 def _default_zone(tree: GuestTree) -> tuple[str, Evidence]:
     conf = read_config(tree, CONF)
-    zone = assignments(conf.text).get("DefaultZone") if conf is not None else None
-    if conf is not None and zone is not None and zone.value:
-        return zone.value, conf.at(zone.line)
+    for number, line in conf.lines() if conf is not None else ():
+        name, equals, zone = line.partition("=")
+        if conf is not None and equals and name.strip() == "DefaultZone" and zone.strip():
+            return zone.strip(), conf.at(number)  # it refuses a second line of the same name
     return "public", at_path(tree.mounts["/"].volume, CONF)
 
 
