@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import CorruptStructure, LimitExceeded, UnsupportedFormat
 from imgscan.guests.linux.config_file import ConfigFile, first_config, names_in, read_config
-from imgscan.guests.linux.packet_filter import matches_port
+from imgscan.guests.linux.packet_filter import WORK, matches_port
 from imgscan.guests.linux.shell_file import assignments
 from imgscan.guests.linux.xml_file import Element, parse_xml
 from imgscan.model.access import Decision, Firewall
@@ -26,6 +26,41 @@ _INCLUDED_SERVICES: Final = 64
 """Services that one service includes, one inside the other or beside it."""
 _IFCFG: Final = "/etc/sysconfig/network-scripts"
 _CONNECTIONS: Final = "/etc/NetworkManager/system-connections"
+
+
+class _Files:
+    """The parsed files, each read once; `work` counts the elements that were looked at."""
+
+    def __init__(self, tree: GuestTree) -> None:
+        self.tree = tree
+        self._parsed: dict[str, list[Element]] = {}
+        self._services: dict[str, str] = {}
+        self._work = 0
+
+    def elements(self, file: ConfigFile) -> list[Element]:
+        """Return the elements of a file.
+
+        :raises LimitExceeded: the files are too large to be followed
+        """
+        if file.path not in self._parsed:
+            self._parsed[file.path] = parse_xml(file)
+        found = self._parsed[file.path]
+        self._work += len(found)
+        if self._work > WORK:
+            raise LimitExceeded(f"following the zones takes more than {WORK} comparisons", where="firewalld")
+        return found
+
+    def service(self, name: str) -> list[Element]:
+        """Return the elements of a service's file, from /etc before /usr/lib."""
+        path = self._services.get(name)
+        if path is None:
+            file = _file(self.tree, "services", name)
+            self._services[name] = path = file.path
+            return self.elements(file)
+        self._work += len(self._parsed[path])
+        if self._work > WORK:
+            raise LimitExceeded(f"following the zones takes more than {WORK} comparisons", where="firewalld")
+        return self._parsed[path]
 
 
 class _ZoneDecision(NamedTuple):
@@ -42,13 +77,14 @@ def read_firewalld(tree: GuestTree, ports: tuple[int, ...]) -> Firewall:
     _refuse_what_is_not_read(tree)
     default, default_where = _default_zone(tree)
     zones = {default: default_where, **_bound_zones(tree)}
-    decisions = {name: _of_zone(tree, name, ports) for name in zones}
+    files = _Files(tree)
+    decisions = {name: _of_zone(files, name, ports) for name in zones}
     first = decisions[default]
     if any(each.decision != first.decision for each in decisions.values()):
         said = ", ".join(f"{shown(name)} would {each.decision} it" for name, each in decisions.items())
         raise UnsupportedFormat(f"it depends on the interface's zone: {said}", where="firewalld")
     if first.decision == "block":
-        _refuse_if_sources_are_allowed(tree, ports)
+        _refuse_if_sources_are_allowed(files, ports)
     evidence = (*first.where, *(where for where in zones.values() if where is not None))
     decision: Fact[Decision] = known(first.decision, *dict.fromkeys(evidence))
     return Firewall(name="firewalld", decision=decision, detail=shown(f"zone {default}"))
@@ -102,17 +138,19 @@ def _is_outside(name: str) -> bool:
     return bool(name) and not name.startswith(("lo", "docker", "br-", "virbr", "veth", "tun", "tap", "wg", "podman"))
 
 
-def _refuse_if_sources_are_allowed(tree: GuestTree, ports: tuple[int, ...]) -> None:
+def _refuse_if_sources_are_allowed(files: _Files, ports: tuple[int, ...]) -> None:
     """Make sure that no zone accepts it for certain sources.
 
     :raises UnsupportedFormat: one does
     """
-    for name in names_in(tree, "/etc/firewalld/zones"):
-        zone = read_config(tree, f"/etc/firewalld/zones/{name}") if name.endswith(".xml") else None
-        source = next((e for e in parse_xml(zone) if e.path[1:] == ("source",)), None) if zone is not None else None
+    for name in names_in(files.tree, "/etc/firewalld/zones"):
+        zone = read_config(files.tree, f"/etc/firewalld/zones/{name}") if name.endswith(".xml") else None
+        source = (
+            next((e for e in files.elements(zone) if e.path[1:] == ("source",)), None) if zone is not None else None
+        )
         if zone is None or source is None:
             continue
-        if _of_zone(tree, name.removesuffix(".xml"), ports).decision == "allow":
+        if _of_zone(files, name.removesuffix(".xml"), ports).decision == "allow":
             raise UnsupportedFormat(f"line {source.line} accepts it for certain addresses only", where=zone.path)
 
 
@@ -125,23 +163,23 @@ def _file(tree: GuestTree, kind: str, name: str) -> ConfigFile:
     return file
 
 
-def _of_zone(tree: GuestTree, name: str, ports: tuple[int, ...]) -> _ZoneDecision:
+def _of_zone(files: _Files, name: str, ports: tuple[int, ...]) -> _ZoneDecision:
     """Return what a zone does; any port that it accepts is enough."""
-    file = _file(tree, "zones", name)
-    elements = parse_xml(file)
+    file = _file(files.tree, "zones", name)
+    elements = files.elements(file)
     if not elements or elements[0].name != "zone":
         raise CorruptStructure("it describes no zone", where=file.path)
     decision = _ZoneDecision("block", (file.at(elements[0].line),))
     for port in ports:
-        decision = _of_port(tree, file, elements, port)
+        decision = _of_port(files, file, elements, port)
         if decision.decision == "allow":
             break
     return decision
 
 
-def _of_port(tree: GuestTree, file: ConfigFile, elements: list[Element], port: int) -> _ZoneDecision:
+def _of_port(files: _Files, file: ConfigFile, elements: list[Element], port: int) -> _ZoneDecision:
     """Walk a zone as firewalld orders it: rich rules by priority, denying ones before accepting ones."""
-    rich = sorted(_rich_rules(tree, file, elements, port), key=lambda rule: (rule.priority, rule.decision == "allow"))
+    rich = sorted(_rich_rules(files, file, elements, port), key=lambda rule: (rule.priority, rule.decision == "allow"))
     some: Element | None = None
     for is_before in (True, False):
         for rule in rich:
@@ -154,7 +192,7 @@ def _of_port(tree: GuestTree, file: ConfigFile, elements: list[Element], port: i
             if rule.decision == "allow":
                 some = some or rule.element
         if is_before:
-            plain = _plain(tree, file, elements, port)
+            plain = _plain(files, file, elements, port)
             if plain is not None:
                 return plain
     target = elements[0].attributes.get("target", "default")
@@ -169,7 +207,7 @@ def _for_some(file: ConfigFile, element: Element) -> UnsupportedFormat:
     return UnsupportedFormat(f"line {element.line} accepts it for certain addresses only", where=file.path)
 
 
-def _plain(tree: GuestTree, file: ConfigFile, elements: list[Element], port: int) -> _ZoneDecision | None:
+def _plain(files: _Files, file: ConfigFile, elements: list[Element], port: int) -> _ZoneDecision | None:
     """Return what services, ports and protocols of a zone accept."""
     for element in elements:
         if len(element.path) != 2:
@@ -177,7 +215,7 @@ def _plain(tree: GuestTree, file: ConfigFile, elements: list[Element], port: int
         if element.name == "forward-port" and _has_port(element, port):
             raise UnsupportedFormat(f"line {element.line} forwards the port", where=file.path)
         is_open = (
-            (element.name == "service" and _service_has(tree, element.attributes.get("name", ""), port))
+            (element.name == "service" and _service_has(files, element.attributes.get("name", ""), port))
             or (element.name == "port" and _has_port(element, port))
             or (element.name == "protocol" and element.attributes.get("value") in {"tcp", "6"})
         )
@@ -191,7 +229,7 @@ def _has_port(element: Element, port: int) -> bool:
     return element.attributes.get("protocol") == "tcp" and bool(ports) and matches_port(ports, port, "-") == 0
 
 
-def _service_has(tree: GuestTree, name: str, port: int) -> bool:
+def _service_has(files: _Files, name: str, port: int) -> bool:
     """Whether a service, or one that it includes, has a TCP port."""
     todo, seen = [name], set[str]()
     while todo:
@@ -201,7 +239,7 @@ def _service_has(tree: GuestTree, name: str, port: int) -> bool:
         seen.add(name)
         if len(seen) > _INCLUDED_SERVICES:
             raise LimitExceeded(f"a service includes more than {_INCLUDED_SERVICES} others", where="firewalld")
-        for element in parse_xml(_file(tree, "services", name)):
+        for element in files.service(name):
             if element.path == ("service", "port") and _has_port(element, port):
                 return True
             is_whole = element.path == ("service", "port") and not element.attributes.get("port")
@@ -221,13 +259,16 @@ class _RichRule(NamedTuple):
     is_for_all: bool
 
 
-def _rich_rules(tree: GuestTree, file: ConfigFile, elements: list[Element], port: int) -> list[_RichRule]:
+def _rich_rules(files: _Files, file: ConfigFile, elements: list[Element], port: int) -> list[_RichRule]:
     """Return the rich rules that may match a connection to a port."""
     found: list[_RichRule] = []
+    children: dict[int, dict[str, Element]] = {}
+    for element in elements:
+        children.setdefault(element.parent, {})[element.name] = element
     for index, element in enumerate(elements):
         if element.path != ("zone", "rule") or element.attributes.get("family") == "ipv6":
             continue
-        parts = {each.name: each for each in elements if each.parent == index}
+        parts = children.get(index, {})
         action: Decision | None = "allow" if "accept" in parts else None
         action = "block" if {"drop", "reject"} & set(parts) else action
         if action is None:  # it logs or marks only
@@ -235,7 +276,7 @@ def _rich_rules(tree: GuestTree, file: ConfigFile, elements: list[Element], port
         if {"forward-port", "masquerade", "icmp-block", "icmp-type", "source-port"} & set(parts):
             continue
         service, own_port, protocol = parts.get("service"), parts.get("port"), parts.get("protocol")
-        if service is not None and not _service_has(tree, service.attributes.get("name", ""), port):
+        if service is not None and not _service_has(files, service.attributes.get("name", ""), port):
             continue
         if own_port is not None and not _has_port(own_port, port):
             continue

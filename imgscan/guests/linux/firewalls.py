@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from imgscan.devices.guest_tree import GuestTree
-from imgscan.errors import ERRORS, ImageError, MissingPart, UnsupportedFormat
+from imgscan.errors import ERRORS, ImageError, LimitExceeded, MissingPart, UnsupportedFormat
 from imgscan.guests.linux.config_file import ConfigFile, first_config, names_in, read_config
 from imgscan.guests.linux.firewalld import read_firewalld
 from imgscan.guests.linux.iptables import parse_iptables
@@ -47,6 +47,8 @@ OTHER_FIREWALLS: Final = {
 _SCRIPTS: Final = ("/etc/rc.local", "/etc/rc.d/rc.local", "/etc/init.d/boot.local", "/etc/network/interfaces")
 _HOOK_FOLDERS: Final = ("/etc/network/if-pre-up.d", "/etc/network/if-up.d")
 _HOOK_NAME: Final = re.compile(r"iptables|nft|firewall|fw", re.IGNORECASE)
+_PORTS: Final = 16
+"""Ports of an SSH server that are looked for in the rules."""
 _COMMAND: Final = re.compile(r"\b(iptables(-restore|-legacy|-nft)?|nft|ipchains)\s")
 _IPTABLES_RULES: Final = (
     "/etc/sysconfig/iptables",
@@ -103,7 +105,10 @@ def _ports(server: SshServer) -> tuple[int, ...]:
     if not settings.is_known:
         raise ERRORS[str(settings.unread)](f"the port of the SSH server is not known: {settings.detail}")
     value = settings.get()
-    return (22,) if value is None else value.ports
+    ports = (22,) if value is None else value.ports
+    if len(ports) > _PORTS:
+        raise LimitExceeded(f"the SSH server listens on {len(ports)} ports; at most {_PORTS} are followed")
+    return ports
 
 
 Reader = Callable[[GuestTree, Services, tuple[int, ...], ServiceStart], "Firewall | None"]

@@ -172,7 +172,8 @@ def _rule(file: ConfigFile, number: int, table: str, words: list[str], chains: d
         conditions.append(_condition(option, is_not, arguments))
     if "recent" in modules and not any(option == "--set" for option, _, _ in options):
         conditions.append(lambda _: Match.SOME)
-    return FilterRule(_both(conditions), verdict, file.at(number))
+    cost = 1 + sum(1 + value.count(",") for _, _, values in options for value in values)
+    return FilterRule(_both(conditions), verdict, file.at(number), cost)
 
 
 def _both(conditions: Sequence[Callable[[int], Match]]) -> Callable[[int], Match]:

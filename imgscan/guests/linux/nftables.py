@@ -14,6 +14,7 @@ from imgscan.guests.linux.config_file import ConfigFile
 from imgscan.guests.linux.nftables_script import ScriptChain, Table, Token, read_script
 from imgscan.guests.linux.packet_filter import (
     RULES,
+    WORK,
     Chain,
     FilterRule,
     Match,
@@ -88,6 +89,7 @@ class _Rule:
         self._at = 0
         self._conditions: list[Condition] = []
         self._maps: list[tuple[Condition, str]] | None = None
+        self._elements_compared = 0
 
     def rules(self) -> list[FilterRule]:
         """Return the rule; one with a verdict map is one for each of its entries."""
@@ -99,9 +101,10 @@ class _Rule:
                 verdict = self._verdict(word)
                 break
             self._read(word)
+        cost = 1 + len(self._conditions) + self._elements_compared
         if self._maps is not None:
-            return [FilterRule(_both([*self._conditions, each]), verdict, where) for each, verdict in self._maps]
-        return [FilterRule(_both(self._conditions), verdict, where)]
+            return [FilterRule(_both([*self._conditions, each]), verdict, where, cost) for each, verdict in self._maps]
+        return [FilterRule(_both(self._conditions), verdict, where, cost)]
 
     def _next(self) -> str:
         if self._at >= len(self._words):
@@ -291,7 +294,12 @@ class _Rule:
             return self._braces()
         if text.startswith("@"):
             self._next()
-            return [token.text for token in self._table.sets.get(text[1:], [])]
+            elements = self._table.sets.get(text[1:], [])
+            self._table.compared += len(elements)
+            if self._table.compared > WORK:
+                raise LimitExceeded(f"the rules compare with more than {WORK} elements of sets")
+            self._elements_compared += len(elements)
+            return [token.text for token in elements]
         texts = [self._next()]
         while self._peek() == ",":
             texts += [self._next(), self._next()]

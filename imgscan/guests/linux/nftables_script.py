@@ -19,6 +19,8 @@ from imgscan.model.text import shown
 
 TOKENS: Final = 1_000_000
 """Words of all files together, variables replaced."""
+FILES: Final = 256
+"""Files that one script includes."""
 INCLUDE_DEPTH: Final = 16
 """Files, and variables, inside each other."""
 _TOKEN: Final = re.compile(
@@ -60,12 +62,13 @@ class ScriptChain:
 
 @dataclass(slots=True)
 class Table:
-    """A table: `sets` holds the elements of its sets and maps."""
+    """A table: `sets` holds the elements of its sets and maps, `compared` counts them where rules use them."""
 
     family: str
     is_dormant: bool = False
     chains: dict[str, ScriptChain] = field(default_factory=dict)
     sets: dict[str, list[Token]] = field(default_factory=dict)
+    compared: int = 0
 
 
 def read_script(tree: GuestTree, file: ConfigFile) -> dict[tuple[str, str], Table]:
@@ -86,10 +89,14 @@ class _Script:
         self._tree = tree
         self._variables: dict[str, list[Token]] = {}
         self._count = 0
+        self._files = 0
 
     def read(self, file: ConfigFile, depth: int) -> None:
         if depth > INCLUDE_DEPTH:
             raise LimitExceeded(f"more than {INCLUDE_DEPTH} files include each other", where=file.path)
+        self._files += 1
+        if self._files > FILES:
+            raise LimitExceeded(f"more than {FILES} files are included", where=file.path)
         tokens = list(self._tokens(file))
         at = 0
         while at < len(tokens):

@@ -19,7 +19,9 @@ from imgscan.model.fact import Fact, known
 DEPTH: Final = 32
 """Chains that jump into each other."""
 RULES: Final = 100_000
-"""Rules of one ruleset, and rules that one connection meets."""
+"""Rules of one ruleset."""
+WORK: Final = 1_000_000
+"""Comparisons that all questions to one ruleset may take together."""
 
 
 class Match(IntEnum):
@@ -49,6 +51,8 @@ class FilterRule(NamedTuple):
     match: Callable[[int], Match]
     verdict: str
     where: Evidence
+    cost: int = 1
+    """About how many comparisons a match takes."""
 
 
 @dataclass(slots=True)
@@ -73,6 +77,7 @@ class PacketFilter:
     def __init__(self, chains: dict[str, Chain], hooks: list[str]) -> None:
         self._chains = chains
         self._hooks = hooks
+        self._work = 0
 
     def decide(self, port: int) -> Fact[Decision]:
         """Say what happens to a new connection to `port`.
@@ -82,8 +87,9 @@ class PacketFilter:
         """
         evidence: list[Evidence] = []
         for hook in self._hooks:
-            walk = _Walk(self._chains, port)
+            walk = _Walk(self._chains, port, self._work)
             outcome = walk.through(hook)
+            self._work = walk.work
             if outcome.where is not None:
                 evidence.append(outcome.where)
             if outcome.decision == "block":
@@ -100,12 +106,12 @@ def _depends(what: str, where: Evidence) -> UnsupportedFormat:
 
 
 class _Walk:
-    def __init__(self, chains: dict[str, Chain], port: int) -> None:
+    def __init__(self, chains: dict[str, Chain], port: int, work: int) -> None:
         self.accepted_for_some: list[Evidence] = []
         self.blocked_for_some: list[Evidence] = []
         self._chains = chains
         self._port = port
-        self._met = 0
+        self.work = work
 
     def through(self, hook: str) -> Outcome:
         outcome = self._chain(hook, Match.YES, 0)
@@ -122,9 +128,9 @@ class _Walk:
         if chain is None:
             raise UnsupportedFormat(f"a rule jumps to the chain {name!r}, which is not defined")
         for rule in chain.rules:
-            self._met += 1
-            if self._met > RULES:
-                raise LimitExceeded(f"more than {RULES} rules")
+            self.work += rule.cost
+            if self.work > WORK:
+                raise LimitExceeded(f"following the rules takes more than {WORK} comparisons")
             matches = all_of(certainty, rule.match(self._port))
             if matches == Match.NO:
                 continue

@@ -22,6 +22,10 @@ PATHS: Final = ("/etc/ssh/sshd_config", "/usr/etc/ssh/sshd_config")
 """The administrator's file, and the vendor's of systems that keep /etc empty."""
 INCLUDE_DEPTH: Final = 16
 """Files inside each other, as OpenSSH allows."""
+FILES: Final = 1024
+"""Files that are included."""
+PORTS: Final = 256
+"""Ports of one server, as OpenSSH allows."""
 LINES: Final = 100_000
 """Lines of all files together."""
 _ADD_UP: Final = frozenset({"port", "listenaddress", "allowusers", "denyusers", "allowgroups", "denygroups"})
@@ -70,6 +74,8 @@ def read_sshd_config(tree: GuestTree, path: str | None = None) -> SshdConfig | N
     if own_ports:
         ports = tuple(dict.fromkeys((*own_ports, *((ports or (22,)) if len(own_ports) < len(addresses) else ()))))
         wheres["port"] = (*wheres.get("listenaddress", ()), *wheres.get("port", ()))
+    if len(ports) > PORTS:
+        raise LimitExceeded(f"it listens on more than {PORTS} ports", where=file.path)
     settings = SshSettings(
         ports=ports or (22,),
         listen_addresses=addresses,
@@ -116,10 +122,14 @@ class _Reader:
         self.settings: dict[str, list[Setting]] = {}
         self._tree = tree
         self._lines = 0
+        self._files = 0
 
     def read(self, file: ConfigFile, depth: int, *, active: bool) -> None:
         if depth > INCLUDE_DEPTH:
             raise LimitExceeded(f"more than {INCLUDE_DEPTH} files include each other", where=file.path)
+        self._files += 1
+        if self._files > FILES:
+            raise LimitExceeded(f"more than {FILES} files are included", where=file.path)
         for number, line in file.lines():
             self._lines += 1
             if self._lines > LINES:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from imgscan.devices.guest_tree import GuestTree
-from imgscan.errors import MissingPart, UnsupportedFormat
+from imgscan.errors import LimitExceeded, MissingPart, UnsupportedFormat
 from imgscan.guests.linux.config_file import ConfigFile, read_config
 from imgscan.guests.linux.packet_filter import Match, matches_port
 from imgscan.guests.linux.shell_file import assignments
@@ -18,6 +18,8 @@ from imgscan.model.fact import Fact, known
 from imgscan.model.text import shown
 
 CONF: Final = "/etc/sysconfig/SuSEfirewall2"
+_NAMES: Final = 256
+"""Services that are named in one variable."""
 _SERVICES: Final = "/etc/sysconfig/SuSEfirewall2.d/services"
 
 
@@ -70,7 +72,10 @@ def _opened(tree: GuestTree, conf: ConfigFile, port: int) -> Evidence | None:
         if plain is not None and matches_port(text, port) == Match.YES:
             return conf.at(plain.line)
     named = values.get("FW_CONFIGURATIONS_EXT")
-    for name in named.value.split() if named is not None else ():
+    names = list(dict.fromkeys(named.value.split())) if named is not None else []
+    if len(names) > _NAMES:
+        raise LimitExceeded(f"FW_CONFIGURATIONS_EXT names {len(names)} services", where=CONF)
+    for name in names:
         service = read_config(tree, f"{_SERVICES}/{name}") if "/" not in name else None
         tcp = assignments(service.text).get("TCP") if service is not None else None
         for text in tcp.value.split() if tcp is not None else ():

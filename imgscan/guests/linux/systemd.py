@@ -31,6 +31,8 @@ FOLDERS: Final = (
 """Where units lie, the first in force before the next."""
 UNITS: Final = 8192
 """Units that one boot starts."""
+TARGETS: Final = 256
+"""Targets whose files are read: those that systemd brings are known."""
 _PRESETS: Final = ("/etc/systemd/system-preset", "/usr/local/lib/systemd/system-preset",
                    "/usr/lib/systemd/system-preset", "/lib/systemd/system-preset")  # fmt: skip
 _WANTED: Final = {
@@ -88,6 +90,7 @@ class SystemdUnits:
     def __init__(self, tree: GuestTree) -> None:
         self._tree = tree
         self._rc = RunlevelLinks(tree)
+        self._targets = 0
 
     @cached_property
     def _folders(self) -> dict[str, dict[str, Entry]]:
@@ -233,6 +236,9 @@ class SystemdUnits:
         for wanted in _WANTED.get(name, ()):
             yield wanted, where
         if name.endswith(".target") and name not in _WANTED:
+            self._targets += 1
+            if self._targets > TARGETS:
+                raise LimitExceeded(f"more than {TARGETS} targets start", where=self._volume)
             unit = self.unit(name)
             for key in ("Requires", "Wants", "BindsTo"):
                 for number, value in unit.values("Unit", key) if unit is not None else ():

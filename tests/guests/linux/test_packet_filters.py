@@ -107,3 +107,15 @@ def test_chains_that_jump_often_end() -> None:
     jumps = "".join(f"-A C{n} -j C{n + 1}\n" * 10 for n in range(29))
     with pytest.raises(LimitExceeded):
         filter_of("iptables", f"*filter\n{chains}-A INPUT -j C0\n{jumps}COMMIT\n").decide(22)
+
+
+def test_long_lists_that_are_compared_often_end() -> None:
+    ports = ",".join(str(port) for port in range(30_000, 40_000))
+    rules = f"-A INPUT -p tcp -m multiport --dports {ports} -j DROP\n" * 20
+    chains = ":A - [0:0]\n-A INPUT -j A\n" + "-A INPUT -j A\n" * 50 + rules.replace("INPUT", "A")
+    with pytest.raises(LimitExceeded):
+        filter_of("iptables", f"*filter\n{chains}COMMIT\n").decide(22)
+    elements = ",".join(str(port) for port in range(1000, 60_000))
+    named = f"table ip f {{ set s {{ type inet_service; elements = {{ {elements} }} }} chain i {{ "
+    with pytest.raises(LimitExceeded):
+        filter_of("nftables", f"{named}{'tcp dport @s drop; ' * 1000} }} }}\n").decide(22)
