@@ -78,6 +78,7 @@ def read_firewalls(tree: GuestTree, services: Services, server: SshServer) -> Fa
         start = services.start(*names)
         if start.starts:
             found += _read(name, start, lambda read=read, start=start: read(tree, services, _ports(server), start))  # type: ignore[misc]
+    found = _without_conflict(found)
     for name, names in OTHER_FIREWALLS.items():
         start = services.start(*names)
         if start.starts:
@@ -86,6 +87,18 @@ def read_firewalls(tree: GuestTree, services: Services, server: SshServer) -> Fa
     found += _scripts(tree)
     found += _wrappers(tree, server)
     return known(tuple(found), at_path(volume, "/etc"))
+
+
+def _without_conflict(found: list[Firewall]) -> list[Firewall]:
+    """Leave open which one starts of those that exclude each other and do not agree (Conflicts= in firewalld's unit)."""
+    rivals = [each for each in found if each.name in {"firewalld", "nftables", "iptables"}]
+    if len({each.decision.value for each in rivals}) < 2 or "firewalld" not in {each.name for each in rivals}:
+        return found
+    names = " and ".join(each.name for each in rivals)
+    error = UnsupportedFormat(f"{names} are enabled and keep each other from starting; they do not decide the same")
+    evidence = tuple(piece for each in rivals for piece in each.decision.evidence)
+    joined = Firewall(name=names, decision=unread_because(error, *evidence))
+    return [joined, *(each for each in found if each not in rivals)]
 
 
 def _read(name: str, start: ServiceStart, read: Callable[[], Firewall | None]) -> list[Firewall]:

@@ -20,8 +20,10 @@ DEPTH: Final = 32
 """Chains that jump into each other."""
 RULES: Final = 100_000
 """Rules of one ruleset."""
-WORK: Final = 1_000_000
+WORK: Final = 500_000
 """Comparisons that all questions to one ruleset may take together."""
+_RULE_COST: Final = 8
+"""What meeting a rule takes, in comparisons."""
 
 
 class Match(IntEnum):
@@ -128,7 +130,7 @@ class _Walk:
         if chain is None:
             raise UnsupportedFormat(f"a rule jumps to the chain {name!r}, which is not defined")
         for rule in chain.rules:
-            self.work += rule.cost
+            self.work += _RULE_COST + rule.cost
             if self.work > WORK:
                 raise LimitExceeded(f"following the rules takes more than {WORK} comparisons")
             matches = all_of(certainty, rule.match(self._port))

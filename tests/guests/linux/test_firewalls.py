@@ -61,6 +61,7 @@ def test_without_any_there_is_none() -> None:
     assert firewalls({}) == ()
 
 
+# What each zone of its own does was tried with firewalld 1.3's own code in a network namespace, by a connection.
 # --- firewalld: files as firewall-offline-cmd 1.3 writes them --------------------------------------------------------
 
 XML = '<?xml version="1.0" encoding="utf-8"?>\n'
@@ -165,6 +166,14 @@ def test_services_that_include_each_other_end() -> None:
     assert decided({**FIREWALLD, **VENDOR, **loop, PUBLIC: zone('<service name="a"/>')}) == "block"
     loop["/etc/firewalld/services/b.xml"] = service.format("ssh")
     assert decided({**FIREWALLD, **VENDOR, **loop, PUBLIC: zone('<service name="a"/>')}) == "allow"
+
+
+def test_firewalls_that_exclude_each_other_have_to_agree() -> None:
+    rival = enabled("nftables", "[Service]\nExecStart=/usr/sbin/nft -f /etc/nftables.conf\n")
+    both: Files = {**FIREWALLD, **VENDOR, **rival, "/etc/nftables.conf": WORKSTATION}
+    assert decided(both) == "unknown"
+    assert {each.decision.value for each in firewalls({**both, PUBLIC: zone()})} == {"block"}
+    assert {each.decision.value for each in firewalls({**both, "/etc/nftables.conf": DEBIAN_12})} == {"allow"}
 
 
 # --- a firewall that is not enabled does not count -------------------------------------------------------------------
