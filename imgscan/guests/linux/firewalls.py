@@ -90,12 +90,12 @@ def read_firewalls(tree: GuestTree, services: Services, server: SshServer) -> Fa
 
 
 def _without_conflict(found: list[Firewall]) -> list[Firewall]:
-    """Leave open which one starts of those that exclude each other and do not agree (Conflicts= in firewalld's unit)."""
+    """Leave open which one starts of those that exclude each other (Conflicts= in firewalld's unit)."""
     rivals = [each for each in found if each.name in {"firewalld", "nftables", "iptables"}]
     if len({each.decision.value for each in rivals}) < 2 or "firewalld" not in {each.name for each in rivals}:
         return found
     names = " and ".join(each.name for each in rivals)
-    error = UnsupportedFormat(f"{names} are enabled and keep each other from starting; they do not decide the same")
+    error = UnsupportedFormat(f"{names} are enabled, exclude each other, and do not agree")
     evidence = tuple(piece for each in rivals for piece in each.decision.evidence)
     joined = Firewall(name=names, decision=unread_because(error, *evidence))
     return [joined, *(each for each in found if each not in rivals)]
