@@ -35,6 +35,7 @@ FAMILY_TITLES = {
     "boot": "Booting",
     "filesystem": "Filesystems",
     "system": "Installed systems",
+    "access": "Reaching the system",
 }
 DEMO = "tests/fixtures/images/debian12-bios.vmdk"
 EXAMPLE_MARK = "```text\n"

@@ -13,6 +13,7 @@ import msgspec
 
 from imgscan import profiles
 from imgscan.errors import UnreadFact, Why
+from imgscan.model.access import ServiceStart, SshSettings
 from imgscan.model.boot import Boot, BootCode, BootCodeName, Firmware, Loader
 from imgscan.model.disk import Disk, ImageFile, Parent, Partition, PartitionTable, Problem, ProblemKind
 from imgscan.model.evidence import AtOffset, AtPath, AtRegistry, Evidence
@@ -125,9 +126,24 @@ def a_linux_system(root: str = "disk0/p1", **changes: Any) -> System:
                 ),
             )
         ),
+        **_access(root),
         "menu": a_menu(("Debian GNU/Linux", "own"), ("Debian (recovery mode)", "recovery"), ("memtest86+", "tool")),
     }
     return System(**{**fields, **changes})
+
+
+def _access(root: str) -> dict[str, Any]:
+    """Return the facts of a system that can be reached: sshd enabled, and no firewall."""
+    link = AtPath(root, "/etc/systemd/system/multi-user.target.wants/ssh.service")
+    start = ServiceStart(
+        starts=True, manager="systemd", unit="ssh.service", detail="ssh.service is enabled", evidence=(link,)
+    )
+    return {
+        "ssh_server": known("/usr/sbin/sshd", AtPath(root, "/usr/sbin/sshd")),
+        "ssh_start": known(start, link),
+        "ssh_settings": known(SshSettings(), AtPath(root, "/etc/ssh/sshd_config")),
+        "firewalls": known((), AtPath(root, "/etc")),
+    }
 
 
 def a_mount(point: str, volume: str | None, options: str = "defaults") -> Mount:
@@ -415,6 +431,10 @@ def an_unread_system(family: Any = "linux", root: str = "disk0/p1") -> System:
         mounts=lost(),
         references=lost(),
         menu=lost(),
+        ssh_server=lost(),
+        ssh_start=lost(),
+        ssh_settings=lost(),
+        firewalls=lost(),
     )
 
 

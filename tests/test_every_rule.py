@@ -45,6 +45,7 @@ from msgspec.structs import replace
 from imgscan import profiles, rules
 from imgscan.errors import UnreadFact
 from imgscan.judge import judge
+from imgscan.model.access import Firewall, ServiceStart, SshSettings
 from imgscan.model.boot import Boot, BootCode, Loader
 from imgscan.model.disk import Disk, Partition, PartitionTable, Problem
 from imgscan.model.evidence import AtOffset
@@ -236,6 +237,7 @@ MACHINES: dict[str, MachineFacts] = {
     "no evidence": with_disk(an_efi_windows_machine(), partitioning=known("gpt")),
     "nothing read": nothing_read(tuple(UNREAD_SYSTEMS.values())),
     "encrypted": and_volumes(a_linux_machine(), a_volume("disk0/p2", "crypto_LUKS", metadata={"cipher": "aes"})),
+    "no way in": a_linux_machine(ssh_server=known(None), firewalls=known(())),
     "dirty": and_volumes(
         a_linux_machine(), a_volume("disk0/p2", "xfs", condition=known("its log is to be replayed; it shows errors"))
     ),
@@ -433,6 +435,28 @@ SYSTEMS = st.builds(
     kernel=st.one_of(st.none(), _facts(KERNELS)),
     bootloader=_facts(TEXT),
     menu=_facts(ENTRIES),
+    ssh_server=_facts(TEXT),
+    ssh_start=_facts(
+        st.builds(
+            ServiceStart,
+            starts=st.booleans(),
+            manager=st.just("systemd"),
+            unit=TEXT,
+            detail=st.text(),
+            evidence=EVIDENCE,
+        )
+    ),
+    ssh_settings=_facts(
+        st.one_of(
+            st.none(),
+            st.builds(SshSettings, listen_addresses=st.lists(st.one_of(PLACES, st.text()), max_size=2).map(tuple)),
+        )
+    ),
+    firewalls=_facts(
+        st.lists(
+            st.builds(Firewall, name=st.text(), decision=_facts(st.sampled_from(["allow", "block"]))), max_size=2
+        ).map(tuple)
+    ),
 )
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from imgscan.model.access import Firewall, ServiceStart, SshSettings
 from imgscan.model.evidence import Evidence
 from imgscan.model.fact import NOT_COLLECTED, Fact, unread
 
@@ -58,8 +59,10 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     `id` is the os-release ID (`debian`, `rhel`, `sles`, `ol`, ...) or `windows`; `version` the release (`12`, `5.11`,
     `10.0.14393`); `architecture` is `x86_64`, `x86`, `aarch64`, ...; `bootloader` as in `BootCode.what` for BIOS
     loaders, or the EFI loader's `what`; `service_pack` is as the system calls it (Windows: `Service Pack 1`, SUSE:
-    `SP3`). Linux: `variant` is os-release's VARIANT_ID (`server`, `workstation`). Windows: `build` is `17763.1234`,
-    `release` its name for the release (`1809`, `22H2`). Facts that only one family has are None on the other.
+    `SP3`). Linux: `variant` is os-release's VARIANT_ID (`server`, `workstation`); `ssh_server` is the path of the SSH
+    server's program, None when there is none; `ssh_settings` is None when it has no configuration; `firewalls` are
+    those that start with the system. Windows: `build` is `17763.1234`, `release` its name for the release (`1809`,
+    `22H2`). Facts that only one family has are None on the other.
     """
 
     family: Literal["linux", "windows", "other"]
@@ -81,3 +84,7 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     mounts: Fact[tuple[Mount, ...]] = unread("not-collected", NOT_COLLECTED)
     references: Fact[tuple[Reference, ...]] = unread("not-collected", NOT_COLLECTED)
     menu: Fact[tuple[MenuEntry, ...]] = unread("not-collected", NOT_COLLECTED)
+    ssh_server: Fact[str | None] = unread("not-collected", NOT_COLLECTED)
+    ssh_start: Fact[ServiceStart] = unread("not-collected", NOT_COLLECTED)
+    ssh_settings: Fact[SshSettings | None] = unread("not-collected", NOT_COLLECTED)
+    firewalls: Fact[tuple[Firewall, ...]] = unread("not-collected", NOT_COLLECTED)

@@ -318,10 +318,25 @@ def _system(index: int, system: System) -> RenderableType:
         ("host name", _fact(system.hostname)),
         ("bootloader", _fact(system.bootloader)),
         ("kernel", _fact(system.kernel)),
+        ("SSH", _ssh(system)),
+        ("firewall", _fact(system.firewalls.map(lambda found: ", ".join(each.name for each in found) or None))),
     ]
     head = Text.assemble((f"{index}  {product}", "bold"), f"  {system.family}, root on {_root(system)}")
     line = ", ".join(f"{name} {value}" for name, value in facts if value != "-")
     return Group(head, Padding(Text(line), (0, 0, 0, 3)))
+
+
+def _ssh(system: System) -> str:
+    """Return the ports of an SSH server that starts, or why none does."""
+    if not system.ssh_server.is_known or system.ssh_server.value is None:
+        return _fact(system.ssh_server.map(lambda _: "not installed"))
+    if not system.ssh_start.is_known or not system.ssh_start.get().starts:
+        return _fact(system.ssh_start.map(lambda _: "disabled"))
+    return _fact(
+        system.ssh_settings.map(
+            lambda found: f"port {' and '.join(str(port) for port in found.ports)}" if found else "not configured"
+        )
+    )
 
 
 def _no_system(machine: MachineFacts) -> Text:

@@ -416,6 +416,8 @@ CASES = (
             "unsupported-operating-system/1": Moved("pass", OF_SECOND_SYSTEM),
             "unsupported-kernel/1": Moved("not-applicable", OF_SECOND_SYSTEM),
             "unsupported-architecture/1": Moved("pass", OF_SECOND_SYSTEM),
+            "ssh-disabled/1": Moved("fail", OF_SECOND_SYSTEM),
+            "firewall-blocks-ssh/1": Moved("unknown", OF_SECOND_SYSTEM),
         },
     ),
     Case(

@@ -44,6 +44,8 @@ LINUX_RULES = (
     "unsupported-root-filesystem",
     "unsupported-data-filesystem",
     "rhel5-on-vhdx",
+    "ssh-disabled",
+    "firewall-blocks-ssh",
 )
 WINDOWS_RULES = (
     "gpt-boot-on-32-bit-windows",

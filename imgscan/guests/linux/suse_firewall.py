@@ -1,0 +1,94 @@
+"""SuSEfirewall2: shell variables of /etc/sysconfig/SuSEfirewall2 that say which ports the external zone opens.
+
+Source: the comments of that file, as SLES 11 and 12 ship it, and "Masquerading and Firewalls" in SUSE's security guide.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from imgscan.devices.guest_tree import GuestTree
+from imgscan.errors import LimitExceeded, MissingPart, UnsupportedFormat
+from imgscan.guests.linux.config_file import ConfigFile, read_config
+from imgscan.guests.linux.packet_filter import Match, matches_port
+from imgscan.guests.linux.shell_file import assignments
+from imgscan.model.access import Decision, Firewall
+from imgscan.model.evidence import Evidence
+from imgscan.model.fact import Fact, known
+from imgscan.model.text import shown
+
+CONF: Final = "/etc/sysconfig/SuSEfirewall2"
+_NAMES: Final = 256
+"""Services that are named in one variable."""
+_SERVICES: Final = "/etc/sysconfig/SuSEfirewall2.d/services"
+
+
+def read_suse_firewall(tree: GuestTree, ports: tuple[int, ...]) -> Firewall:
+    """Return what SuSEfirewall2 does with a connection to any of the ports.
+
+    :raises UnsupportedFormat: own rules are set, or it depends on where the connection comes from
+    :raises ImageError: a file cannot be read
+    """
+    conf = read_config(tree, CONF)
+    if conf is None:
+        raise MissingPart("SuSEfirewall2 starts, and its configuration is missing", where=CONF)
+    opened: Evidence | None = None
+    for port in ports:
+        opened = opened or _opened(tree, conf, port)
+    if opened is not None:
+        decision: Fact[Decision] = known("allow", opened)
+        return Firewall(name="SuSEfirewall2", decision=decision, detail="the external zone opens the port")
+    values = assignments(conf.text)
+    for name in ("FW_TRUSTED_NETS", "FW_DEV_INT", "FW_DEV_DMZ"):
+        value = values.get(name)
+        if value is not None and value.value:
+            detail = f"line {value.line}: {name} may open it for certain addresses or interfaces"
+            raise UnsupportedFormat(detail, where=CONF)
+    said = values.get("FW_SERVICES_EXT_TCP") or values.get("FW_CONFIGURATIONS_EXT")
+    where = conf.at(said.line if said is not None else 0)
+    return Firewall(name="SuSEfirewall2", decision=known("block", where), detail="the external zone opens no such port")
+
+
+def _opened(tree: GuestTree, conf: ConfigFile, port: int) -> Evidence | None:
+    """Return the line that opens a port in the external zone for everyone."""
+    values = assignments(conf.text)
+    custom = values.get("FW_CUSTOMRULES")
+    if custom is not None and custom.value:
+        raise UnsupportedFormat(f"line {custom.line}: own rules in {shown(custom.value)} are not followed", where=CONF)
+    for name in ("FW_SERVICES_DROP_EXT", "FW_SERVICES_REJECT_EXT"):
+        value = values.get(name)
+        for entry in value.value.split() if value is not None else ():
+            if value is not None and _entry(entry, port) != Match.NO:
+                raise UnsupportedFormat(f"line {value.line}: {name} denies the port for {shown(entry)}", where=CONF)
+    some = None
+    accepted = values.get("FW_SERVICES_ACCEPT_EXT")
+    for entry in accepted.value.split() if accepted is not None else ():
+        match = _entry(entry, port)
+        if accepted is not None and match == Match.YES:
+            return conf.at(accepted.line)
+        some = accepted if match == Match.SOME else some
+    plain = values.get("FW_SERVICES_EXT_TCP")
+    for text in plain.value.split() if plain is not None else ():
+        if plain is not None and matches_port(text, port) == Match.YES:
+            return conf.at(plain.line)
+    named = values.get("FW_CONFIGURATIONS_EXT")
+    names = list(dict.fromkeys(named.value.split())) if named is not None else []
+    if len(names) > _NAMES:
+        raise LimitExceeded(f"FW_CONFIGURATIONS_EXT names {len(names)} services", where=CONF)
+    for name in names:
+        service = read_config(tree, f"{_SERVICES}/{name}") if "/" not in name else None
+        tcp = assignments(service.text).get("TCP") if service is not None else None
+        for text in tcp.value.split() if tcp is not None else ():
+            if named is not None and matches_port(text, port) == Match.YES:
+                return conf.at(named.line)
+    if some is not None:
+        raise UnsupportedFormat(f"line {some.line} opens the port for certain addresses only", where=CONF)
+    return None
+
+
+def _entry(entry: str, port: int) -> Match:
+    """Return whether `network,protocol[,port[,source port[,options]]]` means a connection to the port."""
+    network, protocol, dport, *rest = (*entry.split(","), "", "", "")[:5]
+    if protocol not in {"tcp", "_rpc_", ""} or (dport and matches_port(dport, port) == Match.NO):
+        return Match.NO
+    return Match.YES if network in {"0/0", "0.0.0.0/0"} and not any(rest) else Match.SOME

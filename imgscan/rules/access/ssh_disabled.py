@@ -1,0 +1,77 @@
+"""No SSH server starts that can be reached from outside.
+
+What it checks
+--------------
+Whether an OpenSSH server is installed, has a configuration, starts at boot (systemd units, sockets, masks, aliases,
+conditions and presets; start links of the default runlevel; Upstart jobs with their overrides; OpenRC runlevels), and
+listens on more than the loopback interface or one fixed address. Other SSH servers, and scripts that may start one,
+leave the question open. Who may log in is not judged.
+
+Why it matters
+--------------
+An imported Linux has no console to log in at: without SSH nobody gets in. An address that the server is told to listen
+on belongs to the old network, and the server ends when no interface has it.
+
+How to fix
+----------
+Install an SSH server and enable it (`systemctl enable --now sshd`, on Debian and Ubuntu `ssh`; `systemctl unmask` first
+where it is masked; `chkconfig sshd on` or `update-rc.d ssh enable` before systemd), and remove `ListenAddress` lines
+from `/etc/ssh/sshd_config`.
+"""
+
+from __future__ import annotations
+
+from imgscan.model.evidence import AtOffset, Evidence
+from imgscan.model.machine import MachineFacts
+from imgscan.model.rule import NoParams, Result, Rule, failed, passed
+from imgscan.model.system import System
+from imgscan.rules.explanation import how_to_fix, title
+
+
+def check(_machine: MachineFacts, system: System, _params: NoParams) -> Result:
+    """Ask for the program, then what starts it, then where it listens."""
+    program = system.ssh_server.get()
+    if program is None:
+        return failed(f"no SSH server is installed on {system.root}", *_or_root(system, system.ssh_server.evidence))
+    start = system.ssh_start.get()
+    if not start.starts:
+        return failed(
+            f"the SSH server does not start at boot: {start.detail}",
+            *_or_root(system, (*start.evidence, *system.ssh_start.evidence)),
+        )
+    settings = system.ssh_settings.get()
+    where = _or_root(system, system.ssh_settings.evidence)
+    if settings is None:
+        return failed("the SSH server has no sshd_config, without which it ends", *where)
+    addresses = settings.listen_addresses
+    if addresses and not any(_can_stay(address) for address in addresses):
+        return failed(f"the SSH server listens on {', '.join(addresses)} only", *where)
+    ports = ", ".join(str(port) for port in settings.ports)
+    return passed(
+        f"an SSH server starts ({start.detail}) and listens on port {ports}",
+        *_or_root(system, (*start.evidence, *system.ssh_start.evidence, *system.ssh_settings.evidence)),
+    )
+
+
+def _can_stay(address: str) -> bool:
+    """Whether the imported machine still has an address: a wildcard, or a name that may be given anew."""
+    import ipaddress  # noqa: PLC0415 - start-up time
+
+    try:
+        return ipaddress.ip_address(address.partition("%")[0]).is_unspecified
+    except ValueError:
+        return address.lower() not in {"localhost", "localhost.localdomain"}
+
+
+def _or_root(system: System, evidence: tuple[Evidence, ...]) -> tuple[Evidence, ...]:
+    return tuple(dict.fromkeys(evidence)) or (AtOffset(system.root, 0, 0, "installed system"),)
+
+
+RULE = Rule(
+    name="ssh-disabled",
+    title=title(__doc__),
+    scope="system",
+    reads=("systems.root", "systems.ssh_server", "systems.ssh_start", "systems.ssh_settings"),
+    remedy=how_to_fix(__doc__),
+    check=check,
+)
