@@ -3,9 +3,9 @@
 What it checks
 --------------
 Every array of Linux' software RAID (MD) among the given disks: all its members have to be there, with metadata whose
-checksum is right and that was written together, and none may be in the middle of being rebuilt; nor may the array be
-changing its shape. Spares that are not there do not matter. Logical volumes of LVM that are mirrors or RAID have to
-have all their images, in sync.
+checksum is right and that was written together, no two of them in one place of the array, and none may be in the middle
+of being rebuilt; nor may the array be changing its shape. Spares that are not there do not matter. Logical volumes of
+LVM that are mirrors or RAID have to have all their images, in sync.
 
 Why it matters
 --------------
@@ -40,6 +40,7 @@ FLAWS = frozenset(
         "array-reshaping",
         "event-counts-differ",
         "members-diverged",
+        "duplicate-member",
         "superblock-checksum",
         "degraded-volume",
     }
