@@ -1,25 +1,30 @@
-"""The command line as a child process, as a user's script calls it."""
+"""The command line as a process of its own, as a user's script calls it."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from forked import run_forked
+
+from imgscan.cli.main import main
+
 
 def imgscan(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a command; `check` demands that it succeeds."""
-    command = [sys.executable, "-m", "imgscan", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=check)
+    done = run_forked(main, arguments, Path.cwd())
+    told = subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+    if check:
+        told.check_returncode()
+    return told
 
 
 def scan(disks: Sequence[Path], *options: str) -> dict[str, Any]:
     """Return the one machine of `imgscan scan`'s JSON report; an internal error or a traceback fails the test."""
-    command = [sys.executable, "-m", "imgscan", "scan", *map(str, disks), "--format", "json", *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = imgscan("scan", *map(str, disks), "--format", "json", *options, check=False)
     assert done.returncode in (0, 1, 3), done.stderr
     assert "Traceback" not in done.stderr
     (machine,) = json.loads(done.stdout)["machines"]

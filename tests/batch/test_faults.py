@@ -138,7 +138,7 @@ def test_files_that_vanish_or_change_while_the_batch_runs(tmp_path: Path) -> Non
     disk(share / "z-vanishes.raw")
     disk(share / "z-changes.raw")
     command = ("batch", "share", "--db", "results.db", "--workers", 1, "--events", "events")
-    process = start(tmp_path, *command, **{WAIT: "3"})
+    process = start(tmp_path, *command, **{WAIT: "1.5"})
     until(lambda: any(event["event"] == "planned" for event in events(tmp_path)))
     until(lambda: "a-first.raw" in opened(process.pid))
     (share / "z-vanishes.raw").unlink()
