@@ -62,7 +62,7 @@ def mutate(image: Path, seeds: Sequence[int]) -> None:
 
 @pytest.mark.parametrize("image", [*ONE_FILE, *RAW_FORMATS], indirect=True)
 def test_random_damage(image: Path) -> None:
-    mutate(image, range(25))
+    mutate(image, range(12))
 
 
 @pytest.mark.long
