@@ -9,20 +9,16 @@ from typing import Final
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import ERRORS, ImageError, LimitExceeded, MissingPart, UnsupportedFormat
 from imgscan.guests.linux.config_file import ConfigFile, first_config, names_in, read_config
-from imgscan.guests.linux.firewalld import read_firewalld
-from imgscan.guests.linux.iptables import parse_iptables
-from imgscan.guests.linux.nftables import parse_nftables
 from imgscan.guests.linux.packet_filter import PacketFilter
 from imgscan.guests.linux.services import Services
 from imgscan.guests.linux.ssh_server import SshServer
-from imgscan.guests.linux.suse_firewall import read_suse_firewall
 from imgscan.guests.linux.tcp_wrappers import read_tcp_wrappers
-from imgscan.guests.linux.ufw import read_ufw, ufw_is_on
 from imgscan.model.access import Decision, Firewall, ServiceStart
 from imgscan.model.evidence import Evidence, at_path
 from imgscan.model.fact import Fact, known, unread_because
 from imgscan.model.text import shown
 
+# Readers of one firewall are loaded where that firewall is: all of them take 10 ms.
 OTHER_FIREWALLS: Final = {
     "CSF": ("csf", "lfd"),
     "Shorewall": ("shorewall", "shorewall-init", "shorewall-lite"),
@@ -128,15 +124,21 @@ Reader = Callable[[GuestTree, Services, tuple[int, ...], ServiceStart], "Firewal
 
 
 def _firewalld(tree: GuestTree, _: Services, ports: tuple[int, ...], start: ServiceStart) -> Firewall:
+    from imgscan.guests.linux.firewalld import read_firewalld  # noqa: PLC0415 - see above
+
     firewall = read_firewalld(tree, ports)
     return _with_start(firewall, start)
 
 
 def _suse(tree: GuestTree, _: Services, ports: tuple[int, ...], start: ServiceStart) -> Firewall:
+    from imgscan.guests.linux.suse_firewall import read_suse_firewall  # noqa: PLC0415 - see above
+
     return _with_start(read_suse_firewall(tree, ports), start)
 
 
 def _ufw(tree: GuestTree, _: Services, ports: tuple[int, ...], start: ServiceStart) -> Firewall | None:
+    from imgscan.guests.linux.ufw import read_ufw, ufw_is_on  # noqa: PLC0415 - see above
+
     switched_on = ufw_is_on(tree)
     return None if switched_on is None else _with_start(read_ufw(tree, ports, switched_on), start)
 
@@ -151,6 +153,8 @@ def _nftables(tree: GuestTree, services: Services, ports: tuple[int, ...], start
     file = first_config(tree, *(paths or _NFTABLES_RULES))
     if file is None:
         return None  # nft ends with an error, and there are no rules
+    from imgscan.guests.linux.nftables import parse_nftables  # noqa: PLC0415 - see above
+
     return _of_filter("nftables", file, parse_nftables(tree, file), ports, start)
 
 
@@ -164,6 +168,8 @@ def _iptables(tree: GuestTree, services: Services, ports: tuple[int, ...], start
     file = first_config(tree, *(paths or _IPTABLES_RULES))
     if file is None:
         return None
+    from imgscan.guests.linux.iptables import parse_iptables  # noqa: PLC0415 - see above
+
     return _of_filter("iptables", file, parse_iptables([file]), ports, start)
 
 
