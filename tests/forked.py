@@ -22,61 +22,19 @@ from pathlib import Path
 from typing import NoReturn
 
 
-class Forked:
-    """A child process, with what the tests use of `subprocess.Popen`."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self.returncode: int | None = None
-
-    def poll(self) -> int | None:
-        """Return its status once it has ended: negative is the signal that ended it."""
-        if self.returncode is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.returncode = os.waitstatus_to_exitcode(status)
-        return self.returncode
-
-    def wait(self, timeout: float = 300) -> int:
-        end = time.monotonic() + timeout
-        while (status := self.poll()) is None:
-            if time.monotonic() > end:
-                raise subprocess.TimeoutExpired(str(self.pid), timeout)
-            time.sleep(0.005)
-        return status
-
-    def send_signal(self, number: int) -> None:
-        if self.poll() is None:
-            os.kill(self.pid, number)
-
-    def kill(self) -> None:
-        self.send_signal(signal.SIGKILL)
-
-
-def fork(
-    program: Callable[[], object],
-    arguments: Sequence[object],
-    folder: Path,
-    changes: Mapping[str, str],
-    stdout: int,
-    stderr: int,
-) -> Forked:
-    """Run a program in a folder, with changes to the environment, and its output in files that are open."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the other threads of a test's process hold no lock
-        pid = os.fork()
-    if pid == 0:
-        become(program, arguments, folder, changes, stdout, stderr)
-    return Forked(pid)
-
-
 def run_forked(
     program: Callable[[], object], arguments: Sequence[object], folder: Path, changes: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a program to its end; return its status and what it wrote."""
     given = [str(argument) for argument in arguments]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        status = fork(program, given, folder, changes or {}, out.fileno(), err.fileno()).wait()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the other threads of a test's process hold no lock
+            pid = os.fork()
+        if pid == 0:
+            signal.alarm(300)  # a program that hangs ends, with its test
+            become(program, given, folder, changes or {}, out.fileno(), err.fileno())
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         out.seek(0)
         err.seek(0)
         return subprocess.CompletedProcess(given, status, out.read(), err.read())

@@ -67,7 +67,7 @@ class Globs:
             part = parts[at]
             if part is None:  # `**`: it may go on, and what follows it may begin here
                 below.add((number, at))
-                at += 1  # noqa: PLW2901
+                at += 1  # noqa: PLW2901 - this state's place in its pattern, from here on
                 if at == len(parts):
                     matched = matched or folder or not self._folders_only[number]
                     continue

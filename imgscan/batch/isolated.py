@@ -222,7 +222,7 @@ class ServedDisk:
         self._worker = Worker(talk, required=options.required)
         try:
             served = msgspec.json.decode(self._next_answer(), type=Served)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: nothing is left open, and it goes on
             self.close()
             raise
         self.name = served.name

@@ -157,7 +157,7 @@ class Ledger:
         try:
             ledger._check_root(root)
             ledger._close_dead_runs()
-        except BaseException:
+        except BaseException:  # Ctrl-C too: nothing is left open, and it goes on
             close()
             raise
         return ledger
@@ -189,7 +189,7 @@ class Ledger:
                 self._connection.execute("BEGIN IMMEDIATE")
                 yield
                 self._connection.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # Ctrl-C too: nothing is left open, and it goes on
                 self._roll_back()
                 raise
 

@@ -118,10 +118,10 @@ def open_writer(path: Path) -> tuple[sqlite3.Connection, WriterLock]:
             try:
                 _check_version(connection, path)
                 _configure(connection, path)
-            except BaseException:
+            except BaseException:  # Ctrl-C too: nothing is left open, and it goes on
                 connection.close()
                 raise
-    except BaseException:
+    except BaseException:  # Ctrl-C too: nothing is left open, and it goes on
         lock.close()
         raise
     return connection, lock
@@ -168,7 +168,7 @@ def _connect_reader(address: str, path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA query_only = ON")
         _check_version(connection, path)
         connection.execute("SELECT root FROM ledger")
-    except BaseException:
+    except BaseException:  # Ctrl-C too: nothing is left open, and it goes on
         connection.close()
         raise
     return connection
@@ -208,7 +208,7 @@ def _create(path: Path) -> None:
             f"BEGIN EXCLUSIVE;\n{schema}\n"
             f"PRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
         )
-    except BaseException:
+    except BaseException:  # Ctrl-C too: nothing is left open, and it goes on
         connection.close()
         new.unlink(missing_ok=True)
         raise

@@ -59,7 +59,7 @@ class Worker:
             while self.listen():
                 pass
             status, usage = self._reap()
-        except BaseException:
+        except BaseException:  # Ctrl-C too: no worker is left behind, and it goes on
             self.abandon()
             raise
         self._close()
@@ -172,7 +172,7 @@ def run_job(
             if meanwhile is not None:
                 meanwhile()
         return worker.wait()
-    except BaseException:
+    except BaseException:  # Ctrl-C too: no worker is left behind, and it goes on
         if worker is not None:
             worker.abandon()
         raise

@@ -140,7 +140,7 @@ class ShareReader:
         connection = open_reader(path)
         try:
             return cls(connection, path, chosen)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: nothing is left open, and it goes on
             connection.close()
             raise
 

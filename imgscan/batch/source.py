@@ -151,7 +151,7 @@ class LocalSource:
             descriptor = os.open(name, _FILE, dir_fd=handle)
             try:
                 stamp = _stamp(_regular(os.fstat(descriptor), path))  # it may have been exchanged in between
-            except BaseException:
+            except BaseException:  # Ctrl-C too: nothing is left open, and it goes on
                 os.close(descriptor)
                 raise
             return OpenedFile(descriptor, stamp)
@@ -168,7 +168,7 @@ class LocalSource:
                     below = os.open(_name(component, path), _FOLDER | os.O_NOFOLLOW, dir_fd=handle)
                 os.close(handle)
                 handle = below
-        except BaseException:
+        except BaseException:  # Ctrl-C too: nothing is left open, and it goes on
             os.close(handle)
             raise
         return handle

@@ -284,7 +284,7 @@ def _run(settings: _Settings, wanted: Any) -> int:
             closing.close()
             _say(f"imgscan: stopped: {summary(events.state)}; the same command continues")
             return INTERRUPTED
-        except BaseException:
+        except BaseException:  # the ledger is told whatever ended the run
             with suppress(LedgerError):
                 ledger.end_run("failed")
             raise

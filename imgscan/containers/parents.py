@@ -8,7 +8,7 @@ from typing import NamedTuple, NoReturn
 import msgspec
 
 from imgscan.containers.container import OpenContext, OpenedImage
-from imgscan.containers.problems import error_of, problem_of
+from imgscan.containers.problems import error_of, problem_of, problems_of_parent
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.file import FileDevice
 from imgscan.errors import ImageError, MissingPart
@@ -92,4 +92,4 @@ def find_parent(
     if device.size < size:
         device = PaddedParent(device, size)
     own = Parent(shown(hint), shown(candidate.name), facts.format, identity)
-    return FoundParent(device, candidate, facts, (own, *facts.parents), facts.problems)
+    return FoundParent(device, candidate, facts, (own, *facts.parents), problems_of_parent(facts))

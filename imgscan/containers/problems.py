@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from imgscan.errors import (
     AccessRefused,
     ChangedWhileReading,
@@ -62,3 +64,15 @@ def error_of(facts: ImageFacts, where: str) -> ImageError:
         if problem.kind in _ERRORS:
             return _ERRORS[problem.kind](problem.detail, where=where)
     return UnsupportedFormat("it cannot be read", where=where)
+
+
+def problems_of_parent(facts: ImageFacts) -> tuple[Problem, ...]:
+    """Return the problems of an image as those of its child: each says whose it is; a grandparent's already does."""
+    name = facts.files[0].name
+    own = {name, ""}
+    return tuple(
+        msgspec.structs.replace(problem, detail=f"{name}: {problem.detail.removeprefix(f'{name}: ')}")
+        if {getattr(piece, "where", "") for piece in problem.evidence} <= own
+        else problem
+        for problem in facts.problems
+    )

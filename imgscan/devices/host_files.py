@@ -174,7 +174,7 @@ class LocalHostFiles:
         try:
             info = os.fstat(descriptor)
             _require_regular(info, name)  # it may have been exchanged in between
-        except BaseException:
+        except BaseException:  # Ctrl-C too: nothing is left open, and it goes on
             os.close(descriptor)
             raise
         return self.keep(descriptor, name, info.st_size, FileIdentity(info.st_dev, info.st_ino))

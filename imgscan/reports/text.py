@@ -34,6 +34,8 @@ READINESS = {
 }
 SEVERITY_STYLE = {"blocker": "bold red", "warning": "bold yellow", "advice": "bold cyan"}
 SEVERITY_ORDER = {"blocker": 0, "warning": 1, "advice": 2}
+SAID_TOGETHER = 3
+"""So many findings that are undecided for one cause are shown as one, unless all is asked for."""
 OUTCOME_ORDER = {"fail": 0, "unknown": 1, "manual": 2, "pass": 3, "not-applicable": 4}
 MAX_EVIDENCE = 6
 """Pieces of evidence shown for one finding; the JSON report has them all."""
@@ -352,12 +354,12 @@ def _print_findings(console: Console, verdict: Verdict, machine: MachineFacts, s
     loud = [f for f in order if f.outcome in {"fail", "unknown"}]
     by_hand = [f for f in order if f.outcome == "manual"]
     quiet = [f for f in order if f.outcome in {"pass", "not-applicable"}]
-    section(
-        console,
-        f"Findings for {verdict.profile}",
-        [_finding(f, machine) for f in loud] or [Text("nothing to object to")],
-        spaced=True,
-    )
+    groups = [] if style.verbose else _undecided_together(loud)
+    together = {id(finding) for group in groups for finding in group}
+    rows = [_finding(f, machine) for f in loud if id(f) not in together]
+    rows += [_undecided(group, machine) for group in groups]
+    title = f"Findings for {verdict.profile}"
+    section(console, title, rows or [Text("nothing to object to")], spaced=True)
     if by_hand:
         section(console, "To be confirmed by hand", [_finding(f, machine) for f in by_hand], spaced=True)
     if style.verbose:
@@ -370,12 +372,46 @@ def _print_findings(console: Console, verdict: Verdict, machine: MachineFacts, s
         )
 
 
+def _undecided_together(findings: Sequence[Finding]) -> list[list[Finding]]:
+    """Return the findings that one cause leaves undecided, by cause: a disk that cannot be read is said once.
+
+    The cause is what a summary ends with; before it stands where that was met ("disk0: ...").
+    """
+    causes: dict[str, list[Finding]] = {}
+    for finding in findings:
+        if finding.outcome == "unknown":
+            causes.setdefault(finding.summary.rpartition(": ")[2], []).append(finding)
+    return [group for group in causes.values() if len(group) >= SAID_TOGETHER]
+
+
+def _undecided(group: Sequence[Finding], machine: MachineFacts) -> RenderableType:
+    """Return what is undecided for one cause: the rules by severity, and where it lies."""
+    rows: list[RenderableType] = [Text(shown(min((finding.summary for finding in group), key=len)))]
+    count = 0
+    for severity in SEVERITY_ORDER:
+        names = dict.fromkeys(_name(finding, machine) for finding in group if finding.severity == severity)
+        count += len(names)
+        if names:
+            rows.append(labelled(severity, ", ".join(names)))
+    pieces = dict.fromkeys(evidence_text(piece) for finding in group for piece in finding.evidence)
+    rows.extend(labelled("where", piece) for piece in list(pieces)[:MAX_EVIDENCE])
+    if len(pieces) > MAX_EVIDENCE:
+        rows.append(labelled("where", f"and {len(pieces) - MAX_EVIDENCE} more (see --format json)"))
+    head = Text.assemble(("UNKNOWN", SEVERITY_STYLE[group[0].severity]), f"  {count} rules, for one reason")
+    return Group(head, *(Padding(row, (0, 0, 0, 3)) for row in rows))
+
+
+def _name(finding: Finding, machine: MachineFacts) -> str:
+    """Return the rule's name, with the system's number where there are several."""
+    about = f" (system {finding.system})" if finding.system is not None and len(machine.systems) > 1 else ""
+    return f"{finding.rule}{about}"
+
+
 def _finding(finding: Finding, machine: MachineFacts) -> RenderableType:
     word = finding.severity if finding.outcome == "fail" else f"{finding.outcome} {finding.severity}"
     word = "confirm" if finding.outcome == "manual" else word
-    about = f" (system {finding.system})" if finding.system is not None and len(machine.systems) > 1 else ""
     rows: list[RenderableType] = [
-        Text.assemble((word.upper(), SEVERITY_STYLE[finding.severity]), f"  {finding.rule}{about}"),
+        Text.assemble((word.upper(), SEVERITY_STYLE[finding.severity]), f"  {_name(finding, machine)}"),
         Text(shown(finding.summary)),
     ]
     rows.extend(labelled("where", evidence_text(piece)) for piece in finding.evidence[:MAX_EVIDENCE])

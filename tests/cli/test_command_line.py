@@ -341,3 +341,19 @@ def test_a_damaged_folder_is_listed_as_far_as_it_can_be(imgscan: Run, tmp_path: 
     assert status == 3
     assert 100 < len(out.splitlines()) < 200
     assert one_line(error)
+
+
+def test_one_reason_is_told_once(imgscan: Run, tmp_path: Path) -> None:
+    image = tmp_path / "empty.vmdk"
+    image.touch()
+    status, out, _ = imgscan("scan", image)
+    assert status == 3
+    undecided = out.partition("Findings for")[2]
+    assert undecided.count("the file is empty; export or copy it again") == 2  # the findings, and what was not read
+    assert "rules, for one reason" in undecided
+    assert "requires" not in undecided
+    names = {finding["rule"] for finding in json.loads(imgscan("scan", image, "--format", "json")[1])["machines"][0][
+        "verdicts"
+    ][0]["findings"] if finding["outcome"] == "unknown"}  # fmt: skip
+    assert {name for name in names if name not in undecided} == set()
+    assert imgscan("scan", "--verbose", image)[1].count("requires") >= len(names)

@@ -171,6 +171,21 @@ def test_chain_and_a_smaller_grandparent(tmp_path: Path) -> None:
         assert [named.file for named in found.facts.parents] == ["b", "a"]
 
 
+def test_damage_of_a_parent_says_whose_it_is(tmp_path: Path) -> None:
+    def damaged(image: bytes) -> bytes:
+        return image[:-1] + b"\x01"  # in the footer, whose copy at the front stays right
+
+    (tmp_path / "a").write_bytes(damaged(plain().build()))
+    middle = Vhd(SIZE, unique_id=PARENT_ID, parent_id=UNIQUE_ID, parent_name="a")
+    (tmp_path / "b").write_bytes(damaged(middle.build()))
+    top = Vhd(SIZE, parent_id=PARENT_ID, parent_name="b")
+    with opened_bytes(tmp_path, damaged(top.build())) as found:
+        problems = [problem.detail for problem in found.facts.problems if problem.code == "footer-checksum"]
+    assert problems[0].startswith("the footer's checksum is wrong")
+    assert [detail.partition(": ")[0] for detail in problems[1:]] == ["b", "a"]
+    assert all(detail.count(": ") == 1 for detail in problems[1:])
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_parent_that_is_missing_or_another(tmp_path: Path, *, there: bool) -> None:
     if there:

@@ -23,8 +23,8 @@ def run(job: Job, context: JobContext) -> bytes:
     depth = job.arguments.get("depth")
     with guest_place(job, context) as (tree, path):
         place = tree.resolve(path)
-        drawn = _Drawing(tree, context, int(depth) if isinstance(depth, int) else PATH_DEPTH)
-        drawn.is_long = bool(job.arguments.get("long"))
+        levels = depth if isinstance(depth, int) else PATH_DEPTH
+        drawn = _Drawing(tree, context, levels, is_long=bool(job.arguments.get("long")))
         drawn.line("", "", place.entry, shown(path) + drawn.place_text(place, None))
         drawn.draw(place, "", place.path, 1)
         drawn.finish()
@@ -34,8 +34,8 @@ def run(job: Job, context: JobContext) -> bytes:
 class _Drawing:
     """What is drawn of one tree."""
 
-    def __init__(self, tree: GuestTree, context: JobContext, depth: int) -> None:
-        self.is_long = False
+    def __init__(self, tree: GuestTree, context: JobContext, depth: int, *, is_long: bool) -> None:
+        self._is_long = is_long
         self._tree = tree
         self._context = context
         self._depth = depth
@@ -71,7 +71,7 @@ class _Drawing:
 
     def line(self, margin: str, branch: str, entry: Entry, text: str) -> None:
         """Draw one line."""
-        self._put(f"{margin}{branch}[{long_line(entry)}] {text}" if self.is_long else f"{margin}{branch}{text}")
+        self._put(f"{margin}{branch}[{long_line(entry)}] {text}" if self._is_long else f"{margin}{branch}{text}")
 
     def place_text(self, place: Location, above: Location | None) -> str:
         """Return which filesystem begins here, empty when it is the one above."""
