@@ -241,7 +241,7 @@ def _run(settings: _Settings, wanted: Any) -> int:
     from imgscan.batch.pool import LocalPool
     from imgscan.batch.progress import JsonLines, summary, view_for
     from imgscan.batch.source import LocalSource
-    from imgscan.cli.output import refuse_inside
+    from imgscan.cli.output import refuse_database, refuse_inside
     from imgscan.tool import this_tool
 
     if settings.database is None:
@@ -255,7 +255,7 @@ def _run(settings: _Settings, wanted: Any) -> int:
         stack.callback(pool.close)
         listeners: list[Listener] = [view_for()]
         if settings.events is not None:
-            _refuse_database(settings.events, settings.database)
+            refuse_database(settings.events, settings.database)
             listeners.append(JsonLines(settings.events))
         events = Events(listeners)
         closing = stack.enter_context(ExitStack())
@@ -300,17 +300,6 @@ def _say(line: str) -> None:
     with suppress(OSError, ValueError):
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
-
-
-def _refuse_database(events: Path, database: Path) -> None:
-    """Refuse to append events to the results database, or to a file that SQLite keeps beside it."""
-    database, events = database.resolve(), events.resolve()
-    of_database = events.parent == database.parent and events.name in {
-        database.name,
-        *(f"{database.name}-{suffix}" for suffix in ("wal", "shm", "journal", "lock", "new")),
-    }
-    if of_database or (events.exists() and events.samefile(database)):
-        raise UsageError("it belongs to the results database; name another file for --events", where=str(events))
 
 
 def conditions(tool: Any, limits: Any) -> str:

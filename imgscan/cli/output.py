@@ -36,15 +36,30 @@ def refuse_inside(path: Path | None, root: Path) -> None:
         raise UsageError("it lies inside the share, where nothing is ever written; name another file", where=str(path))
 
 
+def refuse_database(path: Path, database: Path) -> None:
+    """Refuse to write to a results database, or to a file that SQLite keeps beside it; also by another link.
+
+    :raises UsageError: the file is one of them
+    """
+    if path.resolve() in _database_names(database) or (path.exists() and _identity(path) in database_files(database)):
+        raise UsageError("it belongs to the results database; name another file", where=str(path))
+
+
 def database_files(database: Path) -> frozenset[FileIdentity]:
     """Return a results database and the files beside it that are there: nothing else is ever written to them."""
+    return frozenset(_identity(name) for name in _database_names(database) if name.exists())
+
+
+def _database_names(database: Path) -> tuple[Path, ...]:
     database = database.resolve()
-    names = [
-        database,
-        *(database.with_name(database.name + suffix) for suffix in ("-wal", "-shm", "-lock", "-journal", "-new")),
-    ]
-    found = [name.stat() for name in names if name.exists()]
-    return frozenset(FileIdentity(info.st_dev, info.st_ino) for info in found)
+    return tuple(
+        database.with_name(database.name + suffix) for suffix in ("", "-wal", "-shm", "-lock", "-journal", "-new")
+    )
+
+
+def _identity(path: Path) -> FileIdentity:
+    info = path.stat()
+    return FileIdentity(info.st_dev, info.st_ino)
 
 
 def write_result(

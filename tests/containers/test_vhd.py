@@ -172,8 +172,8 @@ def test_chain_and_a_smaller_grandparent(tmp_path: Path) -> None:
 
 
 def test_damage_of_a_parent_says_whose_it_is(tmp_path: Path) -> None:
-    def damaged(image: bytes) -> bytes:
-        return image[:-1] + b"\x01"  # in the footer, whose copy at the front stays right
+    def damaged(image: bytes | bytearray) -> bytes:
+        return bytes(image[:-1]) + b"\x01"  # in the footer, whose copy at the front stays right
 
     (tmp_path / "a").write_bytes(damaged(plain().build()))
     middle = Vhd(SIZE, unique_id=PARENT_ID, parent_id=UNIQUE_ID, parent_name="a")
