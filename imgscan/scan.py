@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Protocol, Self
+
+import msgspec
 
 from imgscan import containers
 from imgscan.devices.counters import IoCounter
@@ -39,8 +40,7 @@ from imgscan.stages.systems import inspect_boot, inspect_systems, systems_search
 from imgscan.stages.volumes import open_volumes
 
 
-@dataclass(frozen=True, slots=True)
-class ScanOptions:
+class ScanOptions(msgspec.Struct, frozen=True):
     """What the user may set: `search` are further folders for parents; `input_format` overrides the detection.
 
     `left_out` are parts (`imgscan.devices.parts`) that are not read, with why and a sentence: they failed before.
@@ -48,7 +48,7 @@ class ScanOptions:
 
     search: tuple[Path, ...] = ()
     input_format: str | None = None
-    left_out: Mapping[str, tuple[Why, str]] = field(default_factory=dict)
+    left_out: Mapping[str, tuple[Why, str]] = msgspec.field(default_factory=dict)
 
 
 class Watch(Protocol):
@@ -63,8 +63,7 @@ class Watch(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class OpenMachine:
+class OpenMachine(msgspec.Struct):
     """A machine while its files are open.
 
     `devices` and `filesystems` are by volume name, `trees` in the order of the systems. `failures` are bugs of

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import msgspec
+
 from imgscan.devices.filesystem import Entry
 from imgscan.errors import CorruptStructure
 from imgscan.model.volume import Free
@@ -52,7 +54,7 @@ class MemoryFileSystem:
     def list(self, directory: int) -> Iterator[Entry]:
         self._check(directory)
         for name, node in self._names[directory].items():
-            yield self.stat(node)._replace(name=name)
+            yield msgspec.structs.replace(self.stat(node), name=name)
 
     def read(self, node: int, offset: int, length: int) -> bytes:
         self._check(node)

@@ -6,14 +6,16 @@ A backend is a dumb carrier. The truth about what was done is the ledger's.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from imgscan.batch.conversation import Ended
 from imgscan.batch.file_server import Opener
 from imgscan.batch.protocol import Job
 
 
-class Task(NamedTuple):
+class Task(msgspec.Struct, frozen=True):
     """A job with a name of the caller's; `opener` makes what opens its files, when it starts."""
 
     token: object
@@ -21,7 +23,7 @@ class Task(NamedTuple):
     opener: Callable[[], Opener]
 
 
-class Finished(NamedTuple):
+class Finished(msgspec.Struct, frozen=True):
     """A task that ended; `changed` is the bare name of a file that changed meanwhile, None when none did."""
 
     token: object
@@ -30,7 +32,7 @@ class Finished(NamedTuple):
     seconds: float
 
 
-class Running(NamedTuple):
+class Running(msgspec.Struct, frozen=True):
     """A task at work: what it is reading, and for how many seconds it has been running."""
 
     token: object

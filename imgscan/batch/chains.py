@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 from imgscan.batch.names import (
     GENERAL_SUFFIXES,
@@ -46,8 +47,7 @@ Kind = Literal["image", "suspect", "sidecar", "other"]
 """`suspect` is a file whose name says that it is an image, and whose content does not."""
 
 
-@dataclass(slots=True, eq=False)
-class ShareFile:
+class ShareFile(msgspec.Struct, eq=False):
     """A file while it is grouped.
 
     `number` is its place in natural order. `parts` are extents and companions, `parent` what lies below; `owners`
@@ -61,7 +61,7 @@ class ShareFile:
     identified: Identified
     number: int
     kind: Kind
-    parts: list[ShareFile] = field(default_factory=list)
+    parts: list[ShareFile] = msgspec.field(default_factory=list)
     parent: ShareFile | None = None
     owner: ShareFile | None = None
     owners: int = 0

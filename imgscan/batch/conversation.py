@@ -11,7 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -41,7 +41,7 @@ NAMES: Final = {
 _FROM_OUTSIDE: Final = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
 
 
-class Death(NamedTuple):
+class Death(msgspec.Struct, frozen=True):
     """How a worker ended without an answer.
 
     `part` is what it was reading, empty when that is not known; `from_outside` is whether something else killed it.
@@ -53,21 +53,21 @@ class Death(NamedTuple):
     from_outside: bool = False
 
 
-class Done(NamedTuple):
+class Done(msgspec.Struct, frozen=True):
     """How far the worker was closed in, and what the job's kind returned."""
 
     level: Level
     result: bytes
 
 
-class Usage(NamedTuple):
+class Usage(msgspec.Struct, frozen=True):
     """What a worker used: processor time in seconds, and its largest memory in bytes."""
 
     cpu: float = 0.0
     memory: int = 0
 
 
-class Ended(NamedTuple):
+class Ended(msgspec.Struct, frozen=True):
     """The end of a job: one of `done`, `error` and `death`; `learnt` are the last facts that came before it.
 
     `level` is None when the worker ended before it was closed in: it parsed nothing then.

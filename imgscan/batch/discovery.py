@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+import msgspec
 
 from imgscan.batch.globs import Globs, States
 from imgscan.batch.names import image_suffix, join, natural_key
@@ -46,8 +47,7 @@ SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION = re.compile(r"([0-9]{1,9})([mhdw])", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Filters:
+class Filters(msgspec.Struct, frozen=True):
     """What the user left out or asked for: patterns (`imgscan.batch.globs`), and whether to walk `SPECIAL_FOLDERS` too.
 
     With `include`, a file is found when one of these patterns matches it or a folder above it. `exclude` comes first.
@@ -58,8 +58,7 @@ class Filters:
     special_folders: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Folder:
+class _Folder(msgspec.Struct, frozen=True):
     """A folder to list; `included` is None when all of it is, else where the patterns are on their way."""
 
     path: str

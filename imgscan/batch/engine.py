@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -49,23 +48,21 @@ TICK: Final = 0.2
 """Seconds between looks at the time, while nothing happens."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """What the user asked of a batch; `since_ns` is a moment in nanoseconds since 1970 (see `only_newer`)."""
 
     profiles: tuple[Profile, ...]
     mode: Mode = "auto"
-    filters: Filters = field(default_factory=Filters)
+    filters: Filters = msgspec.field(default_factory=Filters)
     since_ns: int | None = None
     retry: frozenset[FailureClass] = frozenset()
 
 
-@dataclass(slots=True)
-class _Attempts:
+class _Attempts(msgspec.Struct):
     """What happened to one machine so far, in this run and before, on the same inputs."""
 
     ends: list[AttemptEnd]
-    left_out: LeftOut = field(default_factory=dict)
+    left_out: LeftOut = msgspec.field(default_factory=dict)
     death: Death | None = None
     not_before: float = 0.0
 
@@ -73,8 +70,7 @@ class _Attempts:
         return sum(end.outcome == outcome for end in self.ends)
 
 
-@dataclass(frozen=True, slots=True)
-class _Result:
+class _Result(msgspec.Struct, frozen=True):
     """What is to be written about a machine that is finished."""
 
     name: str
@@ -404,8 +400,7 @@ def _save_verdicts(ledger: Ledger, digest: str, verdicts: Sequence[tuple[str, Ve
         ledger.save_verdict(name, digest, verdict)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Chunk:
+class _Chunk(msgspec.Struct, frozen=True, eq=False):
     """Files that are identified together; `tried` counts what may pass: the host's errors, and kills from outside."""
 
     files: tuple[FoundFile, ...]

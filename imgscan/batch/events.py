@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from imgscan.batch.backend import Running
 from imgscan.batch.ledger import AttemptEnd, Failure, Planned
@@ -22,8 +23,7 @@ from imgscan.model.text import shown
 Plain = str | int | float | bool | None | dict[str, str] | dict[str, int]
 
 
-@dataclass(slots=True)
-class State:
+class State(msgspec.Struct):
     """How far a batch is. `total` are the machines to scan in this run, `kept` those whose results are there already.
 
     `bytes` were read from images in this run; times are in seconds of a clock without meaning of its own.
@@ -38,7 +38,7 @@ class State:
     done: int = 0
     failed: int = 0
     bytes: int = 0
-    readiness: Counter[str] = field(default_factory=Counter)
+    readiness: Counter[str] = msgspec.field(default_factory=Counter)
     running: Sequence[Running] = ()
     waiting: str = ""
     scanning_since: float = 0.0

@@ -16,7 +16,8 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+
+import msgspec
 
 from imgscan.errors import UsageError
 from imgscan.model.text import shown
@@ -25,7 +26,7 @@ States = frozenset[tuple[int, int]]
 """Where on its way each pattern is: pairs of pattern and part."""
 
 
-class Step(NamedTuple):
+class Step(msgspec.Struct, frozen=True):
     """What one name more means: `matched` a pattern has come to its end, `below` what goes on below a folder."""
 
     matched: bool

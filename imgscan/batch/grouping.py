@@ -24,8 +24,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, get_args
+
+import msgspec
 
 from imgscan.batch.chains import (
     UNTOLD,
@@ -60,8 +61,7 @@ NAMED = 4
 _GUID_NAME = re.compile(r"\{?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\}?", re.IGNORECASE)
 
 
-@dataclass(slots=True)
-class _Machine:
+class _Machine(msgspec.Struct):
     """A machine before it has a name: `name` is what it would be called, `whole_name` what it can always be called."""
 
     disks: list[ShareFile]

@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
@@ -41,8 +40,7 @@ KILLED_AGAIN = 3
 """How often a worker that something else killed is started again."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReadOptions:
+class ReadOptions(msgspec.Struct, frozen=True):
     """How to read images.
 
     `search` are further folders for parents; `input_format` overrides the detection. Without `isolated` they are
@@ -56,7 +54,7 @@ class ReadOptions:
     required: bool = False
 
 
-class Inspected(NamedTuple):
+class Inspected(msgspec.Struct, frozen=True):
     """The facts of one machine and what is known beside them.
 
     `failures` are bugs of imgscan's own that were contained; `images` are the host files that were opened, and

@@ -13,7 +13,9 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from types import CodeType, ModuleType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 if TYPE_CHECKING:
     from importlib.abc import Loader
@@ -24,7 +26,7 @@ _PYC_HEAD: Final = 16
 """Magic, flags, and time and size of the source (PEP 552); the code follows."""
 
 
-class _Kept(NamedTuple):
+class _Kept(msgspec.Struct, frozen=True):
     """A module: where it stands, its source, its compiled code when that is up to date, and whether it is a package."""
 
     path: str

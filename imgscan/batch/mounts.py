@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+
+import msgspec
 
 from imgscan.errors import UsageError
 
@@ -32,7 +33,7 @@ NETWORK_FUSE_SUBTYPES = NETWORK_TYPES | {
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
-class Mount(NamedTuple):
+class Mount(msgspec.Struct, frozen=True):
     """A line of the mount table; `point` and `source` have their escapes undone."""
 
     id: int

@@ -38,7 +38,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+
+import msgspec
 
 MOST_DISKS = 32
 """Disks that names alone make one machine."""
@@ -75,7 +76,7 @@ _FLAT = re.compile(r"-flat\Z", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[-_. ]+")
 
 
-class NamedDisk(NamedTuple):
+class NamedDisk(msgspec.Struct, frozen=True):
     """A disk as the patterns see it: its `stem`, its `family` of formats, and what it lies on (`root`, any value)."""
 
     stem: str
@@ -83,7 +84,7 @@ class NamedDisk(NamedTuple):
     root: object
 
 
-class Series(NamedTuple):
+class Series(msgspec.Struct, frozen=True):
     """Disks (places in the sequence that was given) that belong together, or that only look like it.
 
     `together` says which; `why` is half a sentence: "VMware adds disks to web in this way".
@@ -94,7 +95,7 @@ class Series(NamedTuple):
     why: str
 
 
-class _Mark(NamedTuple):
+class _Mark(msgspec.Struct, frozen=True):
     base: str
     rank: int
     number: int
@@ -189,7 +190,10 @@ def _checked(disks: Sequence[NamedDisk], marks: Sequence[_Mark | None], members:
         return Series(tuple(members), together=False, why=f"{len(members)} disks are more than names alone can say")
     if len({disks[place].root for place in members}) < len(members):
         return Series(tuple(members), together=False, why="some of them have the same parent")
-    places = {(disks[place].stem.casefold() if (mark := marks[place]) is None else mark[:3]) for place in members}
+    places = {
+        disks[place].stem.casefold() if (mark := marks[place]) is None else (mark.base, mark.rank, mark.number)
+        for place in members
+    }
     if len(places) < len(members):
         return Series(tuple(members), together=False, why="two of them have the same number")
     members.sort(key=lambda place: _order(place, marks[place]))

@@ -13,7 +13,7 @@ import array
 import socket
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -114,7 +114,7 @@ def unpack_error(message: ErrorMessage) -> ImgscanError:
     return UsageError(text, where=where) if message.kind == "usage" else InternalFailure(text, where=where)
 
 
-class Message(NamedTuple):
+class Message(msgspec.Struct, frozen=True):
     """One message as it was received."""
 
     kind: bytes

@@ -15,7 +15,7 @@ import select
 import signal
 import struct
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -164,7 +164,7 @@ def _deny_files(libc: ctypes.CDLL) -> int:
     return version if done else 0
 
 
-class _Machine(NamedTuple):
+class _Machine(msgspec.Struct, frozen=True):
     """The kernel's audit number of an architecture, and the numbers of its system calls."""
 
     audit: int

@@ -21,8 +21,9 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from urllib.parse import unquote
+
+import msgspec
 
 from imgscan.batch.chains import Folder, Folders, ShareFile, chain_of
 from imgscan.batch.names import join, split, suffix_of
@@ -56,8 +57,7 @@ COMPARED = 8
 """Machines with a disk in common that a sidecar is compared with."""
 
 
-@dataclass(slots=True, eq=False)
-class DescribedMachine:
+class DescribedMachine(msgspec.Struct, eq=False):
     """A machine of one or more sidecars; `disks` in the order of the first. `missing` are names that led nowhere.
 
     `lost` are those of them that are disks of the machine for certain.
@@ -66,22 +66,20 @@ class DescribedMachine:
 
     sidecars: list[ShareFile]
     disks: list[ShareFile]
-    missing: dict[str, None] = field(default_factory=dict)
+    missing: dict[str, None] = msgspec.field(default_factory=dict)
     lost: tuple[str, ...] = ()
-    older: list[ShareFile] = field(default_factory=list)
-    companions: list[ShareFile] = field(default_factory=list)
+    older: list[ShareFile] = msgspec.field(default_factory=list)
+    companions: list[ShareFile] = msgspec.field(default_factory=list)
 
 
-@dataclass(slots=True)
-class Described:
+class Described(msgspec.Struct):
     """What the sidecars of a share say. `unused` are sidecars without a machine, and why."""
 
     machines: list[DescribedMachine]
     unused: list[tuple[ShareFile, str, bool]]
 
 
-@dataclass(slots=True)
-class _Named:
+class _Named(msgspec.Struct):
     """What a sidecar names: the disks in order, all images (also those below the disks), names that led nowhere."""
 
     disks: list[ShareFile]

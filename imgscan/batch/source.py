@@ -14,9 +14,10 @@ import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, Self
+from typing import Literal, Protocol, Self
+
+import msgspec
 
 from imgscan.batch.names import split
 from imgscan.batch.share import FileStamp
@@ -41,7 +42,7 @@ _NAMES_ARE_UTF8 = sys.getfilesystemencoding().lower().replace("-", "") == "utf8"
 EntryKind = Literal["file", "folder", "link", "other"]
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True):
     """A name in a folder. `stamp` is that of a regular file, None for all else."""
 
     name: str
@@ -49,7 +50,7 @@ class Entry(NamedTuple):
     stamp: FileStamp | None
 
 
-class Listing(NamedTuple):
+class Listing(msgspec.Struct, frozen=True):
     """A folder's content, in no order; `lost` are names of which nothing more could be learnt, and why."""
 
     identity: FileIdentity
@@ -57,7 +58,7 @@ class Listing(NamedTuple):
     lost: list[tuple[str, ImageError]]
 
 
-class OpenedFile(NamedTuple):
+class OpenedFile(msgspec.Struct, frozen=True):
     """A regular file, open for reading: `descriptor` is the caller's to close, `stamp` is what it is now."""
 
     descriptor: int
@@ -247,8 +248,7 @@ def _error(error: OSError, path: str) -> ImageError:
     return ReadFailed(f"the host could not read it: {error.strerror}", where=where)
 
 
-@dataclass(frozen=True, slots=True)
-class SourceFolder:
+class SourceFolder(msgspec.Struct, frozen=True):
     """A folder of a source, for the host-file policy."""
 
     source: Source

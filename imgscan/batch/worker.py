@@ -35,7 +35,7 @@ READERS: Final = ("containers", "partitions", "volumes", "filesystems", "guests"
 """The packages of imgscan whose every module is loaded, or kept in memory, before the worker is closed in."""
 OTHERS: Final = (
     *("construct", "pytsk3", "lzma", "zlib", "bz2", "hashlib", "shlex", "unicodedata", "datetime", "_strptime"),
-    *("uuid", "base64"),
+    *("uuid", "base64", "xml.parsers.expat"),
     *("encodings.ascii", "encodings.latin_1", "encodings.utf_16", "encodings.utf_16_le", "encodings.utf_16_be"),
     *("encodings.utf_32", "encodings.cp437", "encodings.cp1252", "google_crc32c", "xxhash", "zstandard"),
 )

@@ -18,7 +18,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Protocol
 
 import msgspec
@@ -67,8 +66,7 @@ FORMATS: tuple[Reader, ...] = (vmdk, vhdx, qcow2, vdi, vhd, raw)
 NO_REFERENCES = References()
 
 
-@dataclass(frozen=True, slots=True)
-class Identification:
+class Identification(msgspec.Struct, frozen=True):
     """What a file is by its content.
 
     `format` is None when it is none that imgscan reads, and `reason` then says what it is, or why it could not be told.
@@ -127,7 +125,7 @@ def _open_any(file: FileDevice, context: OpenContext, input_format: str | None) 
     if not identification.others:
         return image
     problems = (_ambiguous(file, reader.NAME, identification.others), *image.facts.problems)
-    return replace(image, facts=msgspec.structs.replace(image.facts, problems=problems))
+    return msgspec.structs.replace(image, facts=msgspec.structs.replace(image.facts, problems=problems))
 
 
 def unreadable(file: FileDevice, name: str | None, error: ImageError) -> OpenedImage:

@@ -11,8 +11,8 @@ A reader's module offers
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+
+import msgspec
 
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.file import FileDevice, FileIdentity
@@ -22,23 +22,21 @@ from imgscan.errors import CorruptStructure, ImageError, LimitExceeded, MissingP
 from imgscan.model.disk import ImageFacts
 
 
-class References(NamedTuple):
+class References(msgspec.Struct, frozen=True):
     """Names in an image, as it gives them: `extents` make up the same disk, `parents` are hints to what lies below."""
 
     extents: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedImage:
+class OpenedImage(msgspec.Struct, frozen=True):
     """`device` is None when nothing of the payload can be read; `facts.problems` then says why."""
 
     device: BlockDevice | None
     facts: ImageFacts
 
 
-@dataclass(frozen=True, slots=True)
-class OpenContext:
+class OpenContext(msgspec.Struct, frozen=True):
     """What a reader may use besides the file itself.
 
     `host` opens the files that the image names, under the policy. `above` are the identities of the images that this
@@ -48,7 +46,7 @@ class OpenContext:
 
     host: HostFiles
     open_any: Callable[[FileDevice, OpenContext, str | None], OpenedImage]
-    above: tuple[FileIdentity, ...] = field(default=())
+    above: tuple[FileIdentity, ...] = ()
 
     def below(self, file: FileDevice, host: HostFiles) -> OpenContext:
         """Return the context in which a parent is opened that was found while `file` is open.
@@ -57,7 +55,7 @@ class OpenContext:
         """
         if len(self.above) + 1 >= CHAIN_DEPTH:
             raise LimitExceeded(f"the chain of parents is deeper than {CHAIN_DEPTH} images", where=file.name)
-        return replace(self, host=host, above=(*self.above, file.identity))
+        return msgspec.structs.replace(self, host=host, above=(*self.above, file.identity))
 
     def open_parent(
         self, file: FileDevice, hints: tuple[str, ...], matches: Callable[[FileDevice, OpenContext], OpenedImage]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 import msgspec
 
@@ -16,7 +16,7 @@ from imgscan.model.disk import ImageFacts, Parent, Problem
 from imgscan.model.text import shown
 
 
-class FoundParent(NamedTuple):
+class FoundParent(msgspec.Struct, frozen=True):
     """What lies below a differencing disk. `device` always is one: it raises where the parent cannot be read.
 
     `facts` are the parent's, None when it was not opened; `parents` the whole chain below, nearest first.

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from imgscan.containers.container import OpenContext, OpenedImage, References
@@ -92,7 +92,7 @@ def open_image(file: FileDevice, context: OpenContext) -> OpenedImage:
     return OpenedImage(Qcow2Disk(file, image.header, backing), facts)
 
 
-class _Image(NamedTuple):
+class _Image(msgspec.Struct, frozen=True):
     """A file and its header; `backing_name` is empty when there is none, and may be unreadable: `backing_error`."""
 
     file: FileDevice

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -20,7 +19,7 @@ from imgscan.model.text import shown
 T = TypeVar("T")
 
 
-class BackingReference(NamedTuple):
+class BackingReference(msgspec.Struct, frozen=True):
     """What the image says of its backing file: a name, and imgscan's name of its format, None when not recorded."""
 
     hint: str
@@ -89,7 +88,7 @@ def open_backing(
 
 def _open(found: FileDevice, within: OpenContext, reference: BackingReference) -> OpenedImage:
     if reference.format is None:
-        within = replace(within, host=_NoHostFiles())
+        within = msgspec.structs.replace(within, host=_NoHostFiles())
     return within.open_any(found, within, reference.format)
 
 

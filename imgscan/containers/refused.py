@@ -7,14 +7,15 @@ code; or, for what a disk could hold too (ISO 9660, a DMG's trailer), only when 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+
+import msgspec
 
 from imgscan.containers.sidecars import recognise as recognise_sidecar
 from imgscan.devices.file import FileDevice
 from imgscan.errors import EncryptedData, ImageError, TruncatedRead, UnsupportedFormat
 
 
-class Refusal(NamedTuple):
+class Refusal(msgspec.Struct, frozen=True):
     """What a file is, and what its owner can do; `encrypted` when only a key would help."""
 
     what: str
@@ -22,7 +23,7 @@ class Refusal(NamedTuple):
     encrypted: bool = False
 
 
-class _Magic(NamedTuple):
+class _Magic(msgspec.Struct, frozen=True):
     offset: int
     magic: bytes
     refusal: Refusal
@@ -102,9 +103,9 @@ def recognise(file: FileDevice) -> Refusal | None:
     :raises ImageError: the file cannot be read
     """
     head = file.read_at(0, min(file.size, 4096))
-    for offset, magic, refusal in _MAGIC:
-        if head.startswith(magic, offset):
-            return refusal
+    for known in _MAGIC:
+        if head.startswith(known.magic, known.offset):
+            return known.refusal
     if head[_TAR_MAGIC_AT : _TAR_MAGIC_AT + 5] == b"ustar" and head[510:512] != b"\x55\xaa":
         return _tar(head)
     sidecar = recognise_sidecar(file)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+
+import msgspec
 
 from imgscan.devices.file import FileDevice
 from imgscan.devices.limits import DESCRIPTOR_BYTES
 from imgscan.model.text import shown
 
 
-class Sidecar(NamedTuple):
+class Sidecar(msgspec.Struct, frozen=True):
     """What a sidecar is, and the disks it names, in their order, fit to be shown.
 
     A name is a path with `/` relative to the sidecar, or bare where the sidecar gives one of another host; two of those
@@ -36,7 +37,7 @@ _NO_CD_OR_FLOPPY = re.compile(r"(?i)(?<!\.iso)(?<!\.flp)(?<!\.vfd)\Z")
 """libvirt's disks have any name: the overlay of an external snapshot is called like the snapshot."""
 
 
-class _Kind(NamedTuple):
+class _Kind(msgspec.Struct, frozen=True):
     """`sign` must be found near the beginning; group 1 of `disk` is a disk's name if `name` is found in it.
 
     `machine`, found more than once, says that the file describes several machines.

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+
+import msgspec
 
 from imgscan.containers.container import OpenContext, OpenedImage, References
 from imgscan.containers.parents import FoundParent, find_parent
@@ -197,7 +198,7 @@ class DynamicDisk:
         return self._file.read_at(self.table.entry(block) << 9, self._bitmap)
 
 
-class _FoundFooter(NamedTuple):
+class _FoundFooter(msgspec.Struct, frozen=True):
     footer: layout.Footer
     at: int
     problems: tuple[Problem, ...]
@@ -237,7 +238,7 @@ def _find_footer(file: FileDevice) -> _FoundFooter:
     if end is not None and end.type not in VARIANTS:
         if front is None:
             raise CorruptStructure(f"the footer's disk type {end.type} is none that is in use", where=file.name)
-        end = end._replace(checksum_good=False)
+        end = msgspec.structs.replace(end, checksum_good=False)
     problems = []
     if end is None:
         if front is None:
@@ -363,7 +364,7 @@ def _find_parent(
     )
     at = footer.data_offset + 56
     problem = _problem("parent-timestamp", "note", detail, file, at, "VHD dynamic disk header")
-    return found._replace(problems=(*found.problems, problem))
+    return msgspec.structs.replace(found, problems=(*found.problems, problem))
 
 
 def _hints(file: FileDevice, header: layout.DynamicHeader) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ Source: [MS-VHDX] Virtual Hard Disk v2 File Format. What to know:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+
+import msgspec
 
 from imgscan.containers.container import OpenContext, OpenedImage, References
 from imgscan.containers.parents import FoundParent, find_parent
@@ -198,7 +199,7 @@ class VhdxDisk:
         return self._file.read_at((entry >> 20 << 20) + (block & (self.ratio - 1)) * self._bitmap, self._bitmap)
 
 
-class _Structures(NamedTuple):
+class _Structures(msgspec.Struct, frozen=True):
     """What could be read on the way to the blocks; `device` is the file, or the file with its log."""
 
     creator: str | None

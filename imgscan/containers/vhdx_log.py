@@ -7,7 +7,8 @@ as it is with them; an overlay of sectors of 4 KiB, in front of which everything
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from typing import NamedTuple
+
+import msgspec
 
 from imgscan.devices.device import BlockDevice, check_range
 from imgscan.devices.limits import LOG_BYTES, MIB
@@ -19,7 +20,7 @@ WORK = 1 << 22
 """Steps that taking zeros over earlier data may cost; a log of 256 MiB holds 65,536 sectors."""
 
 
-class Replay(NamedTuple):
+class Replay(msgspec.Struct, frozen=True):
     """`entries` of the log make up `device`; `flushed` is the size that the file must have at least, in bytes."""
 
     device: BlockDevice
@@ -27,7 +28,7 @@ class Replay(NamedTuple):
     flushed: int
 
 
-class _Entry(NamedTuple):
+class _Entry(msgspec.Struct, frozen=True):
     at: int
     header: layout.LogEntryHeader
     descriptors: tuple[layout.Descriptor, ...]

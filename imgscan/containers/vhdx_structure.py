@@ -7,7 +7,8 @@ valid one.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import NamedTuple
+
+import msgspec
 
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.limits import MIB, TIB
@@ -34,7 +35,7 @@ ITEM_NAMES = {
 }
 
 
-class Metadata(NamedTuple):
+class Metadata(msgspec.Struct, frozen=True):
     """What the metadata says; sizes in bytes, GUIDs as text, `locator` is None without a parent."""
 
     size: int
@@ -64,7 +65,11 @@ def read_header(file: BlockDevice, problems: list[Problem]) -> layout.Header:
     if not headers:
         raise CorruptStructure("neither of the two headers is valid", where=file.name, offset=layout.HEADER_OFFSETS[0])
     newest = max(headers, key=lambda header: header.sequence)  # the first of two equal ones
-    if len(headers) == 2 and headers[0].sequence == headers[1].sequence and headers[0][2:] != headers[1][2:]:
+    if (
+        len(headers) == 2
+        and headers[0].sequence == headers[1].sequence
+        and headers[0] != msgspec.structs.replace(headers[1], at=headers[0].at)
+    ):
         detail = "the two headers have the same sequence number and differ"
         problems.append(problem("headers-differ", "damage", detail, file, newest.at, "VHDX header"))
     if newest.version != 1:

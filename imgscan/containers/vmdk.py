@@ -14,8 +14,6 @@ Variants that were never seen made by their own producer here are listed in docs
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import msgspec
 
@@ -71,7 +69,7 @@ FAILURES_NAMED = 64
 """Extents that cannot be read, named one by one."""
 
 
-class _Source(NamedTuple):
+class _Source(msgspec.Struct, frozen=True):
     """A disk's descriptor; `embedded` is the header of the sparse file that holds it."""
 
     descriptor: Descriptor
@@ -331,17 +329,16 @@ def _is_unclean(parent: FoundParent | None) -> bool:
     return parent is not None and parent.facts is not None and parent.facts.unclean.value is True
 
 
-@dataclass(slots=True)
-class _Opened:
+class _Opened(msgspec.Struct):
     """What opening the extents gave. `device` is None when no extent can be read; `unopened` says why one cannot."""
 
     device: BlockDevice | None = None
     variant: str = ""
-    files: list[ImageFile] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    files: list[ImageFile] = msgspec.field(default_factory=list)
+    problems: list[Problem] = msgspec.field(default_factory=list)
     unclean: bool = False
     unopened: ImageError | None = None
-    by_name: dict[str, FileDevice] = field(default_factory=dict)
+    by_name: dict[str, FileDevice] = msgspec.field(default_factory=dict)
     survey_bytes: int = SURVEY_BYTES
     failures: int = 0
 

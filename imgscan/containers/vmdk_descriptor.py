@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import codecs
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from imgscan.devices.limits import EXTENTS
 from imgscan.errors import CorruptStructure, LimitExceeded
@@ -45,8 +46,7 @@ _LETTERS = bytes(range(0x20, 0x5C)) + bytes(range(0x5D, 0x7E))
 _TEXT_CODECS = re.compile(r"utf|ascii|latin|iso8859|cp\d|gb|big5|shift|euc|koi8|mac", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(msgspec.Struct, frozen=True):
     """A line of the extent section: `sectors` long, `offset` (sectors) within the file for flat extents.
 
     `other_name` is the file's name in the other reading of its bytes, for images that were renamed on the way.
@@ -60,8 +60,7 @@ class Extent:
     other_name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
+class Descriptor(msgspec.Struct, frozen=True):
     """`settings` by key in lower case, first one wins; `extents` in the order of the disk."""
 
     settings: dict[str, str]

@@ -7,7 +7,8 @@ tables (`SURVEY_BYTES`) that every grain they name lies inside the file. Further
 from __future__ import annotations
 
 from array import array
-from typing import NamedTuple
+
+import msgspec
 
 from imgscan.containers.problems import problem_of
 from imgscan.containers.vmdk_grains import (
@@ -35,7 +36,7 @@ GRAIN_SECTORS = 0x200000
 TABLE_ENTRIES = 1 << 16
 
 
-class OpenedExtent(NamedTuple):
+class OpenedExtent(msgspec.Struct, frozen=True):
     """A sparse extent, or why its grains cannot be read; `size` in bytes, `unclean` whether it was not closed."""
 
     device: SparseExtent | ImageError

@@ -11,7 +11,8 @@ import zlib
 from array import array
 from collections.abc import Callable
 from threading import Lock
-from typing import NamedTuple
+
+import msgspec
 
 from imgscan.containers.table_pages import TablePages
 from imgscan.devices.device import BlockDevice, check_range
@@ -35,7 +36,7 @@ SURVEY_READS = 16
 _HOST, _ZEROS, _BELOW = 0, 1, 2
 
 
-class Survey(NamedTuple):
+class Survey(msgspec.Struct, frozen=True):
     """What tables say when they are looked at: the highest sector named, and by which grain (0 when none is).
 
     `redundant` is the first table that is read from its redundant copy, `bad` the first grain whose entry means
@@ -146,24 +147,28 @@ class GrainTables:
                 try:
                     entries, is_second = self._better(number)
                 except ImageError as error:
-                    found = found._replace(error=found.error or error)
+                    found = msgspec.structs.replace(found, error=found.error or error)
                     entries, is_second = array("I"), False
                 if is_second and found.redundant is None:
-                    found = found._replace(redundant=number)
+                    found = msgspec.structs.replace(found, redundant=number)
             highest = max(entries, default=0)
             if highest == BAD:
                 if found.bad is None:
-                    found = found._replace(bad=number * self.entries + entries.index(BAD))
+                    found = msgspec.structs.replace(found, bad=number * self.entries + entries.index(BAD))
                 highest = max((entry for entry in entries if entry != BAD), default=0)
             if highest > max(found.sector, ZERO):
-                found = found._replace(sector=highest, grain=number * self.entries + entries.index(highest))
+                found = msgspec.structs.replace(
+                    found, sector=highest, grain=number * self.entries + entries.index(highest)
+                )
             here = set(entries) - {UNALLOCATED, ZERO, BAD}
             nothing = entries.count(UNALLOCATED) + entries.count(ZERO) + entries.count(BAD)
             if len(here) != len(entries) - nothing or not named.isdisjoint(here):
-                found = found._replace(shared=True)
+                found = msgspec.structs.replace(found, shared=True)
             named |= here
             number += run
-        return found._replace(lowest=min(named, default=BAD), complete=number >= every and found.error is None)
+        return msgspec.structs.replace(
+            found, lowest=min(named, default=BAD), complete=number >= every and found.error is None
+        )
 
     def _until_outside(self, run: int, entries: array[int]) -> tuple[int, array[int]]:
         """Return the tables of a run before the first that names a place outside the file; that one when it leads.

@@ -8,7 +8,8 @@ file behind them.
 from __future__ import annotations
 
 from array import array
-from typing import NamedTuple
+
+import msgspec
 
 from imgscan.containers.vmdk_grains import BAD, UNALLOCATED, GrainTables, decode_sectors
 from imgscan.devices.device import BlockDevice
@@ -24,7 +25,7 @@ FOUND_TABLES_BYTES = 32 << 20
 """Memory for the grain tables that are found so: 256 GiB of disk at the usual sizes."""
 
 
-class Footer(NamedTuple):
+class Footer(msgspec.Struct, frozen=True):
     """A stream's footer, None when there is none to use; `complaint` is what is wrong with it, if anything."""
 
     header: layout.SparseHeader | None
@@ -48,7 +49,9 @@ def read_footer(file: BlockDevice, header: layout.SparseHeader) -> Footer:
             found = _checked(tail[at - SECTOR : at + 2 * SECTOR], start + at, header)
             if not any(tail[at + 2 * SECTOR :]):
                 return found  # padded with zeros: the stream is whole
-            return found._replace(complaint=found.complaint or "other data stands behind the stream's end")
+            return msgspec.structs.replace(
+                found, complaint=found.complaint or "other data stands behind the stream's end"
+            )
     return Footer(None, file.size, "the stream ends without its footer, as when the file was cut short")
 
 
@@ -76,7 +79,7 @@ def _kind(data: bytes, at: int) -> int:
     return int.from_bytes(data[at + 12 : at + 16], "little")
 
 
-class FoundGrains(NamedTuple):
+class FoundGrains(msgspec.Struct, frozen=True):
     """What following the markers gave; `at` is where it stopped, `limited` whether a limit stopped it."""
 
     tables: GrainTables

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+
+import msgspec
 
 from imgscan.devices.counters import IoCounter
 from imgscan.devices.device import check_range
 from imgscan.errors import ChangedWhileReading, ReadFailed
 
 
-class FileIdentity(NamedTuple):
+class FileIdentity(msgspec.Struct, frozen=True):
     """What makes two names the same host file."""
 
     device: int

@@ -7,14 +7,16 @@ Names are `str` decoded from UTF-8 with `surrogateescape` (bytes are never lost)
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
+
+import msgspec
 
 from imgscan.model.volume import Free
 
 EntryKind = Literal["file", "directory", "symlink", "device", "fifo", "socket", "other"]
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True):
     """One name of a directory, or one node; `size` in bytes, `mode` with permission bits only, `mtime` in Unix seconds.
 
     `name` is empty for a node that was not reached through a name.
@@ -79,7 +81,7 @@ class FileSystem(Protocol):
         ...
 
 
-class Subvolume(NamedTuple):
+class Subvolume(msgspec.Struct, frozen=True):
     """A tree of files inside a filesystem that can be mounted by itself (Btrfs).
 
     `path` leads from the top level to it, without a slash in front, and is empty for the top level itself; `parent` is

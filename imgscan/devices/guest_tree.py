@@ -8,8 +8,9 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.filesystem import Entry, FileSystem
 from imgscan.devices.limits import GUEST_FILE_BYTES, PATH_DEPTH, SYMLINKS
@@ -22,15 +23,14 @@ _MADE_FOR_MOUNTS: Final = -1
 """The node of a directory that is on no filesystem: systemd makes it so that something can be mounted below."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(msgspec.Struct, frozen=True):
     """What is mounted where a filesystem should be that could not be opened; asking for anything below raises."""
 
     volume: str
     error: ImageError
 
 
-class Subtree(NamedTuple):
+class Subtree(msgspec.Struct, frozen=True):
     """A part of a filesystem, mounted by itself: `root` is its node, `path` where that lies from the volume's root."""
 
     filesystem: FileSystem
@@ -43,7 +43,7 @@ class Subtree(NamedTuple):
         return self.filesystem.volume
 
 
-class Location(NamedTuple):
+class Location(msgspec.Struct, frozen=True):
     """Where a path leads: `path` is the guest path with all links followed (but the last, when it was not).
 
     `path_in_volume` is the same from the root of the filesystem that it lies on.
@@ -59,7 +59,7 @@ class Location(NamedTuple):
         return at_path(self.filesystem.volume, self.path_in_volume, line)
 
 
-class Lost(NamedTuple):
+class Lost(msgspec.Struct, frozen=True):
     """What could not be read of a directory: the name of a mount, or empty for the rest of the directory's entries."""
 
     name: str
@@ -185,7 +185,7 @@ class GuestTree:
         for entry in place.filesystem.list(place.entry.node):
             if "/" in entry.name or "\0" in entry.name:
                 name = entry.name.replace("/", "\\x2f").replace("\0", "\\x00")
-                yield entry._replace(name=name, kind="other")
+                yield msgspec.structs.replace(entry, name=name, kind="other")
             else:
                 yield entry
 
@@ -223,7 +223,7 @@ class GuestTree:
         root = part.filesystem.stat(part.root)
         if root.kind != "directory":
             raise CorruptStructure(f"its root is a {root.kind}, not a directory", where=part.volume)
-        return Location(part.filesystem, root._replace(name=point.rpartition("/")[2]), point, part.path)
+        return Location(part.filesystem, msgspec.structs.replace(root, name=point.rpartition("/")[2]), point, part.path)
 
     def _step(self, here: Location, name: str) -> Location | None:
         """Return the entry `name` of a directory, or what is mounted there; None when there is none."""

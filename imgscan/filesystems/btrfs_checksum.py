@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.layouts.crc32c import crc32c
 
 
-class Checksum(NamedTuple):
+class Checksum(msgspec.Struct, frozen=True):
     """`size` bytes that `compute` returns, as they are on disk."""
 
     name: str

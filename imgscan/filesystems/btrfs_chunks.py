@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from operator import attrgetter
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.limits import BTRFS_CHUNKS
@@ -17,8 +18,7 @@ from imgscan.layouts.btrfs import Chunk, Stripe
 _STRIPED: Final = btrfs.RAID0 | btrfs.RAID10 | btrfs.RAID5 | btrfs.RAID6
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """A device of the filesystem that is there; `generation` of its superblock tells one that was left behind."""
 
     device: BlockDevice
@@ -26,7 +26,7 @@ class Member:
     generation: int
 
 
-class _Piece(NamedTuple):
+class _Piece(msgspec.Struct, frozen=True):
     """A range without a break on its devices: where it begins on each, one for each copy."""
 
     length: int
@@ -129,7 +129,7 @@ def _locate(chunk: Chunk, inside: int) -> tuple[Stripe, ...]:
     """Return where the byte `inside` of a chunk lies: a place on a device for each copy."""
     stripes, profile, count = chunk.stripes, chunk.profile, len(chunk.stripes)
     if not profile & _STRIPED:
-        return tuple(stripe._replace(offset=stripe.offset + inside) for stripe in stripes)
+        return tuple(msgspec.structs.replace(stripe, offset=stripe.offset + inside) for stripe in stripes)
     number, rest = divmod(inside, btrfs.STRIPE_BYTES)
     if profile == btrfs.RAID10:
         row, column = divmod(number, count // chunk.sub_stripes)
@@ -142,4 +142,4 @@ def _locate(chunk: Chunk, inside: int) -> tuple[Stripe, ...]:
         row, column = divmod(number, count - (2 if profile == btrfs.RAID6 else 1))
         used = ((row + column) % count,)
     offset = row * btrfs.STRIPE_BYTES + rest
-    return tuple(stripes[index]._replace(offset=stripes[index].offset + offset) for index in used)
+    return tuple(msgspec.structs.replace(stripes[index], offset=stripes[index].offset + offset) for index in used)

@@ -8,7 +8,9 @@ of the data chunks that there are, and counts a reserve for metadata as used; bo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.limits import MIB
 from imgscan.layouts import btrfs
@@ -35,7 +37,7 @@ _MOST_RESERVED: Final = 512 * MIB
 _FULL_METADATA: Final = 4 * MIB
 
 
-class Group(NamedTuple):
+class Group(msgspec.Struct, frozen=True):
     """A block group: its length and what is used of it, in bytes, and its chunk's type."""
 
     length: int

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from imgscan.devices.device import BlockDevice
 from imgscan.errors import CorruptStructure, ImageError, UnsupportedFormat
@@ -12,8 +13,7 @@ from imgscan.layouts import btrfs
 from imgscan.layouts.btrfs import Superblock
 
 
-@dataclass(frozen=True, slots=True)
-class FoundSuperblock:
+class FoundSuperblock(msgspec.Struct, frozen=True):
     """A device and its newest valid superblock; `problem` is what is wrong with the first one, or None."""
 
     device: BlockDevice

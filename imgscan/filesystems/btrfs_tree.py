@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.limits import BTRFS_NODE_CACHE_BYTES
 from imgscan.errors import CorruptStructure, ImageError
@@ -17,7 +19,7 @@ _MOST_DAMAGED: Final = 64
 """Nodes of one tree that may be damaged where the others are wanted all the same."""
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, frozen=True):
     """Where a node is and what its parent says of it; `first` is its first key, None for a root."""
 
     position: int

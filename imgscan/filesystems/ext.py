@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.limits import MIB
@@ -55,7 +57,7 @@ def directory_block(block: bytes) -> Iterator[tuple[int, bytes]]:
         raise damage
 
 
-class Superblock(NamedTuple):
+class Superblock(msgspec.Struct, frozen=True):
     """The superblock's fields that say how full the filesystem is and how it was left. Sizes in bytes."""
 
     block_size: int

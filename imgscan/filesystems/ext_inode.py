@@ -9,7 +9,9 @@ from __future__ import annotations
 import stat
 import struct
 from collections import OrderedDict
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.filesystem import Entry, EntryKind
@@ -38,7 +40,7 @@ _PAGE: Final = 16 * KIB
 _PAGES_KEPT: Final = 64
 
 
-class Inode(NamedTuple):
+class Inode(msgspec.Struct, frozen=True):
     """An inode; `size` in bytes, `mtime` in Unix seconds, `map` the 60 bytes of i_block."""
 
     number: int

@@ -8,7 +8,9 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.limits import MIB
@@ -23,7 +25,7 @@ SMALL_TABLE: Final = 64 * 1024
 _CLEAN_32: Final = 0x0800_0000
 
 
-class FatGeometry(NamedTuple):
+class FatGeometry(msgspec.Struct, frozen=True):
     """Of a FAT volume; `bits` is 12, 16 or 32, sizes and offsets are in bytes, `info` is FSInfo's offset or 0."""
 
     bits: int
@@ -104,7 +106,7 @@ def _count(table: bytes, geometry: FatGeometry) -> int:
     return sum(not entry & 0x0FFF_FFFF for entry in entries[2:end])  # the upper four bits are reserved
 
 
-class ExfatGeometry(NamedTuple):
+class ExfatGeometry(msgspec.Struct, frozen=True):
     """Of an exFAT volume: clusters, and their size in bytes."""
 
     clusters: int

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.limits import DIRECTORY_ENTRIES
 from imgscan.errors import CorruptStructure, LimitExceeded
@@ -33,7 +35,7 @@ _HAS_CHILD, _IS_LAST = 1, 2
 _DOS_NAME: Final = 2
 
 
-class IndexEntry(NamedTuple):
+class IndexEntry(msgspec.Struct, frozen=True):
     """A name in a directory index; `is_dos` is the 8.3 name beside a long one."""
 
     node: int

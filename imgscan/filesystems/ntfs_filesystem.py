@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.filesystem import Entry
@@ -22,7 +24,7 @@ NTFS_BITMAP_BYTES: Final = 256 * MIB
 """The largest $Bitmap that is counted (8 TiB in 4 KiB clusters)."""
 
 
-class _Attribute(NamedTuple):
+class _Attribute(msgspec.Struct, frozen=True):
     """An NTFS attribute; `flags` are TSK's."""
 
     type: int
@@ -91,7 +93,7 @@ class NtfsFileSystem(TskFileSystem):
     def _entry(self, node: int, name: str) -> Entry:
         entry = super()._entry(node, name)
         if entry.kind in {"file", "directory"} and self._target(node) is not None:
-            return entry._replace(kind="symlink")
+            return msgspec.structs.replace(entry, kind="symlink")
         return entry
 
     def _names(self, directory: int) -> Iterator[tuple[int, str]]:

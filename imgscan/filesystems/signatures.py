@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from imgscan.devices.device import BlockDevice
 from imgscan.errors import Why
@@ -18,8 +18,7 @@ NO_FILES = frozenset({"swap", "swsuspend", "jbd"})
 """Contents that have no files."""
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(msgspec.Struct, frozen=True):
     """`content` is None when it was looked for and nothing known is there; the rest is as in `Superblock`.
 
     `label` and `uuid` are safe to show; `size` and `block_size` are the filesystem's, in bytes.

@@ -8,7 +8,9 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.limits import DIRECTORY_BYTES, DIRECTORY_ENTRIES, KIB, SEARCHED_BYTES
 from imgscan.errors import CorruptStructure, ImageError, LimitExceeded, TruncatedRead
@@ -26,7 +28,7 @@ _SAME_HASH_BLOCKS: Final = 256
 """Leaves that may follow each other for names of one hash."""
 
 
-class _Pairs(NamedTuple):
+class _Pairs(msgspec.Struct, frozen=True):
     """Hashes in their order, each with the address of an entry, or with the block of a node or leaf."""
 
     data: bytes

@@ -5,7 +5,9 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.errors import UnsupportedFormat
 from imgscan.filesystems.xfs_volume import XfsVolume
@@ -15,7 +17,7 @@ _BEYOND: Final = 1 << 54
 """The first block of a file that no extent can have."""
 
 
-class Run(NamedTuple):
+class Run(msgspec.Struct, frozen=True):
     """`blocks` blocks of a file that lie together, at the filesystem's block `block`; None where they are zeros."""
 
     first: int

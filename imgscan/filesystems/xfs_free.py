@@ -6,7 +6,7 @@ from which it writes when nothing else is left.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from imgscan.filesystems.xfs_volume import XfsVolume
 from imgscan.layouts import xfs
@@ -19,7 +19,7 @@ _TREE_HEADER = {False: 16, True: 56}
 """Of a B+tree block within an allocation group, by whether there are checksums."""
 
 
-class _Group(NamedTuple):
+class _Group(msgspec.Struct, frozen=True):
     free: xfs.FreeSpaceHeader
     inodes: xfs.InodeHeader
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import struct
 import uuid
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.limits import KIB
@@ -48,7 +50,7 @@ PROTECTORS: Final = {
 }
 
 
-class BitLockerVolume(NamedTuple):
+class BitLockerVolume(msgspec.Struct, frozen=True):
     """What a BitLocker volume tells. `encrypted` is how many bytes are (so far); `protectors` the types of its keys.
 
     `state` and `next_state` are as in `STATES`; `blocks` is how many of the three metadata blocks could be read.
@@ -86,7 +88,7 @@ def read_volume(device: BlockDevice) -> BitLockerVolume:
             lost = lost or error
     if not found:
         raise lost or CorruptStructure("the boot sector names no BitLocker metadata", where=device.name, offset=0)
-    return found[0]._replace(blocks=len(found))
+    return msgspec.structs.replace(found[0], blocks=len(found))
 
 
 def _places(sector: bytes) -> tuple[str, tuple[int, ...]]:

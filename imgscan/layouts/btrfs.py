@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.errors import CorruptStructure
 
@@ -70,7 +72,7 @@ HEADER_SIZE: Final = _HEADER.size
 MAX_LEVEL: Final = 7
 
 
-class DeviceItem(NamedTuple):
+class DeviceItem(msgspec.Struct, frozen=True):
     """A device of the filesystem: sizes in bytes."""
 
     id: int
@@ -79,7 +81,7 @@ class DeviceItem(NamedTuple):
     uuid: bytes
 
 
-class Superblock(NamedTuple):
+class Superblock(msgspec.Struct, frozen=True):
     """The fields that a reader needs; `is_sound` is whether the checksum's type and the sizes can be."""
 
     checksum: bytes
@@ -155,7 +157,7 @@ def parse_device(data: bytes) -> DeviceItem:
     return DeviceItem(number, size, used, data[66:82])
 
 
-class NodeHeader(NamedTuple):
+class NodeHeader(msgspec.Struct, frozen=True):
     """A node's header; `position` is logical, `items` are items of a leaf (level 0) or pointers."""
 
     fsid: bytes
@@ -228,7 +230,7 @@ class Node:
         return low - 1
 
 
-class Stripe(NamedTuple):
+class Stripe(msgspec.Struct, frozen=True):
     """Where a part of a chunk lies: `offset` in bytes from the device's start."""
 
     device: int
@@ -236,7 +238,7 @@ class Stripe(NamedTuple):
     device_uuid: bytes
 
 
-class Chunk(NamedTuple):
+class Chunk(msgspec.Struct, frozen=True):
     """A range of logical addresses, in bytes, and its stripes."""
 
     start: int
@@ -293,7 +295,7 @@ def system_chunks(array: bytes) -> Iterator[Chunk]:
         position += _KEY.size + size
 
 
-class Root(NamedTuple):
+class Root(msgspec.Struct, frozen=True):
     """A tree's root: `position` logical, `directory` the inode of a subvolume's root; `used` in bytes."""
 
     position: int
@@ -320,7 +322,7 @@ def parse_root(data: bytes) -> Root:
     return Root(position, data[238], generation, directory, flags, references, used, uuid, parent)
 
 
-class Inode(NamedTuple):
+class Inode(msgspec.Struct, frozen=True):
     """An INODE_ITEM: `size` in bytes, `mode` as in stat(2), `mtime` in Unix seconds."""
 
     size: int
@@ -344,7 +346,7 @@ def parse_inode(data: bytes) -> Inode:
     return Inode(size, links, uid, gid, mode, flags, seconds + nanoseconds / 1e9)
 
 
-class DirectoryItem(NamedTuple):
+class DirectoryItem(msgspec.Struct, frozen=True):
     """A name: `target` is the key of an INODE_ITEM, or of the ROOT_ITEM of a subvolume."""
 
     target: Key
@@ -369,7 +371,7 @@ def directory_items(data: bytes) -> Iterator[DirectoryItem]:
         position = end + data_length
 
 
-class SubvolumeReference(NamedTuple):
+class SubvolumeReference(msgspec.Struct, frozen=True):
     """A ROOT_REF or ROOT_BACKREF: the directory and the name by which a subvolume is found."""
 
     directory: int
@@ -389,7 +391,7 @@ def parse_subvolume_reference(data: bytes) -> SubvolumeReference:
     return SubvolumeReference(directory, data[18 : 18 + length])
 
 
-class Extent(NamedTuple):
+class Extent(msgspec.Struct, frozen=True):
     """An EXTENT_DATA item. All in bytes; `start` is in the file, `position` logical, 0 for a hole.
 
     `size` bytes of the file are those from `offset` on of what lies (unpacked, `unpacked_size`) at `position`.
@@ -441,7 +443,7 @@ def parse_extent(start: int, data: bytes) -> Extent:
     return Extent(start, size, kind, compression, unpacked, position, stored, offset)
 
 
-class BlockGroup(NamedTuple):
+class BlockGroup(msgspec.Struct, frozen=True):
     """A BLOCK_GROUP_ITEM: how many bytes of a chunk are in use, and the chunk's type."""
 
     used: int

@@ -7,7 +7,9 @@ ALGORITHM names). Little-endian.
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 SUPERBLOCK_BYTES: Final = 512
 IN_SYNC: Final = (1 << 64) - 1
@@ -15,7 +17,7 @@ _MAGIC: Final = 0x64526D44  # "DmRd"
 _VERSION_190: Final = 1
 
 
-class RaidSuperblock(NamedTuple):
+class RaidSuperblock(msgspec.Struct, frozen=True):
     """`recovered` and `resynced` are how many sectors of the image, and of the array, are in sync (`IN_SYNC`: all).
 
     `failed` has a bit for each image that failed. `data_offset` is where the image's data begins, in sectors;

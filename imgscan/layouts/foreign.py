@@ -11,7 +11,9 @@ from __future__ import annotations
 import struct
 import uuid
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.limits import KIB
 
@@ -25,7 +27,7 @@ _ZFS_PAIRS: Final = 4096
 """Pairs of one label, of nested lists too."""
 
 
-class RefsHeader(NamedTuple):
+class RefsHeader(msgspec.Struct, frozen=True):
     """ReFS: `version` as Windows writes it (`3.4`), sizes in bytes."""
 
     version: str
@@ -40,7 +42,7 @@ def parse_refs(raw: bytes) -> RefsHeader:
     return RefsHeader(f"{major}.{minor}", sectors * sector, sector * cluster, raw[56:64][::-1].hex().upper())
 
 
-class ApfsHeader(NamedTuple):
+class ApfsHeader(msgspec.Struct, frozen=True):
     """An APFS container; sizes in bytes."""
 
     block_size: int
@@ -57,7 +59,7 @@ def parse_apfs(raw: bytes) -> ApfsHeader:
     return ApfsHeader(block, block * blocks, str(uuid.UUID(bytes=raw[72:88])), version)
 
 
-class HfsHeader(NamedTuple):
+class HfsHeader(msgspec.Struct, frozen=True):
     """HFS+ or HFSX: sizes in bytes; `is_clean` is whether it was unmounted."""
 
     version: int
@@ -77,7 +79,7 @@ def parse_hfs(raw: bytes) -> HfsHeader:
     )
 
 
-class VmfsHeader(NamedTuple):
+class VmfsHeader(msgspec.Struct, frozen=True):
     """VMFS: `version` as the filesystem numbers itself; `block_size` in bytes."""
 
     volume_version: int
@@ -107,7 +109,7 @@ def parse_storage_spaces(raw: bytes) -> str | None:
     return str(uuid.UUID(bytes=raw[at : at + 16])) if at + 16 <= len(raw) else None
 
 
-class PrivateHead(NamedTuple):
+class PrivateHead(msgspec.Struct, frozen=True):
     """The private header of a dynamic disk: names and identifiers as text, sizes in bytes of the disk."""
 
     version: str

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import NamedTuple
+
+import msgspec
 
 from imgscan.devices.limits import GPT_ENTRIES
 
@@ -19,7 +20,7 @@ EFI_SYSTEM = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 BIOS_BOOT = "21686148-6449-6e6f-744e-656564454649"
 
 
-class GptHeader(NamedTuple):
+class GptHeader(msgspec.Struct, frozen=True):
     """A header as stored; addresses in logical sectors (LBA). `checksum_good` is about the header alone."""
 
     my_lba: int
@@ -35,8 +36,13 @@ class GptHeader(NamedTuple):
     flaw: str
     """What contradicts the specification, empty when nothing does. With a flaw the entries must not be read."""
 
+    @property
+    def usable(self) -> tuple[int, int]:
+        """The first and the last address that a partition may have."""
+        return self.first_usable, self.last_usable
 
-class GptEntry(NamedTuple):
+
+class GptEntry(msgspec.Struct, frozen=True):
     """An entry; `first` and `last` in logical sectors, both inclusive."""
 
     type: str

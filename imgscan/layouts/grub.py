@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 import struct
-from typing import NamedTuple
+
+import msgspec
 
 KERNEL_SECTOR = 0x5C
 MESSAGES = b"GRUB \0Geom\0Hard Disk\0Read\0 Error"
@@ -20,7 +21,7 @@ OBJECT_CONFIG = 2
 OBJECT_PREFIX = 3
 
 
-class Blocks(NamedTuple):
+class Blocks(msgspec.Struct, frozen=True):
     """A run of sectors of 512 bytes."""
 
     start: int
@@ -49,7 +50,7 @@ def core_blocks(diskboot: bytes) -> tuple[Blocks, ...]:
     return tuple(found)
 
 
-class CoreHeader(NamedTuple):
+class CoreHeader(msgspec.Struct, frozen=True):
     """The decompressor's header: sizes in bytes, `payload` where the LZMA stream begins, None when it was not found.
 
     `redundancy` is the size of the Reed-Solomon code behind the image, with which GRUB repairs the image when it
@@ -123,7 +124,7 @@ def core_objects(image: bytes) -> list[tuple[int, bytes]]:
     return []
 
 
-class LegacyStage(NamedTuple):
+class LegacyStage(msgspec.Struct, frozen=True):
     """GRUB legacy's stage 1.5 or 2, as its second sector describes it.
 
     `partition` counts from 0, None when it is that of the whole drive; `config` is the file that it reads next.

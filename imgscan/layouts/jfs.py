@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 MAGIC: Final = b"JFS1"
 SUPERBLOCK_AT, SECONDARY_AT = 0x8000, 0xF000
@@ -37,14 +39,14 @@ _BODY_AT: Final = 224
 _TARGET_AT: Final = 256
 
 
-class Extent(NamedTuple):
+class Extent(msgspec.Struct, frozen=True):
     """Blocks in a row."""
 
     address: int
     length: int
 
 
-class JfsSuperblock(NamedTuple):
+class JfsSuperblock(msgspec.Struct, frozen=True):
     """The superblock. `size` is the aggregate's, in bytes; `secondary_inodes` the copy of the aggregate inode table."""
 
     version: int
@@ -58,7 +60,7 @@ class JfsSuperblock(NamedTuple):
     secondary_inodes: Extent
 
 
-class JfsInode(NamedTuple):
+class JfsInode(msgspec.Struct, frozen=True):
     """An inode; `size` in bytes, `mtime` in Unix seconds, `body` the root of its tree, `target` of a short link."""
 
     number: int
@@ -73,7 +75,7 @@ class JfsInode(NamedTuple):
     target: bytes
 
 
-class DirectoryPage(NamedTuple):
+class DirectoryPage(msgspec.Struct, frozen=True):
     """A page of a directory's tree: `order` are the slots of its entries, sorted by name; some may not be there."""
 
     raw: bytes
@@ -81,7 +83,7 @@ class DirectoryPage(NamedTuple):
     order: bytes
 
 
-class ExtentEntry(NamedTuple):
+class ExtentEntry(msgspec.Struct, frozen=True):
     """An extent of a file, or, in a page that is no leaf, what lies below: `offset` is in blocks of the file."""
 
     offset: int

@@ -6,7 +6,9 @@ Source: Documentation/arch/x86/boot.rst ("The Linux/x86 Boot Protocol"), "The Re
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.errors import CorruptStructure, UnsupportedFormat
 
@@ -18,7 +20,7 @@ _KERNEL_64: Final = 1
 """XLF_KERNEL_64: the kernel has a 64-bit entry point."""
 
 
-class KernelImage(NamedTuple):
+class KernelImage(msgspec.Struct, frozen=True):
     """`version` is the release as uname prints it; `is_64_bit` is None before protocol 2.12, which does not say."""
 
     version: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -25,7 +25,7 @@ _ONE: Final = struct.Struct(">6sH32s32s32sII20s32sI40s")
 _TWO: Final = struct.Struct(">6sHQQ48s32s64s40s48sQ")
 
 
-class Luks1(NamedTuple):
+class Luks1(msgspec.Struct, frozen=True):
     """A LUKS1 header; `slots` are the key slots in use, `key_bytes` the volume key's length."""
 
     cipher: str
@@ -98,7 +98,7 @@ class Metadata(msgspec.Struct):
     config: Config = msgspec.field(default_factory=Config)
 
 
-class Luks2(NamedTuple):
+class Luks2(msgspec.Struct, frozen=True):
     """A LUKS2 header: `which` of the two, `is_checksum_good`, and its JSON area."""
 
     which: str

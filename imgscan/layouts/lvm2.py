@@ -12,7 +12,9 @@ import struct
 import zlib
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+import msgspec
 
 from imgscan.devices.limits import LVM_TEXT_DEPTH
 from imgscan.errors import CorruptStructure, LimitExceeded
@@ -32,14 +34,14 @@ PV_USED: Final = 1
 """Flag of the header's extension: the volume is in a group."""
 
 
-class Area(NamedTuple):
+class Area(msgspec.Struct, frozen=True):
     """A part of a physical volume, from its first byte; `size` 0 means up to its end."""
 
     offset: int
     size: int
 
 
-class PhysicalVolumeHeader(NamedTuple):
+class PhysicalVolumeHeader(msgspec.Struct, frozen=True):
     """Label and header. `uuid` has 32 characters, without dashes; `offset` is where the label stands.
 
     `flags` are those of the extension, None when there is none (written before LVM 2.02.99).
@@ -54,7 +56,7 @@ class PhysicalVolumeHeader(NamedTuple):
     flags: int | None = None
 
 
-class TextLocation(NamedTuple):
+class TextLocation(msgspec.Struct, frozen=True):
     """Where a copy of the text lies, in bytes from the start of its metadata area."""
 
     offset: int
@@ -63,7 +65,7 @@ class TextLocation(NamedTuple):
     flags: int
 
 
-class AreaHeader(NamedTuple):
+class AreaHeader(msgspec.Struct, frozen=True):
     """A metadata area's header: its own place on the volume, and where the committed text is (None: nowhere)."""
 
     start: int

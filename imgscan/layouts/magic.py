@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from imgscan.devices.device import BlockDevice
 from imgscan.errors import ImageError
@@ -11,7 +11,7 @@ from imgscan.layouts.mbr import has_boot_signature
 from imgscan.layouts.superblocks import find_superblock
 
 
-class Hit(NamedTuple):
+class Hit(msgspec.Struct, frozen=True):
     """`what` is libblkid's type name or `gpt`, `boot-sector`; `offset` and `length` are the magic's, in bytes."""
 
     what: str

@@ -6,7 +6,8 @@ UEFI specification section 5.2.1 (legacy master boot record). Read with `struct`
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+
+import msgspec
 
 TABLE_OFFSET = 446
 SIGNATURE_OFFSET = 440
@@ -14,13 +15,18 @@ GPT_PROTECTIVE = 0xEE
 EXTENDED_TYPES = frozenset({0x05, 0x0F, 0x85})
 
 
-class MbrEntry(NamedTuple):
+class MbrEntry(msgspec.Struct, frozen=True):
     """One entry; `start` (as stored: relative in an extended boot record) and `size` in sectors."""
 
     boot_indicator: int
     type: int
     start: int
     size: int
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of what is read of it is set."""
+        return not (self.boot_indicator or self.type or self.start or self.size)
 
 
 def parse_entries(sector: bytes) -> tuple[MbrEntry, MbrEntry, MbrEntry, MbrEntry]:

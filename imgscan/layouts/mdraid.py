@@ -7,7 +7,9 @@ a field means at which level as drivers/md/md.c reads them. Here all sizes and o
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.device import BlockDevice
 from imgscan.errors import CorruptStructure, ImageError
@@ -40,7 +42,7 @@ _PLACE: Final = struct.Struct("<QQQQII16sBBHi")
 _STATE: Final = struct.Struct("<QQQII")
 
 
-class Reshape(NamedTuple):
+class Reshape(msgspec.Struct, frozen=True):
     """A change of shape that is under way: what the array is going to be.
 
     Up to `position` (in bytes of the array; from there on when `backwards`) it has the new shape already. `devices` is
@@ -56,7 +58,7 @@ class Reshape(NamedTuple):
     shift: int
 
 
-class MdSuperblock(NamedTuple):
+class MdSuperblock(msgspec.Struct, frozen=True):
     """A member's superblock, at `offset` of the member.
 
     `size` is how much of each member the array uses (0 at linear and RAID 0, which use `data_size`); `devices` how
@@ -216,7 +218,7 @@ def _with_bad_blocks(block: MdSuperblock, raw: bytes, device: BlockDevice) -> Md
     ranges = tuple(
         ((entry >> 10 << shift) * SECTOR, ((entry & 0x3FF) << shift) * SECTOR) for entry in entries if entry != _NEVER
     )
-    return block._replace(bad_blocks=tuple(sorted(span for span in ranges if span[1])))
+    return msgspec.structs.replace(block, bad_blocks=tuple(sorted(span for span in ranges if span[1])))
 
 
 def _version_0(device: BlockDevice, where: str) -> list[MdSuperblock]:

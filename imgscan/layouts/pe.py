@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import NamedTuple
+
+import msgspec
 
 HEAD_BYTES = 4096
 """How much of a file's start holds its headers."""
@@ -25,7 +26,7 @@ MACHINES = {
 _MOST_SECTIONS = 64
 
 
-class Section(NamedTuple):
+class Section(msgspec.Struct, frozen=True):
     """A section of a file; `name` may be ``/N``, a place in the string table; `offset` and `size` in bytes of it."""
 
     name: str
@@ -34,7 +35,7 @@ class Section(NamedTuple):
     offset: int
 
 
-class PeHeaders(NamedTuple):
+class PeHeaders(msgspec.Struct, frozen=True):
     """`machine` is a name or `0x....`; `strings` is where the string table begins in the file, 0 without one.
 
     `resources` is the address of the resources, 0 without.

@@ -7,7 +7,9 @@ numbers are big-endian; offsets and sizes are in bytes of the image file.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+import msgspec
 
 MAGIC: Final = b"QFI\xfb"
 V2_BYTES: Final = 72
@@ -49,7 +51,7 @@ MAX_REFCOUNT_ORDER: Final = 6
 REFCOUNT_OFFSET_MASK: Final = 0xFFFF_FFFF_FFFF_FE00
 
 
-class Header(NamedTuple):
+class Header(msgspec.Struct, frozen=True):
     """The header. Of version 2, which ends before them, the later fields have the values that version 2 means."""
 
     version: int
@@ -69,7 +71,7 @@ class Header(NamedTuple):
     compression_type: int = 0
 
 
-class Extensions(NamedTuple):
+class Extensions(msgspec.Struct, frozen=True):
     """What the extensions say. `broken_at` is the offset of one that runs out of its cluster; none is read after it."""
 
     backing_format: bytes | None
@@ -86,14 +88,15 @@ def parse_header(data: bytes) -> Header | None:
     if len(data) < V2_BYTES:
         return None
     raw = _header_layout().parse(data)
-    header = Header(**{name: raw[name] for name in Header._fields[:11]})
+    header = Header(**{name: raw[name] for name in Header.__struct_fields__[:11]})
     if header.version != 3:
         return header
     if len(data) < V3_BYTES:
         return None
     more = _version_3_layout().parse(data[V2_BYTES:])
     compression = data[V3_BYTES] if more.header_length > V3_BYTES and len(data) > V3_BYTES else 0
-    return header._replace(
+    return msgspec.structs.replace(
+        header,
         incompatible_features=more.incompatible_features,
         refcount_order=more.refcount_order,
         header_length=more.header_length,

@@ -9,7 +9,9 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.errors import CorruptStructure, UnsupportedFormat
 from imgscan.layouts.crc32c import crc32c
@@ -22,7 +24,7 @@ _NODE_HEADER: Final = 32
 _NEEDS_CHECK: Final = 1
 
 
-class ThinSuperblock(NamedTuple):
+class ThinSuperblock(msgspec.Struct, frozen=True):
     """`mappings` is the root of the tree of trees (device, then block); `chunk` is in bytes."""
 
     transaction: int
@@ -31,7 +33,7 @@ class ThinSuperblock(NamedTuple):
     needs_check: bool
 
 
-class ThinNode(NamedTuple):
+class ThinNode(msgspec.Struct, frozen=True):
     """A node: sorted keys, and as many values (blocks of the nodes below, or what a leaf maps to)."""
 
     is_leaf: bool

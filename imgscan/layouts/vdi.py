@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import uuid
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+import msgspec
 
 MAGIC: Final = b"\x7f\x10\xda\xbe"
 MAGIC_AT: Final = 0x40
@@ -22,7 +24,7 @@ BLOCK_ZERO: Final = 0xFFFF_FFFE
 NO_UUID: Final = "00000000-0000-0000-0000-000000000000"
 
 
-class Header(NamedTuple):
+class Header(msgspec.Struct, frozen=True):
     """Preheader and header. `version` is (major, minor), `block_extra` bytes stand in front of each block's data."""
 
     version: tuple[int, int]
@@ -50,8 +52,8 @@ def parse_header(data: bytes) -> Header | None:
     raw = _layout().parse(data)
     return Header(
         (raw.version >> 16, raw.version & 0xFFFF),
-        *(raw[name] for name in Header._fields[1:12]),
-        *(str(uuid.UUID(bytes_le=raw[name])) for name in Header._fields[12:]),
+        *(raw[name] for name in Header.__struct_fields__[1:12]),
+        *(str(uuid.UUID(bytes_le=raw[name])) for name in Header.__struct_fields__[12:]),
     )
 
 

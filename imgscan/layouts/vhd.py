@@ -7,7 +7,9 @@ Header Format". All numbers are big-endian. Where producers differ from the text
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 FOOTER_BYTES = 512
 OLD_FOOTER_BYTES = 511
@@ -24,7 +26,7 @@ EPOCH = 946_684_800
 SECTOR = 512
 
 
-class Footer(NamedTuple):
+class Footer(msgspec.Struct, frozen=True):
     """A footer, or its copy at the front of the file; sizes in bytes, `timestamp` in seconds since 2000.
 
     `unique_id` is the UUID as text, bytes in the order they are stored in. `checksum_good` is about these bytes alone.
@@ -53,7 +55,7 @@ class Footer(NamedTuple):
         return self.cylinders * self.heads * self.sectors_per_track * SECTOR
 
 
-class Locator(NamedTuple):
+class Locator(msgspec.Struct, frozen=True):
     """Where a name of the parent stands: `platform` is the code as stored (`W2ku`), `length` and `offset` in bytes."""
 
     platform: bytes
@@ -61,7 +63,7 @@ class Locator(NamedTuple):
     offset: int
 
 
-class DynamicHeader(NamedTuple):
+class DynamicHeader(msgspec.Struct, frozen=True):
     """The header of a dynamic or differencing disk; `block_size` in bytes, `bat_offset` in bytes of the file."""
 
     bat_offset: int

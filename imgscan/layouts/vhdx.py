@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import struct
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from imgscan.devices.limits import KIB, MIB
 from imgscan.layouts.crc32c import crc32c
@@ -50,7 +52,7 @@ BITMAP_BITS = 1 << 23
 """Bits of a sector bitmap block of 1 MiB, which are the sectors of one chunk."""
 
 
-class Header(NamedTuple):
+class Header(msgspec.Struct, frozen=True):
     """One of the two headers; `at` is its offset, lengths in bytes."""
 
     at: int
@@ -64,7 +66,7 @@ class Header(NamedTuple):
     log_offset: int
 
 
-class Region(NamedTuple):
+class Region(msgspec.Struct, frozen=True):
     """An entry of the region table, in bytes of the file."""
 
     guid: str
@@ -73,7 +75,7 @@ class Region(NamedTuple):
     required: bool
 
 
-class MetadataEntry(NamedTuple):
+class MetadataEntry(msgspec.Struct, frozen=True):
     """An entry of the metadata table; `offset` is in bytes of the metadata region."""
 
     item: str
@@ -82,7 +84,7 @@ class MetadataEntry(NamedTuple):
     required: bool
 
 
-class LogEntryHeader(NamedTuple):
+class LogEntryHeader(msgspec.Struct, frozen=True):
     """What begins a log entry: lengths and offsets in bytes, `tail` within the log."""
 
     checksum: int
@@ -95,7 +97,7 @@ class LogEntryHeader(NamedTuple):
     last_file_offset: int
 
 
-class Descriptor(NamedTuple):
+class Descriptor(msgspec.Struct, frozen=True):
     """A write of the log: `zeros` bytes of zero, or (at 0) a sector whose first 8 and last 4 bytes stand here."""
 
     file_offset: int

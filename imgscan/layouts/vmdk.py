@@ -8,7 +8,9 @@ that QEMU's block driver names, since VMware published none. All numbers are lit
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 SECTOR = 512
 SPARSE_MAGIC = b"KDMV"
@@ -32,7 +34,7 @@ GRAIN_MARKER_BYTES = 12
 """In front of a compressed grain: its first sector (u64) and its packed size in bytes (u32)."""
 
 
-class SparseHeader(NamedTuple):
+class SparseHeader(msgspec.Struct, frozen=True):
     """A hosted sparse extent's header, or a stream's footer. Offsets and sizes in sectors, as stored."""
 
     version: int
@@ -50,7 +52,7 @@ class SparseHeader(NamedTuple):
     compression: int
 
 
-class CowdHeader(NamedTuple):
+class CowdHeader(msgspec.Struct, frozen=True):
     """An ESX copy-on-write extent's header; offsets and sizes in sectors."""
 
     version: int
@@ -63,7 +65,7 @@ class CowdHeader(NamedTuple):
     unclean: int
 
 
-class SeSparseHeader(NamedTuple):
+class SeSparseHeader(msgspec.Struct, frozen=True):
     """A space-efficient sparse extent's constant header; offsets and sizes in sectors."""
 
     version: int
@@ -150,7 +152,7 @@ def _structures() -> dict[str, Any]:
 
 def _parse(name: str, data: bytes, kind: type[Any]) -> Any:
     fields = _structures()[name].parse(data)
-    return kind(**{field: fields[field] for field in kind._fields})
+    return kind(**{field: fields[field] for field in kind.__struct_fields__})
 
 
 def parse_sparse_header(data: bytes) -> SparseHeader:

@@ -8,7 +8,8 @@ Offsets: Microsoft FAT specification section 3.1, exFAT specification section 3.
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+
+import msgspec
 
 FAT12_CLUSTERS = 0xFF4
 FAT16_CLUSTERS = 0xFFF4
@@ -24,7 +25,7 @@ _FAT_MAGICS = (
 )
 
 
-class FatBpb(NamedTuple):
+class FatBpb(msgspec.Struct, frozen=True):
     """A FAT volume's parameters. Counts in sectors of `sector_size` bytes; `clusters` is the cluster count.
 
     `fat32` is whether the FAT32 fields are in use; `magic_offset` is where what identified it stands, in bytes.

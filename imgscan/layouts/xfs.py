@@ -8,7 +8,9 @@ All numbers are big-endian, but checksums, which are little-endian.
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.layouts.crc32c import crc32c
 
@@ -42,7 +44,7 @@ INCOMPAT_READ: Final = 0x1 | 0x2 | 0x4 | 0x8 | 0x20 | 0x40 | 0x80 | 0x100
 """What a reader of files copes with: exchange-range concerns the log, parent pointers are attributes."""
 
 
-class Superblock(NamedTuple):
+class Superblock(msgspec.Struct, frozen=True):
     """The superblock's fields. Sizes in bytes where the name says so, else in blocks; `_log` are powers of 2.
 
     `version` is `sb_versionnum` with its flags; `uuid` is the one that metadata carries.
@@ -154,7 +156,7 @@ def is_checksum_right(data: bytes, offset: int) -> bool:
     return int(stored) == crc32c(b"".join((data[:offset], b"\0\0\0\0", data[offset + 4 :])))
 
 
-class FreeSpaceHeader(NamedTuple):
+class FreeSpaceHeader(msgspec.Struct, frozen=True):
     """AGF: the free space of one allocation group, in blocks. `tree` and the last two are blocks of B+trees."""
 
     length: int
@@ -165,7 +167,7 @@ class FreeSpaceHeader(NamedTuple):
     reference_count: int
 
 
-class InodeHeader(NamedTuple):
+class InodeHeader(msgspec.Struct, frozen=True):
     """AGI: the inodes of one allocation group; `free_tree` is blocks of the free-inode B+tree, where it counts them."""
 
     inodes: int
@@ -204,7 +206,7 @@ _EPOCH_SHIFT: Final = 1 << 31
 """Seconds from the first moment that a bigtime timestamp can hold to 1970."""
 
 
-class Inode(NamedTuple):
+class Inode(msgspec.Struct, frozen=True):
     """An inode: `mtime` in Unix seconds, `extents` of the data fork, `fork` the data fork's bytes in the inode.
 
     `own_number` and `uuid` are what a version 3 inode says of itself.
@@ -269,7 +271,7 @@ def _timestamp(raw: bytes, *, is_big: bool) -> float:
 EXTENT_BYTES: Final = 16
 
 
-class Extent(NamedTuple):
+class Extent(msgspec.Struct, frozen=True):
     """`blocks` blocks of a file from its block `first` on, at the filesystem's block `block`."""
 
     first: int
@@ -289,7 +291,7 @@ def parse_extent(records: bytes, index: int) -> Extent:
     )
 
 
-class BlockHeader(NamedTuple):
+class BlockHeader(msgspec.Struct, frozen=True):
     """Where a kind of metadata block carries what it says of itself (version 5 only): offsets in bytes.
 
     `place` is a block's own address in units of `SECTOR`, `owner` the inode that it belongs to.
@@ -355,7 +357,7 @@ LOG_RECORD_BYTES: Final = 256 << 10
 _LOG_CYCLES_PER_HEADER: Final = 32 << 10
 
 
-class LogRecord(NamedTuple):
+class LogRecord(msgspec.Struct, frozen=True):
     """Header of a log record; sizes in sectors."""
 
     operations: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
@@ -21,8 +20,7 @@ class Requirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     date: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(msgspec.Struct, frozen=True):
     """A rule as one profile uses it.
 
     `family` limits a system rule to `linux` or `windows`; `params` is typed by the rule; `remedy` stands in for the
@@ -38,8 +36,7 @@ class Use:
     remedy: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(msgspec.Struct, frozen=True):
     """A loaded profile; `digest` is the SHA-256 of its file, in hexadecimal, `date` the day its sources were read."""
 
     name: str

@@ -8,7 +8,6 @@ the judge makes it `unknown`. So a rule cannot pass by forgetting something.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
@@ -85,8 +84,7 @@ def over(subjects: Iterable[Subject], ask: Callable[[Subject], Result], *, none:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     """A rule as its file declares it.
 
     `check` is called ``check(machine, params)``, or for scope `system` ``check(machine, system, params)`` once for each

@@ -71,7 +71,7 @@ def _gpt_without_mbr(device: BlockDevice, head: bytes, sector: bytes) -> bool:
     """Whether there is a primary GPT header and nothing in the first sector speaks against it."""
     if gpt_sector_size(device, head) is None:
         return False
-    return not has_boot_signature(sector) or (is_mbr(sector) and not any(any(e) for e in parse_entries(sector)))
+    return not has_boot_signature(sector) or (is_mbr(sector) and all(entry.is_empty for entry in parse_entries(sector)))
 
 
 def _with_stray_gpt(

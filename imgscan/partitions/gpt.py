@@ -7,7 +7,6 @@ firmware and Linux decide; the primary is used when it is good, else the backup,
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -31,8 +30,7 @@ from imgscan.model.text import shown
 from imgscan.partitions.problems import beyond_end, cannot_read, capped, overlaps
 
 
-@dataclass(frozen=True, slots=True)
-class _Copy:
+class _Copy(msgspec.Struct, frozen=True):
     """One of the two tables: `entries` is None when they were not readable; `good` when nothing is wrong with it."""
 
     which: str
@@ -214,7 +212,7 @@ class _Reader:
                 name
                 for name, one, other in (
                     ("disk GUID", primary.header.disk_guid, backup.header.disk_guid),
-                    ("usable sectors", primary.header[2:4], backup.header[2:4]),
+                    ("usable sectors", primary.header.usable, backup.header.usable),
                     ("entries", primary.entries, backup.entries),
                 )
                 if one != other

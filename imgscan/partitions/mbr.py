@@ -5,7 +5,7 @@ UEFI specification 5.2.1; the chain as Linux and libblkid walk it (util-linux, l
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.limits import LOGICAL_PARTITIONS
@@ -58,7 +58,7 @@ def looks_like_entries(sector: bytes, sectors: int, bad_indicators: int = 0) -> 
     Asked of one without 55 AA, and of one in which as many boot indicators as `bad_indicators` are not 00 or 80.
     """
     entries = parse_entries(sector)
-    used = [entry for entry in entries if any(entry)]
+    used = [entry for entry in entries if not entry.is_empty]
     return (
         bool(used)
         and not sector.startswith(_FILESYSTEM_AT_0)
@@ -78,11 +78,11 @@ def misses_one_boot_indicator(sector: bytes, sectors: int) -> bool:
     return (
         has_boot_signature(sector)
         and looks_like_entries(sector, sectors, bad_indicators=1)
-        and all(entry.start + entry.size <= sectors for entry in entries if any(entry))
+        and all(entry.start + entry.size <= sectors for entry in entries if not entry.is_empty)
     )
 
 
-class _Found(NamedTuple):
+class _Found(msgspec.Struct, frozen=True):
     partition: Partition
     evidence: AtOffset
 

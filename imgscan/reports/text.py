@@ -6,10 +6,10 @@ Colour and boxes on a terminal only.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 
+import msgspec
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -44,8 +44,7 @@ FULL_TABLE_WIDTH = 90
 """Narrower than this, labels and UUIDs stand below the table of volumes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
+class Style(msgspec.Struct, frozen=True):
     """How to print: `width` in columns, `terminal` for colour, bars and boxes, `verbose` to list every finding."""
 
     width: int = PLAIN_WIDTH

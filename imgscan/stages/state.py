@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -18,20 +17,19 @@ from imgscan.model.machine import UnreadPlace
 from imgscan.model.volume import Volume
 
 
-@dataclass(slots=True)
-class ScanState:
+class ScanState(msgspec.Struct):
     """What the stages have made so far."""
 
     paths: Sequence[str]
     parts: Parts
     counter: IoCounter
-    disks: list[Disk] = field(default_factory=list)
-    volumes: list[Volume] = field(default_factory=list)
-    devices: dict[str, BlockDevice] = field(default_factory=dict)
-    filesystems: dict[str, FileSystem] = field(default_factory=dict)
-    members: dict[tuple[str, str], dict[str, BlockDevice]] = field(default_factory=dict)
-    unread: list[UnreadPlace] = field(default_factory=list)
-    unsearched: list[UnreadPlace] = field(default_factory=list)
+    disks: list[Disk] = msgspec.field(default_factory=list)
+    volumes: list[Volume] = msgspec.field(default_factory=list)
+    devices: dict[str, BlockDevice] = msgspec.field(default_factory=dict)
+    filesystems: dict[str, FileSystem] = msgspec.field(default_factory=dict)
+    members: dict[tuple[str, str], dict[str, BlockDevice]] = msgspec.field(default_factory=dict)
+    unread: list[UnreadPlace] = msgspec.field(default_factory=list)
+    unsearched: list[UnreadPlace] = msgspec.field(default_factory=list)
 
 
 KIND_TO_WHY: dict[str, Why] = {

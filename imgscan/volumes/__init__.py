@@ -6,12 +6,14 @@ A layer is a module of the shape that `assembly` describes; `stack` puts layers 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.volumes.assembly import Assembled, Member
 
 
-class Layer(NamedTuple):
+class Layer(msgspec.Struct, frozen=True):
     """`members` are the contents that its members show, by libblkid's names; `assemble` is its module's."""
 
     name: str

@@ -9,7 +9,7 @@ A layer's module offers
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from imgscan.devices.device import BlockDevice
 from imgscan.errors import ImageError
@@ -17,8 +17,7 @@ from imgscan.model.disk import Problem
 from imgscan.model.volume import VolumeKind
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """A volume that holds a part of another one; `name` as in the report (`disk0/p2`), `content` libblkid's name."""
 
     name: str
@@ -26,8 +25,7 @@ class Member:
     content: str
 
 
-@dataclass(frozen=True, slots=True)
-class Assembled:
+class Assembled(msgspec.Struct, frozen=True):
     """A volume made of members, as the report names it (`vg0/root`, `md/<uuid8>`).
 
     `on` names what lies directly below it (members, or other assembled volumes), `size` is in bytes. `device` is None
@@ -44,5 +42,5 @@ class Assembled:
     device: BlockDevice | None
     error: ImageError | None = None
     problems: tuple[Problem, ...] = ()
-    metadata: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
     is_complete: bool = True

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.concat import ConcatDevice
 from imgscan.devices.device import BlockDevice
@@ -39,8 +40,7 @@ _WRITES_THROUGH: Final = frozenset({"writethrough", "passthrough"})
 """Modes in which a cache holds nothing that its origin does not."""
 
 
-@dataclass(slots=True)
-class Built:
+class Built(msgspec.Struct):
     """A logical volume: its device and what it is made of.
 
     `members` are the physical volumes that are present and that it lies on, `missing` the names (in the metadata) of
@@ -51,10 +51,10 @@ class Built:
     size: int
     device: Readable
     error: ImageError | None = None
-    kinds: dict[str, None] = field(default_factory=dict)
-    members: dict[str, None] = field(default_factory=dict)
-    missing: dict[str, None] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    kinds: dict[str, None] = msgspec.field(default_factory=dict)
+    members: dict[str, None] = msgspec.field(default_factory=dict)
+    missing: dict[str, None] = msgspec.field(default_factory=dict)
+    problems: list[Problem] = msgspec.field(default_factory=list)
 
     def take(self, below: Built, *, is_needed: bool) -> Readable:
         """Note what a volume below is made of, and return its device.
@@ -69,8 +69,7 @@ class Built:
         return below.device
 
 
-@dataclass(frozen=True, slots=True)
-class _Segment:
+class _Segment(msgspec.Struct, frozen=True):
     """A segment being built: `size` in bytes, `type` without LVM's ``+`` suffixes, `into` takes what it lies on."""
 
     name: str
@@ -408,7 +407,7 @@ class GroupDevices:
         raise MissingPart(f"{segment.extents} extents were given up: LVM put an error segment in their place")
 
 
-class _Snapshot(NamedTuple):
+class _Snapshot(msgspec.Struct, frozen=True):
     """An old snapshot: the names of its store and of its origin."""
 
     store: str

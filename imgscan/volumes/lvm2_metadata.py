@@ -7,7 +7,8 @@ does not match its checksum, or cannot be understood, is passed over and reporte
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from imgscan.devices.limits import LVM_PARSED_BYTES, LVM_TEXT_BYTES, LVM_TEXTS_BYTES, LVM_VOLUMES
 from imgscan.errors import CorruptStructure, ImageError, LimitExceeded, Why
@@ -33,8 +34,7 @@ _KINDS: dict[Why, ProblemKind] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class PhysicalVolume:
+class PhysicalVolume(msgspec.Struct, frozen=True):
     """A physical volume as the group's metadata describes it; `start` is that of its first extent, in bytes.
 
     `hint` is the device name that it had, for messages.
@@ -48,8 +48,7 @@ class PhysicalVolume:
     is_missing: bool
 
 
-@dataclass(frozen=True, slots=True)
-class VolumeGroup:
+class VolumeGroup(msgspec.Struct, frozen=True):
     """One copy of a group's metadata. `uuid` has no dashes, `extent` is in bytes; `volumes` are sections by LV name."""
 
     name: str
@@ -63,8 +62,7 @@ class VolumeGroup:
     volumes: dict[str, dict[str, Value]]
 
 
-@dataclass(slots=True)
-class ReadMember:
+class ReadMember(msgspec.Struct):
     """What was read of one member. `error` is set when not even its header could be read.
 
     `copies` are the good copies with the area's offset; `is_used` is whether something says that it is in a group.
@@ -72,8 +70,8 @@ class ReadMember:
 
     member: Member
     header: PhysicalVolumeHeader | None = None
-    copies: list[tuple[int, VolumeGroup]] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    copies: list[tuple[int, VolumeGroup]] = msgspec.field(default_factory=list)
+    problems: list[Problem] = msgspec.field(default_factory=list)
     error: ImageError | None = None
     is_used: bool = False
 

@@ -8,8 +8,9 @@ for reading.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from imgscan.devices.concat import ConcatDevice
 from imgscan.devices.device import BlockDevice
@@ -51,8 +52,7 @@ _WHOLE: Final = frozenset({0, LINEAR})
 _STANDING: Final = {SPARE: "spare", FAULTY: "faulty", JOURNAL: "journal"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(msgspec.Struct, frozen=True):
     """A member and its superblock."""
 
     member: Member
@@ -71,8 +71,7 @@ class _Found:
         return Source(self.member.device, block.data_offset + shift, block.recovered, block.bad_blocks)
 
 
-@dataclass(slots=True)
-class _Array:
+class _Array(msgspec.Struct):
     """The members of one array, sorted out.
 
     `newest` is the superblock that speaks for all; `active` are the members at each place, with the one that holds
@@ -82,9 +81,9 @@ class _Array:
     name: str
     newest: _Found
     members: list[_Found]
-    active: dict[int, list[_Found]] = field(default_factory=dict)
-    standing: dict[str, str] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    active: dict[int, list[_Found]] = msgspec.field(default_factory=dict)
+    standing: dict[str, str] = msgspec.field(default_factory=dict)
+    problems: list[Problem] = msgspec.field(default_factory=list)
 
     @property
     def block(self) -> MdSuperblock:

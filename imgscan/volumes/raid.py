@@ -9,8 +9,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.device import BlockDevice, check_range
 from imgscan.errors import ImageError, MissingPart, UnsupportedFormat
@@ -21,8 +22,7 @@ SMALLEST: Final = 4096
 _ROWS_KEPT: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """Where a place of a RAID has its data: `device` from `start` on, as far as `valid` (None: all), without `bad`.
 
     `bad` are ranges of the device, (start, length) in their order.
@@ -132,7 +132,7 @@ def _first_of(copies: Sequence[tuple[Leg, int]], length: int) -> bytes:
     raise lost or MissingPart("there is no member at all")
 
 
-class Zone(NamedTuple):
+class Zone(msgspec.Struct, frozen=True):
     """A part of a RAID 0 over the members that are long enough for it: `start` in the RAID, `base` in each member."""
 
     start: int
@@ -187,7 +187,7 @@ class StripedDevice(RaidDevice):
         return self._legs[leg].read(at, length)
 
 
-class TenLayout(NamedTuple):
+class TenLayout(msgspec.Struct, frozen=True):
     """How RAID 10 places copies: `near` of them side by side, and `far` times that, `stride` apart.
 
     `has_offset`: the far copies lie in the very next stripe. `set_size` is how many devices far copies stay within.
@@ -229,7 +229,7 @@ class TenDevice(RaidDevice):
             stride = chunk
         else:
             stride = -(-chunks * layout.near * layout.far // len(legs)) // layout.far * chunk
-        self._layout = layout._replace(stride=stride)
+        self._layout = msgspec.structs.replace(layout, stride=stride)
 
     def has_all_chunks(self, present: Sequence[bool]) -> bool:
         """Whether some leg that is present holds each chunk."""
@@ -263,7 +263,7 @@ class TenDevice(RaidDevice):
         return start + (moved - start) % size
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, frozen=True):
     """One stripe of a RAID with parity: the legs that hold its data in their order, `p`, and `q` (None at RAID 5).
 
     `exponents`: what the generator is raised to for each data leg in Q, in the order of `data`.
@@ -275,7 +275,7 @@ class Row(NamedTuple):
     exponents: tuple[int, ...] = ()
 
 
-class ParityLayout(NamedTuple):
+class ParityLayout(msgspec.Struct, frozen=True):
     """A layout of RAID 4, 5 or 6: its name as mdadm has it, and the row of a stripe among so many legs."""
 
     name: str

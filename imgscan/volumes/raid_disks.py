@@ -5,7 +5,7 @@ Metadata at the end leaves a partition table of the RAID where a disk has its ow
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from imgscan.devices.device import BlockDevice
 from imgscan.errors import ImageError
@@ -15,7 +15,7 @@ from imgscan.layouts.superblocks.superblock import Superblock, Window
 from imgscan.model.disk import PartitionTable
 
 
-class RaidDisk(NamedTuple):
+class RaidDisk(msgspec.Struct, frozen=True):
     """What is at the end of a disk that has a partition table.
 
     `is_array_member`: the disk as a whole is a member of an MD array, so that the partitions are the array's.

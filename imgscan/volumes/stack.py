@@ -7,7 +7,8 @@ nothing new comes. It ends: a volume is made once, and there are limits on their
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+import msgspec
 
 from imgscan.devices.limits import VOLUME_DEPTH, VOLUMES
 from imgscan.errors import ImageError, LimitExceeded
@@ -83,7 +84,7 @@ class Stack:
             self._depth[volume.name] = depth
             if depth > VOLUME_DEPTH:
                 error = LimitExceeded(f"it lies on more than {VOLUME_DEPTH} other volumes", where=volume.name)
-                taken.append(replace(volume, device=None, error=error))
+                taken.append(msgspec.structs.replace(volume, device=None, error=error))
             else:
                 taken.append(volume)
         return taken

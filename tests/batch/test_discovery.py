@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from unprivileged import as_nobody
 
@@ -63,7 +64,9 @@ def test_the_host_s_order_is_no_matter(tmp_path: Path) -> None:
     class Backwards(LocalSource):
         def list_folder(self, path: str) -> Listing:
             listing = super().list_folder(path)
-            return listing._replace(entries=sorted(listing.entries, reverse=True))
+            return msgspec.structs.replace(
+                listing, entries=sorted(listing.entries, key=lambda entry: entry.name, reverse=True)
+            )
 
     with LocalSource(tmp_path) as source, Backwards(tmp_path) as other:
         assert list(discover(source)) == list(discover(other))

@@ -8,7 +8,7 @@ from demo_builder import EXPORT
 from disk_builder import kernel
 
 from imgscan.errors import ImageError
-from imgscan.layouts.linux_kernel import SETUP_BYTES, parse_kernel_image
+from imgscan.layouts.linux_kernel import SETUP_BYTES, KernelImage, parse_kernel_image
 from imgscan.scan import open_machine
 
 VERSION = "3.0.101-63-default (geeko@buildhost) #1 SMP"
@@ -31,7 +31,7 @@ def test_the_64_bit_flag(protocol: int, flags: int, is_64_bit: bool | None) -> N
     image = bytearray(kernel(VERSION))
     struct.pack_into("<H", image, 0x206, protocol)
     struct.pack_into("<H", image, 0x236, flags)
-    assert parse_kernel_image(bytes(image)) == ("3.0.101-63-default", is_64_bit)
+    assert parse_kernel_image(bytes(image)) == KernelImage("3.0.101-63-default", is_64_bit)
 
 
 def changed(offset: int, data: bytes) -> bytes:

@@ -6,6 +6,7 @@ import struct
 import subprocess
 from pathlib import Path
 
+from msgspec.structs import astuple
 from tools import requires_tool
 
 from imgscan.layouts import vmdk
@@ -28,19 +29,19 @@ def test_a_header_that_qemu_wrote(tmp_path: Path) -> None:
 def test_every_hosted_field() -> None:
     values = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, b"abcd", 13)
     data = struct.pack("<4sIIQQQQIQQQB4sH", b"KDMV", *values).ljust(512, b"\0")
-    assert tuple(vmdk.parse_sparse_header(data)) == values
+    assert astuple(vmdk.parse_sparse_header(data)) == values
 
 
 def test_every_cowd_field() -> None:
     data = bytearray(struct.pack("<4s7I", b"COWD", 1, 2, 3, 4, 5, 6, 7).ljust(2048, b"\0"))
     struct.pack_into("<I", data, 1648, 8)
-    assert tuple(vmdk.parse_cowd_header(bytes(data))) == (1, 2, 3, 4, 5, 6, 7, 8)
+    assert astuple(vmdk.parse_cowd_header(bytes(data))) == (1, 2, 3, 4, 5, 6, 7, 8)
 
 
 def test_every_sesparse_field() -> None:
     data = struct.pack("<26Q", *range(26)).ljust(512, b"\0")
     header = vmdk.parse_sesparse_header(data)
-    assert header[:5] == (1, 2, 3, 4, 5)
+    assert astuple(header)[:5] == (1, 2, 3, 4, 5)
     assert header.volatile_header == 10
     assert (header.directory, header.directory_size) == (16, 17)
     assert (header.grain_tables, header.grain_tables_size, header.grains) == (18, 19, 24)

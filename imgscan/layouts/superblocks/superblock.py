@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+
+import msgspec
 
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.limits import KIB
@@ -13,7 +14,7 @@ FRONT_BYTES = 70 * KIB
 """What is read at once: the superblocks of nearly everything lie within (Btrfs, ReiserFS and GFS2 at 64 KiB)."""
 
 
-class Superblock(NamedTuple):
+class Superblock(msgspec.Struct, frozen=True):
     """What was recognised. `content` is libblkid's type name; `offset` and `length` are the magic's, in bytes.
 
     `label` and `uuid` are as blkid prints them, None where there are none; `size` (of the filesystem) and `block_size`

@@ -6,7 +6,8 @@ Offsets and checks as in libblkid (util-linux, libblkid/src/superblocks, one fil
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+
+import msgspec
 
 from imgscan.layouts.superblocks.superblock import Probe, Superblock, Window, text, utf16, uuid_text
 
@@ -192,7 +193,7 @@ def gfs(window: Window) -> Superblock | None:
     return Superblock(content, 0x10000, 4, text(raw[160:224]), uuid_text(raw[256:272])) if content else None
 
 
-class _Magic(NamedTuple):
+class _Magic(msgspec.Struct, frozen=True):
     """A type that its magic tells; `label` and `uuid` are places in bytes from `base`, with the label's length."""
 
     content: str
