@@ -11,11 +11,10 @@ import msgspec
 from imgscan.batch.conversation import Death
 from imgscan.errors import Why
 from imgscan.model.boot import Boot
-from imgscan.model.disk import Disk, Problem, ProblemKind
+from imgscan.model.disk import WHY_OF_PROBLEM, Disk, Problem, ProblemKind
 from imgscan.model.fact import Fact, unread
 from imgscan.model.machine import Io, MachineFacts, UnreadPlace
 from imgscan.model.text import shown
-from imgscan.rules.subjects import WHY_OF_PROBLEM
 
 T = TypeVar("T")
 

@@ -15,6 +15,7 @@ import pkgutil
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Final, Protocol
 
 import msgspec
@@ -81,6 +82,7 @@ def keep_ready() -> None:
     """Import what nearly every job needs, and keep the rest in memory to be imported when it is needed."""
     if preload.cache_info().currsize:  # a worker that a nursery forked has it all
         return
+    sys.modules.setdefault("construct.debug", ModuleType("construct.debug"))  # a debugger's modules, a third of it
     for name in (*OTHERS, *USUAL, *(f"imgscan.batch.jobs.{job}" for job in JOBS)):
         importlib.import_module(name)
     sys.meta_path.insert(0, KeptModules(f"imgscan.{package}" for package in READERS))

@@ -80,6 +80,7 @@ class GuestTree:
         self._points = sorted(self.mounts)
         self._drives = {"C": "/"} if drives is None else dict(drives)
         self._lookups: OrderedDict[tuple[int, int, str], Entry | None] = OrderedDict()
+        self._roots: dict[str, Location] = {}
 
     def mount(self, point: str, filesystem: FileSystem | Subtree | Unreadable) -> None:
         """Mount one more; one that was there before is hidden."""
@@ -87,6 +88,7 @@ class GuestTree:
         if point not in self.mounts:
             insort(self._points, point)
         self.mounts[point] = filesystem
+        self._roots.pop(point, None)
 
     def find(self, path: str, *, follow: bool = True) -> Location | None:
         """Return where a path leads, None when it is not there (also when a link on the way leads nowhere).
@@ -215,6 +217,12 @@ class GuestTree:
         return self.mounts["/"].volume
 
     def _mounted(self, point: str) -> Location:
+        root = self._roots.get(point)
+        if root is None:
+            root = self._roots[point] = self._root_of(point)
+        return root
+
+    def _root_of(self, point: str) -> Location:
         filesystem = self.mounts[point]
         if isinstance(filesystem, Unreadable):
             error = filesystem.error

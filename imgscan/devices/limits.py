@@ -40,7 +40,7 @@ DIRECTORY_ENTRIES = 1_000_000
 DIRECTORY_BYTES = 256 * MIB
 """Content of one guest directory."""
 SEARCHED_BYTES = 64 * MIB
-"""Directories of one ext filesystem searched for names, in all: each is read from its start every time."""
+"""Directories of one ext filesystem searched for names, in all; the last ones are kept, others read again."""
 GUEST_FILE_BYTES = 16 * MIB
 """A guest's configuration file."""
 FILESYSTEMS = 100

@@ -49,7 +49,7 @@ class ExtFileSystem(TskFileSystem):
                 raise UnsupportedFormat(f"{content} with {feature} is not read by this version", where=volume)
         self._inodes = Inodes(device, volume, superblock)
         self._block_map = BlockMap(device, volume, superblock)
-        self._searched = 0
+        self._searched_bytes = 0
         super().__init__(device, volume, content)
 
     def lookup(self, directory: int, name: str) -> Entry | None:
@@ -57,10 +57,11 @@ class ExtFileSystem(TskFileSystem):
 
         :raises LimitExceeded: more was searched for names than any real system makes necessary
         """
-        inode = self._inodes.read(directory)
-        self._searched += inode.size if inode.kind == "directory" else 0
-        if self._searched > SEARCHED_BYTES:
-            raise LimitExceeded(f"more than {SEARCHED_BYTES} bytes of directories were searched", where=self.volume)
+        if directory not in self._searched:
+            inode = self._inodes.read(directory)
+            self._searched_bytes += inode.size if inode.kind == "directory" else 0
+            if self._searched_bytes > SEARCHED_BYTES:
+                raise LimitExceeded(f"more than {SEARCHED_BYTES} bytes of directories were searched", where=self.volume)
         return super().lookup(directory, name)
 
     def read(self, node: int, offset: int, length: int) -> bytes:

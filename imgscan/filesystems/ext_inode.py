@@ -38,6 +38,7 @@ _EXTENT_MAGIC: Final = 0xF30A
 _EXTENT_DEPTH: Final = 5
 _PAGE: Final = 16 * KIB
 _PAGES_KEPT: Final = 64
+_INODES_KEPT: Final = 1024
 
 
 class Inode(msgspec.Struct, frozen=True):
@@ -82,12 +83,21 @@ class Inodes:
         self._volume = volume
         self._superblock = superblock
         self._pages: OrderedDict[int, bytes] = OrderedDict()
+        self._parsed: dict[int, Inode] = {}
 
     def read(self, number: int) -> Inode:
         """Return an inode.
 
         :raises CorruptStructure: there is no such inode
         """
+        inode = self._parsed.get(number)
+        if inode is None:
+            inode = self._parsed[number] = self._read(number)
+            if len(self._parsed) > _INODES_KEPT:
+                del self._parsed[next(iter(self._parsed))]
+        return inode
+
+    def _read(self, number: int) -> Inode:
         block = self._superblock
         group, index = divmod(number - 1, block.inodes_per_group)
         if not 0 <= group < block.groups:

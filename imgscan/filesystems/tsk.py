@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -39,6 +39,9 @@ _VIRTUAL_NAME: Final = re.compile(
 """What TSK calls structures of FAT and exFAT that it lists like files."""
 NODES_KEPT: Final = 512
 """Nodes whose objects stay in memory."""
+_DIRECTORIES_KEPT: Final = 32
+_NAMES_KEPT: Final = 4096
+"""Directories whose names stay in memory, and how many names one may have for that."""
 _TYPES: Final[dict[str, int]] = {
     "ext2": int(pytsk3.TSK_FS_TYPE_EXT_DETECT),
     "ext3": int(pytsk3.TSK_FS_TYPE_EXT_DETECT),
@@ -89,6 +92,7 @@ class TskFileSystem(ABC):
         self._device = device
         self._image = _Image(device)
         self._files: OrderedDict[int, Any] = OrderedDict()
+        self._searched: OrderedDict[int, _SearchedDirectory] = OrderedDict()
         with self._translated(f"the {content} filesystem cannot be opened"):
             self._tsk = pytsk3.FS_Info(self._image, 0, _TYPES[content])
             self.root = int(self._tsk.info.root_inum)
@@ -99,11 +103,17 @@ class TskFileSystem(ABC):
 
     def lookup(self, directory: int, name: str) -> Entry | None:
         """Return the entry `name` of a directory, None when it is not there."""
-        wanted = self._folded(name)
-        for node, found in self._names(directory):
-            if self._folded(found) == wanted:
-                return self._entry(node, found)
-        return None
+        searched = self._searched.get(directory)
+        if searched is None:
+            searched = self._searched[directory] = _SearchedDirectory(self._names(directory), self._folded)
+            if len(self._searched) > _DIRECTORIES_KEPT:
+                self._searched.popitem(last=False)
+        else:
+            self._searched.move_to_end(directory)
+        found = searched.find(self._folded(name))
+        if searched.seen > _NAMES_KEPT:
+            del self._searched[directory]
+        return None if found is None else self._entry(*found)
 
     def _folded(self, name: str) -> str:
         """Return a name as the filesystem compares it."""
@@ -221,6 +231,42 @@ class TskFileSystem(ABC):
             raise kind(f"{what}: {reason}", where=self.volume) from error
         if self._image.error is not None:  # TSK went on without the data
             raise self._image.error
+
+
+class _SearchedDirectory:
+    """A directory's names, as far as they were read when some were looked up: readers ask for many of a few."""
+
+    def __init__(self, names: Iterator[tuple[int, str]], folded: Callable[[str], str]) -> None:
+        self._rest: Iterator[tuple[int, str]] | None = names
+        self._folded = folded
+        self._found: dict[str, tuple[int, str]] = {}
+        self._error: ImageError | None = None
+
+    @property
+    def seen(self) -> int:
+        """How many names are kept."""
+        return len(self._found)
+
+    def find(self, wanted: str) -> tuple[int, str] | None:
+        """Return the first entry of a folded name, None when there is none; what was read of it before is not lost.
+
+        :raises ImageError: the directory cannot be read, or not on, and the name was not met before
+        """
+        found = self._found.get(wanted)
+        while found is None and self._rest is not None:
+            try:
+                node, name = next(self._rest)
+            except StopIteration:
+                self._rest = None
+            except ImageError as error:
+                self._rest, self._error = None, error
+            else:
+                folded = self._folded(name)
+                self._found.setdefault(folded, (node, name))
+                found = (node, name) if folded == wanted else None
+        if found is None and self._error is not None:
+            raise self._error.with_traceback(None)
+        return found
 
 
 def _reason(error: Exception) -> str:

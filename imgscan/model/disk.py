@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from imgscan.errors import Why
 from imgscan.model.evidence import Evidence
 from imgscan.model.fact import NOT_COLLECTED, Fact, unread
 
@@ -29,6 +30,21 @@ file, `missing` a file that is not there, `refused` one that the host-file polic
 that was not closed, `io-error` what the host could not read; `timed-out`, `crashed` and `internal` say that the parser
 did not get through it; `note` something that a user should know and that
 changes no reading."""
+
+
+WHY_OF_PROBLEM: dict[ProblemKind, Why] = {
+    "damage": "corrupt",
+    "truncated": "truncated",
+    "missing": "missing",
+    "refused": "denied",
+    "encrypted": "encrypted",
+    "io-error": "io-error",
+    "changed": "changed",
+    "timed-out": "timed-out",
+    "crashed": "crashed",
+    "internal": "internal",
+}
+"""Problems after which it is open what an image is; `unsupported`, `unclean` and `note` are not among them."""
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):

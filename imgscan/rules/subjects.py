@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from imgscan.errors import UnreadFact, Why
-from imgscan.model.disk import Disk, PartitionTable, ProblemKind
+from imgscan.errors import UnreadFact
+from imgscan.model.disk import WHY_OF_PROBLEM, Disk, PartitionTable
 from imgscan.model.evidence import AtOffset, Evidence
 from imgscan.model.machine import MachineFacts
 from imgscan.model.rule import Result, not_applicable
@@ -20,20 +20,6 @@ from imgscan.model.volume import Volume
 
 EFI_SYSTEM_PARTITION = frozenset({"c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "0xef"})
 """Types of an EFI system partition in a GPT and in an MBR (UEFI 2.10, sections 5.3.3 and 5.2.2)."""
-
-WHY_OF_PROBLEM: dict[ProblemKind, Why] = {
-    "damage": "corrupt",
-    "truncated": "truncated",
-    "missing": "missing",
-    "refused": "denied",
-    "encrypted": "encrypted",
-    "io-error": "io-error",
-    "changed": "changed",
-    "timed-out": "timed-out",
-    "crashed": "crashed",
-    "internal": "internal",
-}
-"""Problems after which it is open what an image is; `unsupported`, `unclean` and `note` are not among them."""
 
 READS_EFI_EXCEPTION = (
     "disks.format",

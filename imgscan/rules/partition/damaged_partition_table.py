@@ -21,11 +21,11 @@ If the disk was cut short, export it again. Else repair the table inside the sou
 from __future__ import annotations
 
 from imgscan.errors import UnreadFact
-from imgscan.model.disk import Disk
+from imgscan.model.disk import WHY_OF_PROBLEM, Disk
 from imgscan.model.machine import MachineFacts
 from imgscan.model.rule import NoParams, Result, Rule, failed, not_applicable, over, passed
 from imgscan.rules.explanation import how_to_fix, title
-from imgscan.rules.subjects import WHY_OF_PROBLEM, partition_table_of, where_partitioned
+from imgscan.rules.subjects import partition_table_of, where_partitioned
 
 
 def check(machine: MachineFacts, _params: NoParams) -> Result:
