@@ -4,7 +4,8 @@
    parent that several disks share (linked clones) is in the `files` of each, and no machine: its content is seen in
    each of theirs. It is one only when a sidecar names it as a disk.
 2. ``auto``: sidecars group the disks that they name (`sidecar_machines`); the other disks of a folder are grouped by
-   their names (`name_patterns`), and what is left is a machine each.
+   their names (`name_patterns`), and what is left is a machine each. A disk that only sidecars of other folders name
+   stays with those of its folder as well: what one customer uploads takes no machine of another out of the results.
    ``file``: each disk is a machine. ``folder``: all disks of one folder are a machine.
 
 Every image is in a machine or told as one of the `others`. A file whose name says that it is an image, and whose
@@ -127,10 +128,16 @@ def only_newer(plan: Plan, stamps: Mapping[str, FileStamp], since_ns: int) -> Pl
 
 def _automatic(tops: Sequence[ShareFile], described: Described) -> list[_Machine]:
     machines_of: dict[ShareFile, int] = {}
+    taken: set[ShareFile] = set()
+    from_elsewhere: dict[ShareFile, ShareFile] = {}
     for machine in described.machines:
         for disk in machine.disks:
             machines_of[disk] = machines_of.get(disk, 0) + 1
-    taken = {*machines_of, *(disk for machine in described.machines for disk in machine.older)}
+        for disk in (*machine.disks, *machine.older):
+            if any(_is_within(disk.folder, _machine_folder(sidecar.folder)) for sidecar in machine.sidecars):
+                taken.add(disk)
+            else:
+                from_elsewhere.setdefault(disk, machine.sidecars[0])
     result = [_described(machine, machines_of) for machine in described.machines]
     by_folder: dict[str, list[ShareFile]] = {}
     with_others: set[str] = set()
@@ -141,7 +148,15 @@ def _automatic(tops: Sequence[ShareFile], described: Described) -> list[_Machine
             by_folder.setdefault(top.folder, []).append(top)
     for folder, disks in by_folder.items():
         result += _by_names(folder, disks, alone=folder not in with_others)
+    for own in result[len(described.machines) :]:
+        namers = dict.fromkeys(from_elsewhere[disk].path for disk in own.disks if disk in from_elsewhere)
+        if namers:
+            own.reason += f"; {_list(list(namers))}, of another folder, names it too"
     return result
+
+
+def _is_within(folder: str, outer: str) -> bool:
+    return outer in {".", folder} or folder.startswith(f"{outer}/")
 
 
 def _described(machine: DescribedMachine, machines_of: Mapping[ShareFile, int]) -> _Machine:

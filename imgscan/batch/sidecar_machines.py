@@ -8,7 +8,8 @@
 - Sidecars of different kinds are one machine when the disks of one are among those of the other (a VMX and the OVF that
   was made of it). Sidecars of the same kind are one machine only when they name the same disks (copies).
 - **A disk that two machines name is a disk of both**, and both say so: clusters share disks, and whoever has two
-  descriptions of one disk cannot be told from them. So no sidecar can take a disk away from another.
+  descriptions of one disk cannot be told from them. So no sidecar can take a disk away from another; nor from the
+  folder that the disk is in, unless the sidecar lies there or above (`grouping`).
 - The first sidecar names the machine: by kind (`RANKS`), then in natural order of paths.
 - An OVF of several machines (a vApp) does not say here which disks are whose: their names do.
 - What only accompanies a machine (snapshot lists, manifests, the configurations of Hyper-V's checkpoints, copies that

@@ -448,12 +448,32 @@ def test_a_sidecar_names_disks_in_other_folders() -> None:
     assert machines(tree) == {
         "lab/cfg/web.vmx": ["lab/web.vmdk", "lab/cfg/disks/data.vmdk"],
         "lab/cfg/web.vmdk": ["lab/cfg/web.vmdk"],
+        "lab/web": ["lab/web.vmdk"],
         "moved/app": ["moved/app.vmdk"],
         "uri/my": ["uri/my disk.vmdk"],
     }
     assert {machine.name: machine.missing for machine in plan_of(tree).machines if machine.missing} == {
         "lab/cfg/web.vmx": ("shadow.vmdk",)
     }
+
+
+@pytest.mark.parametrize("names", [("../b/web-1.raw",), ("own.vmdk", "../b/web-1.raw", "../b/gone.vmdk")])
+def test_a_sidecar_takes_no_disk_out_of_another_folder(names: tuple[str, ...]) -> None:
+    """Who may upload to one folder of a share shall not be able to hide the machines of another."""
+    tree: Tree = {
+        "a/evil.vmx": sidecar(VMX, *names),
+        "a/evil.vmsd": sidecar(VMSD, "../b/web-2.raw", *names),
+        "a/own.vmdk": "vmdk",
+        "b/web-1.raw": "raw",
+        "b/web-2.raw": "raw",
+    }
+    plan = plan_of(tree)
+    assert {machine.name: machine.disks for machine in plan.machines if machine.name.startswith("b/")} == {
+        "b/web-1": ("b/web-1.raw",),
+        "b/web-2": ("b/web-2.raw",),
+    }
+    assert all(not machine.missing for machine in plan.machines if machine.name.startswith("b/"))
+    assert "; a/evil.vmx, of another folder, names it too" in reason(plan, "b/web-1")
 
 
 def test_two_disks_of_one_name_are_two_disks() -> None:

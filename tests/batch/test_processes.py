@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from disk_builder import CONTAINERS, build_linux, convert
+from rules_on_images.access_cases import FIREWALLD
 from tools import FIXTURES, ROOT, requires_tool
 from windows_builder import build_windows
 
@@ -71,6 +72,42 @@ def test_isolated_or_not_the_facts_are_the_same(told: dict[str, Any]) -> None:
 @needs_images
 def test_the_supervisor_loads_no_parser(told: dict[str, Any]) -> None:
     assert parsers(told["supervisor"]) == []
+
+
+IMPORTS = """
+import ast, json, sys
+from pathlib import Path
+import imgscan
+from imgscan.batch.worker import READERS, keep_ready
+
+keep_ready()
+lacking = set()
+for package in READERS:
+    for path in (Path(imgscan.__path__[0]) / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            foreign = {name for name in names if not name.startswith("imgscan")}
+            lacking |= {(name, path.name) for name in foreign - set(sys.modules)}
+print(json.dumps(sorted(lacking)))
+"""
+
+
+def test_a_fresh_worker_has_all_that_readers_may_import() -> None:
+    """Nothing can be loaded once it is closed in; a test process has loaded more than a command has."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    lacking = json.loads(subprocess.check_output([sys.executable, "-c", IMPORTS], env=environment))
+    assert [each for each in lacking if each[0] not in {"collections.abc", "importlib.abc"}] == []
+
+
+@needs_images
+def test_a_fresh_worker_reads_xml_of_the_guest(tmp_path: Path) -> None:
+    image = build_linux(tmp_path, files=FIREWALLD)
+    command = [sys.executable, "-m", "imgscan", "scan", "--format", "json", str(image)]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, check=False)
+    assert done.stderr == b""
+    (machine,) = json.loads(done.stdout)["machines"]
+    assert [firewall["name"] for firewall in machine["systems"][0]["firewalls"]["value"]] == ["firewalld"]
 
 
 @pytest.mark.parametrize(
