@@ -133,7 +133,9 @@ def _point_release(tree: GuestTree, release: Release) -> Release:
             file = _read(tree, path)
         except ImageError:  # the major version stands
             continue
-        match = re.search(r"[0-9]+(\.[0-9]+)*", file.text) if file is not None else None
+        said = _PARSERS[path](file.text) if file is not None else None
+        version = said.version if said is not None and said.id == release.id.value else None
+        match = re.match(r"[0-9]+(\.[0-9]+)*", version or "")
         if file is not None and match is not None and f"{match[0]}.".startswith(f"{major}."):
             return release._replace(version=known(match[0], file.evidence(1), *release.version.evidence))
     return release
@@ -186,9 +188,9 @@ _RED_HAT_NAMES: Final = (
 def _red_hat_release(text: str) -> _Said | None:
     """Parse `Red Hat Enterprise Linux Server release 5.11 (Tikanga)` and its like."""
     line = text.strip().partition("\n")[0].strip()
-    if not line:
-        return None
     lower = line.lower()
+    if not line or lower.startswith("derived from"):  # CentOS says so of what it is made of
+        return None
     name = next((name for start, name in _RED_HAT_NAMES if lower.startswith(start)), None)
     match = re.search(r"(?:release|version|os|linux|slackware)\s+(\d+(?:\.\d+)*)", lower)
     version = match[1] if match else None
@@ -275,6 +277,7 @@ _FILES: Final[tuple[tuple[str, Callable[[str], _Said | None]], ...]] = (
     ("/etc/arch-release", _named("arch", "Arch Linux")),
 )
 """In this order: the specific ones before redhat-release, which most of their distributions have too."""
+_PARSERS: Final = dict(_FILES)
 _SHARED: Final = frozenset(
     {("/etc/redhat-release", "rhel"), ("/etc/system-release", "rhel"), ("/etc/debian_version", "debian")}
 )

@@ -98,6 +98,16 @@ RELEASES: list[tuple[dict[str, str | Link], str | None, str | None, str | None]]
         "16.04",
         "Ubuntu 16.04.7 LTS",
     ),
+    (
+        {
+            "etc/os-release": 'NAME="CentOS Linux"\nVERSION="7 (Core)"\nID="centos"\nVERSION_ID="7"\n',
+            "etc/redhat-release": "Derived from Red Hat Enterprise Linux 7.6 (Source)\n",
+        },
+        "centos",
+        "7",
+        "CentOS Linux",
+    ),
+    ({"etc/redhat-release": "Derived from Red Hat Enterprise Linux 7.6 (Source)\n"}, None, None, None),
     ({"etc/os-release": "VERSION_ID=8\n", "etc/redhat-release": "CentOS release 6.5 (Final)\n"}, "centos", "6.5", None),
     ({"etc/debian_version": "8.0\n"}, "debian", "8.0", "Debian GNU/Linux 8.0"),
     (
