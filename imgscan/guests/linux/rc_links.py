@@ -6,12 +6,13 @@ Sources: inittab(5), Linux Standard Base 5.0 Core, "System Initialization"; Open
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Final, Literal, NamedTuple
 
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import CorruptStructure
-from imgscan.guests.linux.config_file import names_in, read_config
+from imgscan.guests.linux.config_file import Configs, Line, read_config
 from imgscan.model.access import ServiceStart
 from imgscan.model.evidence import AtPath, Evidence, at_path
 from imgscan.model.text import shown
@@ -28,7 +29,18 @@ class Link(NamedTuple):
 
     folder: str
     name: str
-    evidence: Evidence
+
+    @property
+    def path(self) -> str:
+        """Where it lies."""
+        return f"{self.folder}/{self.name}"
+
+
+class Started(NamedTuple):
+    """What a boot starts: `name` of the service, and what reads the lines that run then."""
+
+    name: str
+    lines: Callable[[], Sequence[Line]]
 
 
 class RunlevelLinks:
@@ -36,26 +48,30 @@ class RunlevelLinks:
 
     def __init__(self, tree: GuestTree) -> None:
         self._tree = tree
+        self._configs = Configs(tree)
         self._levels: dict[str, list[Link]] = {}
+
+    def started(self, *levels: str) -> Iterator[Started]:
+        """Yield the scripts that links start in runlevels, with all their lines."""
+        for link in (link for level in levels for link in self.links(level)):
+            match = _LINK.fullmatch(link.name)
+            if match is not None:
+                yield Started(match[1], lambda path=link.path: script_lines(self._configs, path))  # type: ignore[misc]
 
     def links(self, level: str) -> list[Link]:
         """Return the start links of a runlevel, and those of the folders that every boot starts for `S`."""
         if level not in self._levels:
             folders = _BOOT_FOLDERS if level == "S" else [folder.format(level) for folder in _RC_FOLDERS]
             folder = next((folder for folder in folders if self._tree.exists(folder)), None)
-            names = names_in(self._tree, folder) if folder is not None else []
-            self._levels[level] = [
-                Link(folder or "", name, _evidence(self._tree, f"{folder}/{name}"))
-                for name in names
-                if _LINK.fullmatch(name)
-            ]
+            names = self._configs.names(folder) if folder is not None else []
+            self._levels[level] = [Link(folder or "", name) for name in names if _LINK.fullmatch(name)]
         return self._levels[level]
 
     def find(self, level: str, names: tuple[str, ...]) -> Link | None:
         """Return the link that starts a service; one that leads nowhere starts nothing."""
         for link in self.links(level):
             match = _LINK.fullmatch(link.name)
-            if match is not None and match[1] in names and self._tree.exists(f"{link.folder}/{link.name}"):
+            if match is not None and match[1] in names and self._tree.exists(link.path):
                 return link
         return None
 
@@ -63,6 +79,15 @@ class RunlevelLinks:
         """Return the path of a service's init script."""
         paths = (f"{folder}/{name}" for name in names for folder in ("/etc/init.d", "/etc/rc.d/init.d"))
         return next((path for path in paths if self._tree.exists(path)), None)
+
+
+def script_lines(configs: Configs, path: str) -> list[Line]:
+    """Return the lines of a script; none when it is no text."""
+    try:
+        file = configs.read(path)
+    except CorruptStructure:  # a program
+        return []
+    return [Line(line, file, number) for number, line in file.lines() if line] if file is not None else []
 
 
 def _evidence(tree: GuestTree, path: str) -> AtPath:
@@ -88,6 +113,10 @@ class SysVinit:
                     return match[1], inittab.at(number)
         raise CorruptStructure("/etc/inittab names no default runlevel", where=self._tree.mounts["/"].volume)
 
+    def started(self) -> Iterator[Started]:
+        """Yield the scripts that a boot starts."""
+        return self._links.started("S", self._default[0])
+
     def start(self, *names: str) -> ServiceStart:
         """Say whether a service starts in the default runlevel."""
         level, where = self._default
@@ -107,7 +136,11 @@ def start_by_links(
     if link is not None:
         detail = shown(f"{link.folder}/{link.name} starts it in runlevel {level}")
         return ServiceStart(
-            starts=True, manager=manager, unit=shown(link.name), detail=detail, evidence=(link.evidence, where)
+            starts=True,
+            manager=manager,
+            unit=shown(link.name),
+            detail=detail,
+            evidence=(_evidence(tree, link.path), where),
         )
     script = links.script(names)
     if script is None:
@@ -130,6 +163,13 @@ class OpenRc:
 
     def __init__(self, tree: GuestTree) -> None:
         self._tree = tree
+
+    def started(self) -> Iterator[Started]:
+        """Yield the scripts of the runlevels that every boot enters."""
+        configs = Configs(self._tree)
+        for level in self.LEVELS:
+            for name in configs.names(f"/etc/runlevels/{level}"):
+                yield Started(name, lambda name=name: script_lines(configs, f"/etc/init.d/{name}"))  # type: ignore[misc]
 
     def start(self, *names: str) -> ServiceStart:
         """Say whether a service is in one of the runlevels that every boot enters."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Final, Literal, NamedTuple, Protocol
 
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import UnsupportedFormat
-from imgscan.guests.linux.rc_links import OpenRc, SysVinit
+from imgscan.guests.linux.rc_links import OpenRc, Started, SysVinit
 from imgscan.guests.linux.systemd import SystemdUnits
 from imgscan.guests.linux.upstart import Upstart
 from imgscan.model.access import ServiceStart
@@ -22,6 +23,10 @@ class InitSystem(Protocol):
 
     def start(self, *names: str) -> ServiceStart:
         """Say whether a service starts that is called by any of these names, without a suffix."""
+        ...
+
+    def started(self) -> Iterator[Started]:
+        """Yield all that a boot starts."""
         ...
 
 
@@ -50,6 +55,10 @@ class Services:
     def start(self, *names: str) -> ServiceStart:
         """Say whether a service starts that is called by any of these names, the most usual first, without a suffix."""
         return self._found.init.start(*names)
+
+    def started(self) -> Iterator[Started]:
+        """Yield all that a boot starts, with what it runs then."""
+        return self._found.init.started()
 
     @property
     def systemd(self) -> SystemdUnits | None:

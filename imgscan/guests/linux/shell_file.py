@@ -13,14 +13,30 @@ class Assignment(NamedTuple):
     line: int
 
 
-def assignments(text: str) -> dict[str, Assignment]:
-    """Return the assignments of a file by name; the last one counts. Lines that are none are left out."""
-    found: dict[str, Assignment] = {}
+class Assignments:
+    """The assignments of a file by name; a value is unquoted when it is asked for."""
+
+    def __init__(self, values: dict[str, tuple[str, int]]) -> None:
+        self._values = values
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._values)
+
+    def get(self, name: str) -> Assignment | None:
+        """Return what a name is set to, None when it is not set."""
+        found = self._values.get(name)
+        return None if found is None else Assignment(unquote(found[0]), found[1])
+
+
+def assignments(text: str) -> Assignments:
+    """Return the assignments of a file; the last one of a name counts. Lines that are none are left out."""
+    found: dict[str, tuple[str, int]] = {}
     for number, line in enumerate(text.split("\n"), 1):
         name, equals, value = line.strip().removeprefix("export ").partition("=")
         if equals and name.strip().isidentifier():
-            found[name.strip()] = Assignment(unquote(value), number)
-    return found
+            found[name.strip()] = value, number
+    return Assignments(found)
 
 
 def unquote(value: str) -> str:

@@ -7,13 +7,13 @@ slash in front from /etc/ssh. A Match block holds for some connections only; `Ma
 
 from __future__ import annotations
 
-import fnmatch
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from imgscan.devices.guest_tree import GuestTree
-from imgscan.errors import CorruptStructure, LimitExceeded
-from imgscan.guests.linux.config_file import ConfigFile, first_config, names_in, read_config
+from imgscan.errors import CorruptStructure, LimitExceeded, UnsupportedFormat
+from imgscan.guests.linux.config_file import ConfigFile, Configs, first_config
 from imgscan.model.access import SshSettings
 from imgscan.model.evidence import Evidence
 from imgscan.model.text import shown
@@ -28,8 +28,11 @@ PORTS: Final = 256
 """Ports of one server, as OpenSSH allows."""
 LINES: Final = 100_000
 """Lines of all files together."""
+NAMES: Final = 4096
+"""Users or groups that one keyword names."""
 _ADD_UP: Final = frozenset({"port", "listenaddress", "allowusers", "denyusers", "allowgroups", "denygroups"})
-_WANTED: Final = _ADD_UP | {"permitrootlogin", "passwordauthentication"}
+_WANTED: Final = _ADD_UP | {"permitrootlogin", "passwordauthentication", "addressfamily"}
+_READ: Final = _WANTED | {"match", "include"}
 _WORD: Final = re.compile(r'"([^"]*)"|([^\s"]+)')
 
 
@@ -49,8 +52,17 @@ class SshdConfig(NamedTuple):
     file: ConfigFile
 
 
-def read_sshd_config(tree: GuestTree, path: str | None = None) -> SshdConfig | None:
+def read_sshd_config(
+    tree: GuestTree,
+    path: str | None = None,
+    options: Sequence[tuple[str, Evidence]] = (),
+    *,
+    has_ports: bool = False,
+) -> SshdConfig | None:
     """Return what the server is configured with, None when it has no configuration.
+
+    `options` are settings of the command line, which come before those of the file; with `has_ports` (`-p`), the
+    file's own ports do not count.
 
     :raises CorruptStructure: a line is not as the server would take it, so that it would not start
     :raises ImageError: a file cannot be read, or is no text
@@ -59,18 +71,25 @@ def read_sshd_config(tree: GuestTree, path: str | None = None) -> SshdConfig | N
     if file is None:
         return None
     reader = _Reader(tree)
+    for text, where in options:
+        reader.option(text, where)
+    reader.has_ports = has_ports
     reader.read(file, 0, active=True)
     found = reader.settings
     wheres = {name: tuple(each.where for each in of_name) for name, of_name in found.items()}
 
     def words(keyword: str) -> tuple[str, ...]:
-        return tuple(shown(word) for each in found.get(keyword, ()) for word in each.arguments)
+        of_keyword = [word for each in found.get(keyword, ()) for word in each.arguments]
+        if len(of_keyword) > NAMES:
+            raise LimitExceeded(f"{keyword} names more than {NAMES}", where=file.path)
+        return tuple(shown(word) for word in of_keyword)
 
     def first(keyword: str) -> str | None:
         return next((word.lower() for word in words(keyword)), None)
 
     ports = tuple(dict.fromkeys(_port(each, each.arguments[0]) for each in found.get("port", ())))
     addresses, own_ports = _listen_addresses(found.get("listenaddress", []))
+    addresses = _of_family(first("addressfamily"), addresses, file)
     if own_ports:
         ports = tuple(dict.fromkeys((*own_ports, *((ports or (22,)) if len(own_ports) < len(addresses) else ()))))
         wheres["port"] = (*wheres.get("listenaddress", ()), *wheres.get("port", ()))
@@ -103,6 +122,8 @@ def _listen_addresses(settings: list[Setting]) -> tuple[tuple[str, ...], list[in
     ports: list[int] = []
     for setting in settings:
         text = setting.arguments[0]
+        if len(setting.arguments) > 1:
+            raise UnsupportedFormat("the routing domain of an address is not followed", where=_place(setting.where))
         match = re.fullmatch(r"\[([^\]]*)\](?::(\w+))?|([^:]*):(\w+)", text)
         if match is None:
             addresses.append(shown(text))
@@ -113,6 +134,18 @@ def _listen_addresses(settings: list[Setting]) -> tuple[tuple[str, ...], list[in
     return tuple(addresses), ports
 
 
+def _of_family(family: str | None, addresses: tuple[str, ...], file: ConfigFile) -> tuple[str, ...]:
+    """Return the addresses that are left of a family (AddressFamily)."""
+    if family in {None, "any"}:
+        return addresses
+    if family not in {"inet", "inet6"}:
+        raise CorruptStructure(f"{shown(str(family))} is no family of addresses", where=file.path)
+    is_wrong = [(":" in address) != (family == "inet6") and address[:1].isdigit() for address in addresses]
+    if any(is_wrong) or (family == "inet" and any(":" in address for address in addresses)):
+        raise CorruptStructure("it listens on an address of another family than it may", where=file.path)
+    return addresses or (("::",) if family == "inet6" else ("0.0.0.0",))  # noqa: S104 - what it is told
+
+
 def _place(where: Evidence) -> str:
     return f"{getattr(where, 'path', '')}:{getattr(where, 'line', 0)}"
 
@@ -120,9 +153,17 @@ def _place(where: Evidence) -> str:
 class _Reader:
     def __init__(self, tree: GuestTree) -> None:
         self.settings: dict[str, list[Setting]] = {}
-        self._tree = tree
+        self.has_ports = False
+        self._configs = Configs(tree)
         self._lines = 0
         self._files = 0
+
+    def option(self, text: str, where: Evidence) -> None:
+        """Take a line of the command line."""
+        setting = self._setting(text, where)
+        if setting is None or setting.keyword in {"match", "include"}:
+            raise UnsupportedFormat(f"the option {shown(text)} is not followed", where=_place(where))
+        self._add(setting)
 
     def read(self, file: ConfigFile, depth: int, *, active: bool) -> None:
         if depth > INCLUDE_DEPTH:
@@ -134,43 +175,41 @@ class _Reader:
             self._lines += 1
             if self._lines > LINES:
                 raise LimitExceeded(f"the configuration has more than {LINES} lines", where=file.path)
-            match = re.match(r"([A-Za-z][A-Za-z0-9]*)(?:\s*=\s*|\s+|$)", line)
-            if match is None:
-                if line and not line.startswith("#"):
-                    raise CorruptStructure(f"line {number} is no setting: {shown(line[:80])}", where=file.path)
+            if not line or line.startswith("#"):
                 continue
-            keyword = match[1].lower()
-            if keyword not in _WANTED and keyword not in {"match", "include"}:
-                continue
-            arguments = _words(line[match.end() :])
-            if not arguments:
-                raise CorruptStructure(f"line {number} has no value for {match[1]}", where=file.path)
-            if keyword == "match":
-                active = [word.lower() for word in arguments] == ["all"]
-            elif keyword == "include":
-                for path in self._included(arguments):
-                    included = read_config(self._tree, path)
-                    if included is not None:
-                        self.read(included, depth + 1, active=active)
-            elif active and (keyword in _ADD_UP or keyword not in self.settings):
-                setting = Setting(keyword, tuple(arguments), file.at(number))
-                self.settings.setdefault(keyword, []).append(setting)
+            setting = self._setting(line, file.at(number))
+            if setting is None:
+                raise CorruptStructure(f"line {number} is no setting: {shown(line[:80])}", where=file.path)
+            if setting.keyword == "match":
+                active = [word.lower() for word in setting.arguments] == ["all"]
+            elif setting.keyword == "include":
+                for pattern in setting.arguments:
+                    for path in self._configs.matching(pattern if pattern.startswith("/") else f"/etc/ssh/{pattern}"):
+                        included = self._configs.read(path)
+                        if included is not None:
+                            self.read(included, depth + 1, active=active)
+            elif active:
+                self._add(setting)
 
-    def _included(self, patterns: list[str]) -> list[str]:
-        paths: list[str] = []
-        for pattern in patterns:
-            path = pattern if pattern.startswith("/") else f"/etc/ssh/{pattern}"
-            folder, _, name = path.rpartition("/")
-            if not re.search(r"[*?\[]", name):
-                paths.append(path)
-                continue
-            found = names_in(self._tree, folder)
-            paths += [
-                f"{folder}/{each}"
-                for each in found
-                if fnmatch.fnmatchcase(each, name) and (not each.startswith(".") or name.startswith("."))
-            ]
-        return paths
+    def _add(self, setting: Setting) -> None:
+        if setting.keyword == "port" and self.has_ports:
+            return
+        if setting.keyword in _WANTED and (setting.keyword in _ADD_UP or setting.keyword not in self.settings):
+            self.settings.setdefault(setting.keyword, []).append(setting)
+
+    @staticmethod
+    def _setting(line: str, where: Evidence) -> Setting | None:
+        """Return a line as a setting, None when it is none; those that are not wanted have no arguments."""
+        match = re.match(r"([A-Za-z][A-Za-z0-9]*)(?:\s*=\s*|\s+|$)", line)
+        if match is None:
+            return None
+        keyword = match[1].lower()
+        if keyword not in _READ:
+            return Setting(keyword, (), where)
+        arguments = _words(line[match.end() :])
+        if not arguments:
+            raise CorruptStructure(f"there is no value for {match[1]}", where=_place(where))
+        return Setting(keyword, tuple(arguments), where)
 
 
 def _words(text: str) -> list[str]:

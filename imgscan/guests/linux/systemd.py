@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Final, NamedTuple
 
 from imgscan.devices.filesystem import Entry
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.devices.limits import SYMLINKS
-from imgscan.errors import LimitExceeded
-from imgscan.guests.linux.config_file import ConfigFile, names_in, read_config
-from imgscan.guests.linux.rc_links import RunlevelLinks
+from imgscan.errors import ImageError, LimitExceeded
+from imgscan.guests.linux.config_file import ConfigFile, Configs, Line
+from imgscan.guests.linux.rc_links import RunlevelLinks, Started
 from imgscan.model.access import ServiceStart
 from imgscan.model.evidence import Evidence, at_path
 from imgscan.model.text import shown
@@ -32,7 +32,13 @@ FOLDERS: Final = (
 UNITS: Final = 8192
 """Units that one boot starts."""
 TARGETS: Final = 256
-"""Targets whose files are read: those that systemd brings are known."""
+"""Targets that one boot starts."""
+CONDITIONS: Final = 256
+"""Conditions of one unit."""
+PRESETS: Final = 4096
+"""Lines of all presets."""
+COMMANDS: Final = ("ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost")
+"""What a service runs when it starts."""
 _PRESETS: Final = ("/etc/systemd/system-preset", "/usr/local/lib/systemd/system-preset",
                    "/usr/lib/systemd/system-preset", "/lib/systemd/system-preset")  # fmt: skip
 _WANTED: Final = {
@@ -53,35 +59,48 @@ _BY_RUNLEVEL: Final = {
 }
 
 
-class Unit(NamedTuple):
-    """A unit file: `name` with aliases followed; `file` is None when it is masked, `where` then names the mask."""
+class Unit:
+    """A unit: `name` with aliases followed; `file` is None when it is masked, `where` then names the mask."""
 
-    name: str
-    file: ConfigFile | None
+    def __init__(
+        self, name: str, file: ConfigFile | None, where: Evidence, drop_ins: Sequence[ConfigFile] = ()
+    ) -> None:
+        self.name = name
+        self.file = file
+        self.where = where
+        self._drop_ins = drop_ins
+
+    def values(self, section: str, *keys: str) -> list[Line]:
+        """Return the values of keys, those of drop-ins behind the unit's own; an empty value clears those before it."""
+        return [value for key in keys for value in self._values.get((section, key), ())]
+
+    def last(self, section: str, key: str) -> str:
+        """Return the value of a key that is set once, in lower case; empty when it is not set."""
+        return next((value.text.lower() for value in reversed(self.values(section, key))), "")
+
+    @cached_property
+    def _values(self) -> dict[tuple[str, str], list[Line]]:
+        found: dict[tuple[str, str], list[Line]] = {}
+        for file in [self.file, *self._drop_ins] if self.file is not None else []:
+            section = ""
+            for number, line in file.joined_lines(" ", ("#", ";")):
+                if line.startswith("["):
+                    section = line.strip("[]")
+                    continue
+                name, equals, value = line.partition("=")
+                if equals and value.strip():
+                    found.setdefault((section, name.strip()), []).append(Line(value.strip(), file, number))
+                elif equals:
+                    found[section, name.strip()] = []
+        return found
+
+
+class _Located(NamedTuple):
+    """Where a name leads: `names` are those on the way, the unit's own last; `path` is None when it is masked."""
+
+    names: list[str]
+    path: str | None
     where: Evidence
-
-    def values(self, section: str, key: str) -> list[tuple[int, str]]:
-        """Return the values of a key with their lines; an empty value clears those before it."""
-        return values(self.file, section, key) if self.file is not None else []
-
-
-def values(file: ConfigFile, section: str, key: str) -> list[tuple[int, str]]:
-    """Return the values of a key of a unit file with their lines; an empty value clears those before it."""
-    found: list[tuple[int, str]] = []
-    now, continued = "", ""
-    for number, line in file.lines():
-        if line.startswith(("#", ";")):
-            continue
-        text = f"{continued} {line}".strip()
-        continued = text[:-1] if text.endswith("\\") else ""
-        if continued:
-            continue
-        if text.startswith("["):
-            now = text.strip("[]")
-        name, equals, value = text.partition("=")
-        if equals and now == section and name.strip() == key:
-            found = [*found, (number, value.strip())] if value.strip() else []
-    return found
 
 
 class SystemdUnits:
@@ -90,7 +109,9 @@ class SystemdUnits:
     def __init__(self, tree: GuestTree) -> None:
         self._tree = tree
         self._rc = RunlevelLinks(tree)
-        self._targets = 0
+        self._configs = Configs(tree)
+        self._units: dict[str, Unit | None] = {}
+        self._lost: ImageError | None = None
 
     @cached_property
     def _folders(self) -> dict[str, dict[str, Entry]]:
@@ -114,7 +135,23 @@ class SystemdUnits:
 
     def unit(self, name: str) -> Unit | None:
         """Return the unit that a name loads, None when there is none."""
+        if name not in self._units:
+            self._units[name] = self._load(name)
+        return self._units[name]
+
+    def _load(self, name: str) -> Unit | None:
+        located = self._locate(name)
+        if located is None:
+            return None
+        if located.path is None:
+            return Unit(located.names[-1], None, located.where)
+        file = self._configs.read(located.path)
+        return None if file is None else Unit(located.names[-1], file, located.where, self._drop_ins(located.names))
+
+    def _locate(self, name: str) -> _Located | None:
+        names = [name]
         for _ in range(SYMLINKS):
+            name = names[-1]
             for folder, entries in self._folders.items():
                 entry = entries.get(name)
                 if entry is None or entry.kind not in {"file", "symlink"}:
@@ -125,33 +162,82 @@ class SystemdUnits:
                 if entry.kind == "symlink":
                     target = self._tree.readlink(path)
                     if target == "/dev/null":
-                        return Unit(name, None, where)
+                        return _Located(names, None, where)
                     alias = target.rpartition("/")[2]
-                    if alias != name and any(alias in names for names in self._folders.values()):
-                        name = alias  # it may be masked under its own name
+                    if alias in names[:-1]:
+                        return None  # links in a circle lead to no file
+                    if alias != name and any(alias in names_there for names_there in self._folders.values()):
+                        names.append(alias)  # it may be masked under its own name
                         break
                     if self._tree.find(path) is None:
                         continue
                 elif entry.size == 0:
-                    return Unit(name, None, where)
-                file = read_config(self._tree, path)
-                return None if file is None else Unit(name, file, where)
+                    return _Located(names, None, where)
+                return _Located(names, path, where)
             else:
-                return None
-        raise LimitExceeded(f"the unit {shown(name)} has more than {SYMLINKS} aliases", where=self._volume)
+                template = f"{name.partition('@')[0]}@.{name.rpartition('.')[2]}"
+                if "@" not in name or template == name:
+                    return None
+                names.append(template)
+        raise LimitExceeded(f"the unit {shown(names[0])} has more than {SYMLINKS} aliases", where=self._volume)
 
-    def drop_ins(self, name: str) -> Iterator[ConfigFile]:
-        """Yield the files of a unit's drop-in folders in the order in which they count."""
+    def _drop_ins(self, names: Sequence[str]) -> list[ConfigFile]:
+        """Return the files of a unit's drop-in folders in the order in which they count."""
+        own = {*names, *self._aliases.get(names[-1], ())}
+        for name in names:  # systemd.unit(5): foo-.service.d is for all that begin with foo-, service.d for all
+            stem, _, suffix = name.rpartition(".")
+            own |= {f"{stem[: at + 1]}.{suffix}" for at, letter in enumerate(stem) if letter == "-"} | {suffix}
         files: dict[str, str] = {}
-        for folder, entries in self._folders.items():
-            if f"{name}.d" in entries:
-                for each in names_in(self._tree, f"{folder}/{name}.d"):
+        for folder, name in self._drop_in_folders:
+            if name in own:
+                for each in self._configs.names(f"{folder}/{name}.d"):
                     if each.endswith(".conf"):
                         files.setdefault(each, f"{folder}/{name}.d/{each}")
-        for each in sorted(files):
-            file = read_config(self._tree, files[each])
-            if file is not None:
-                yield file
+        found = (self._configs.read(files[each]) for each in sorted(files))
+        return [file for file in found if file is not None]
+
+    @cached_property
+    def _drop_in_folders(self) -> list[tuple[str, str]]:
+        """The folders of drop-ins: where they lie, and the names whose they are."""
+        return [
+            (folder, name.removesuffix(".d"))
+            for folder, entries in self._folders.items()
+            for name in entries
+            if name.endswith(".d")
+        ]
+
+    @cached_property
+    def _aliases(self) -> dict[str, set[str]]:
+        """Other names that have drop-ins, by the name of the unit."""
+        found: dict[str, set[str]] = {}
+        for _, name in self._drop_in_folders:
+            located = self._locate(name)
+            if located is not None and len(located.names) > 1:
+                found.setdefault(located.names[-1], set()).add(name)
+        return found
+
+    def started(self) -> Iterator[Started]:
+        """Yield the services that a boot starts, with the commands that they run."""
+        for name in self._all_started:
+            service = f"{name.removesuffix('.timer')}.service" if name.endswith(".timer") else name
+            if service.endswith(".service") and not self._is_systemds_own(service):
+                yield Started(service.removesuffix(".service"), lambda service=service: self._commands(service))  # type: ignore[misc]
+        for level in "2345":
+            if _BY_RUNLEVEL[f"runlevel{level}.target"] in self._started:
+                for started in self._rc.started(level):
+                    if not any(f"{started.name}.service" in entries for entries in self._folders.values()):
+                        yield started
+
+    def _commands(self, name: str) -> list[Line]:
+        unit = self.unit(name)
+        if unit is None or unit.file is None or self._unmet_condition(unit) is not None:
+            return []
+        return unit.values("Service", *COMMANDS)
+
+    def _is_systemds_own(self, name: str) -> bool:
+        """Whether a service is systemd's, as it came: nobody changed it in /etc."""
+        names = (name, f"{name}.d")
+        return name.startswith("systemd-") and not any(each in self._folders.get(FOLDERS[0], ()) for each in names)
 
     def start(self, *names: str) -> ServiceStart:
         """Say whether a service starts that is called by any of these names."""
@@ -176,9 +262,10 @@ class SystemdUnits:
     def _unit(self, name: str, unit: Unit) -> ServiceStart:
         if unit.file is None:
             return _answer(unit.name, f"{unit.name} is masked", unit.where)
-        link = self._started.get(name) or self._started.get(unit.name)
-        if link is None:
-            link = self._preset(unit)
+        link = self._started.get(name) or self._started.get(unit.name) or self._preset(unit)
+        link = link or self._all_started.get(name) or self._all_started.get(unit.name)
+        if link is None and self._lost is not None:
+            raise self._lost
         if link is None:
             return _answer(unit.name, f"{unit.name} is not enabled: nothing that starts at boot wants it", unit.where)
         unmet = self._unmet_condition(unit)
@@ -188,16 +275,18 @@ class SystemdUnits:
 
     def _unmet_condition(self, unit: Unit) -> tuple[str, Evidence] | None:
         """Return what keeps a unit from starting: files that must be there or must not (others are not asked)."""
-        for key in ("ConditionPathExists", "AssertPathExists"):
-            for number, value in unit.values("Unit", key):
-                if unit.file is None or value.startswith("|") or "/" not in value:
-                    continue
-                path = value.lstrip("!")
-                if path.startswith(("/run/", "/sys/", "/proc/", "/dev/")):
-                    continue
-                if self._tree.exists(path) == value.startswith("!"):
-                    there = "there" if value.startswith("!") else "missing"
-                    return f"{unit.name} does not start: {shown(path)} is {there}", unit.file.at(number)
+        conditions = unit.values("Unit", "ConditionPathExists", "AssertPathExists")
+        if len(conditions) > CONDITIONS:
+            raise LimitExceeded(f"{shown(unit.name)} has more than {CONDITIONS} conditions", where=self._volume)
+        for value in conditions:
+            if value.text.startswith("|") or "/" not in value.text:
+                continue
+            path = value.text.lstrip("!")
+            if path.startswith(("/run/", "/sys/", "/proc/", "/dev/")):
+                continue
+            if self._tree.exists(path) == value.text.startswith("!"):
+                there = "there" if value.text.startswith("!") else "missing"
+                return f"{unit.name} does not start: {shown(path)} is {there}", value.where
         return None
 
     def _scripts(self, name: str) -> ServiceStart | None:
@@ -208,21 +297,43 @@ class SystemdUnits:
         for level in "2345":
             link = self._rc.find(level, (script,))
             if link is not None and _BY_RUNLEVEL[f"runlevel{level}.target"] in self._started:
-                detail = shown(f"{link.folder}/{link.name} starts it")
-                return _answer(shown(link.name), detail, link.evidence, starts=True)
+                where = at_path(self._volume, link.path)
+                return _answer(shown(link.name), shown(f"{link.path} starts it"), where, starts=True)
         return _answer(
             script, f"no link starts the init script {script}", at_path(self._volume, f"/etc/init.d/{script}")
         )
 
     @cached_property
     def _started(self) -> dict[str, Evidence]:
-        """The units that a boot starts, by name, and the link that says so."""
-        first = self._default_target
-        started: dict[str, Evidence] = {first[0]: first[1]}
-        todo = [first[0]]
+        """The units that links and targets start at boot, by name, and what says so."""
+        return self._closure(dict([self._default_target]), read_services=False)
+
+    @cached_property
+    def _all_started(self) -> dict[str, Evidence]:
+        """The same with those that started services ask for in their own files; one that cannot be read is `_lost`."""
+        return self._closure(dict(self._started), read_services=True)
+
+    def _closure(self, started: dict[str, Evidence], *, read_services: bool) -> dict[str, Evidence]:
+        todo = list(started)
+        targets = 0
         while todo:
             name = todo.pop()
-            for wanted, where in self._wanted_by(name, started[name]):
+            if self._is_masked(name):
+                continue
+            wants: list[tuple[str, Evidence]] = []
+            if name.endswith(".target"):
+                targets += 1
+                if targets > TARGETS:
+                    raise LimitExceeded(f"more than {TARGETS} targets start", where=self._volume)
+                wants += [(wanted, started[name]) for wanted in _WANTED.get(name, ())]
+                if name not in _WANTED or self._is_changed(name):
+                    wants += self._asked_for(name)
+            elif read_services and name.endswith(".service") and not self._is_systemds_own(name):
+                try:
+                    wants += self._asked_for(name)
+                except ImageError as error:
+                    self._lost = self._lost or error
+            for wanted, where in (*wants, *self._wanted_by(name)):
                 if len(started) >= UNITS:
                     raise LimitExceeded(f"more than {UNITS} units start", where=self._volume)
                 if wanted not in started:
@@ -230,25 +341,22 @@ class SystemdUnits:
                     todo.append(wanted)
         return started
 
-    def _wanted_by(self, name: str, where: Evidence) -> Iterator[tuple[str, Evidence]]:
-        if self._is_masked(name):
-            return
-        for wanted in _WANTED.get(name, ()):
-            yield wanted, where
-        if name.endswith(".target") and name not in _WANTED:
-            self._targets += 1
-            if self._targets > TARGETS:
-                raise LimitExceeded(f"more than {TARGETS} targets start", where=self._volume)
-            unit = self.unit(name)
-            for key in ("Requires", "Wants", "BindsTo"):
-                for number, value in unit.values("Unit", key) if unit is not None else ():
-                    for wanted in value.split():
-                        yield wanted, unit.file.at(number) if unit is not None and unit.file is not None else where
+    def _is_changed(self, name: str) -> bool:
+        """Whether a target that systemd brings has a file or drop-ins in /etc."""
+        entries = self._folders.get(FOLDERS[0], {})
+        return f"{name}.d" in entries or (name in entries and entries[name].kind == "file")
+
+    def _asked_for(self, name: str) -> list[tuple[str, Evidence]]:
+        unit = self.unit(name)
+        values = unit.values("Unit", "Requires", "Wants", "BindsTo", "Upholds") if unit is not None else ()
+        return [(wanted, value.where) for value in values for wanted in value.text.split()[:UNITS]]
+
+    def _wanted_by(self, name: str) -> Iterator[tuple[str, Evidence]]:
         for folder, entries in self._folders.items():
             for suffix in ("wants", "requires"):
                 if f"{name}.{suffix}" not in entries:
                     continue
-                for wanted in names_in(self._tree, f"{folder}/{name}.{suffix}"):
+                for wanted in self._configs.names(f"{folder}/{name}.{suffix}"):
                     path = f"{folder}/{name}.{suffix}/{wanted}"
                     place = self._tree.find(path, follow=False)
                     if place is None or place.entry.kind != "symlink":
@@ -275,6 +383,8 @@ class SystemdUnits:
                 place = self._tree.find(path, follow=False)
                 where = place.evidence() if place is not None else at_path(self._volume, path)
                 return _BY_RUNLEVEL.get(target, target), where
+            if entry is not None and entry.kind == "file":
+                return "default.target", at_path(self._volume, f"{folder}/default.target")
         return "graphical.target", at_path(self._volume, "/etc/systemd/system/default.target")
 
     def _preset(self, unit: Unit) -> Evidence | None:
@@ -286,26 +396,33 @@ class SystemdUnits:
             text = identity.filesystem.read(identity.entry.node, 0, 64) if identity.entry.kind == "file" else b""
             if text.strip() != b"uninitialized":
                 return None
-        wanted = [name for _, value in unit.values("Install", "WantedBy") for name in value.split()]
+        wanted = [name for value in unit.values("Install", "WantedBy") for name in value.text.split()]
         if not any(name in self._started for name in wanted):
             return None
-        for number, file, action, pattern in self._preset_rules():
+        for action, pattern, line in self._preset_rules:
             if fnmatch.fnmatchcase(unit.name, pattern):
-                return file.at(number) if action == "enable" else None
+                return line.where if action == "enable" else None
         return unit.where  # systemd.preset(5): what no line names is enabled
 
-    def _preset_rules(self) -> Iterator[tuple[int, ConfigFile, str, str]]:
+    @cached_property
+    def _preset_rules(self) -> list[tuple[str, str, Line]]:
         files: dict[str, str] = {}
+        configs = Configs(self._tree)
         for folder in _PRESETS:
-            for name in names_in(self._tree, folder):
+            for name in configs.names(folder):
                 if name.endswith(".preset"):
                     files.setdefault(name, f"{folder}/{name}")
+        found: list[tuple[str, str, Line]] = []
         for name in sorted(files):
-            file = read_config(self._tree, files[name])
+            file = configs.read(files[name])
             for number, line in file.lines() if file is not None else ():
                 match = re.match(r"(enable|disable)\s+(\S+)", line)
-                if file is not None and match is not None:
-                    yield number, file, match[1], match[2]
+                if file is None or match is None:
+                    continue
+                if len(found) >= PRESETS:
+                    raise LimitExceeded(f"there are more than {PRESETS} lines of presets", where=file.path)
+                found.append((match[1], match[2], Line(line, file, number)))
+        return found
 
     @property
     def _volume(self) -> str:

@@ -6,16 +6,21 @@ Source: init(5) of Upstart ("start on", "manual", "Override File Handling"), ups
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Final
 
 from imgscan.devices.guest_tree import GuestTree
-from imgscan.errors import ImageError, UnsupportedFormat
-from imgscan.guests.linux.config_file import ConfigFile, read_config
-from imgscan.guests.linux.rc_links import RunlevelLinks, start_by_links
+from imgscan.devices.limits import KIB
+from imgscan.errors import ImageError, LimitExceeded, UnsupportedFormat
+from imgscan.guests.linux.config_file import ConfigFile, Configs, Line, read_config
+from imgscan.guests.linux.rc_links import RunlevelLinks, Started, start_by_links
 from imgscan.model.access import ServiceStart
 from imgscan.model.evidence import Evidence, at_path
+from imgscan.model.text import shown
 
+CONDITION: Final = 64 * KIB
+"""Characters of what a job waits for."""
 _RUNLEVEL: Final = re.compile(r"runlevel\s+(?:RUNLEVEL=)?\[(!?)([0-9S]+)\]")
 _DEFAULT: Final = re.compile(r"(?:env\s+)?DEFAULT_RUNLEVEL=[\"']?([0-9S])")
 _INITDEFAULT: Final = re.compile(r"[^:#]*:([0-9S]):initdefault:")
@@ -42,6 +47,25 @@ class Upstart:
                 if file is not None and match is not None:
                     return match[1], file.at(number)
         return "2", at_path(self._tree.mounts["/"].volume, "/etc/init")
+
+    def started(self) -> Iterator[Started]:
+        """Yield the jobs that a boot may start with all their lines, and the scripts that links start."""
+        configs = Configs(self._tree)
+        jobs = [name.removesuffix(".conf") for name in configs.names("/etc/init") if name.endswith(".conf")]
+        for name in jobs:
+            yield Started(name, lambda name=name: self._lines(name, configs))  # type: ignore[misc]
+        yield from (each for each in self._links.started("S", self._default[0]) if each.name not in set(jobs))
+
+    def _lines(self, name: str, configs: Configs) -> list[Line]:
+        path = f"/etc/init/{name}.conf"
+        job = configs.read(path)
+        if job is None:
+            return []
+        try:
+            starts = self._job(name, job, self._default[0]).starts
+        except UnsupportedFormat:  # it depends on other events
+            starts = True
+        return [Line(line, job, number) for number, line in job.lines() if line] if starts else []
 
     def start(self, *names: str) -> ServiceStart:
         """Say whether a job, or a link where there is none, starts a service in the default runlevel.
@@ -71,6 +95,8 @@ class Upstart:
 
         if not condition:
             return answer(f"the job {name} is started by hand only", starts=False)
+        if len(condition) > CONDITION:
+            raise LimitExceeded(f"what the job {shown(name)} waits for is longer than {CONDITION}", where=job.path)
         levels = [(not_in == "!") != (level in them) for not_in, them in _RUNLEVEL.findall(condition)]
         others = _RUNLEVEL.sub(" ", condition)
         if any(levels) and not re.search(r"\band\b", others):
@@ -87,20 +113,19 @@ class Upstart:
 
 def _stanzas(file: ConfigFile) -> list[tuple[int, str]]:
     """Return the stanzas that are no scripts, those with open parentheses joined, by the line that they begin on."""
-    found: list[tuple[int, str]] = []
+    found: list[tuple[int, list[str]]] = []
     in_script = False
-    open_at: int | None = None
+    depth = 0
     for number, line in file.lines():
         text = line.partition("#")[0].strip()
         if in_script:
             in_script = text != "end script"
+        elif depth > 0:
+            found[-1][1].append(text)
+            depth += text.count("(") - text.count(")")
         elif re.fullmatch(r"((pre|post)-(start|stop)\s+)?script", text):
             in_script = True
-        elif open_at is not None:
-            found[-1] = (open_at, f"{found[-1][1]} {text}")
         elif text:
-            found.append((number, text))
-        if found and not in_script:
-            is_open = found[-1][1].startswith("start on") and found[-1][1].count("(") > found[-1][1].count(")")
-            open_at = found[-1][0] if is_open else None
-    return found
+            found.append((number, [text]))
+            depth = text.count("(") - text.count(")") if text.startswith("start on") else 0
+    return [(number, " ".join(texts)) for number, texts in found]

@@ -4,8 +4,8 @@ What it checks
 --------------
 Whether an OpenSSH server is installed, has a configuration, starts at boot (systemd units, sockets, masks, aliases,
 conditions and presets; start links of the default runlevel; Upstart jobs with their overrides; OpenRC runlevels), and
-listens on more than the loopback interface or one fixed address. Other SSH servers, and scripts that may start one,
-leave the question open. Who may log in is not judged.
+listens on more than the loopback interface, one fixed address, or IPv6. Other SSH servers, other ways to start one, and
+a host name to listen on leave the question open. Who may log in is not judged.
 
 Why it matters
 --------------
@@ -21,6 +21,7 @@ from `/etc/ssh/sshd_config`.
 
 from __future__ import annotations
 
+from imgscan.errors import UnreadFact
 from imgscan.model.evidence import AtOffset, Evidence
 from imgscan.model.machine import MachineFacts
 from imgscan.model.rule import NoParams, Result, Rule, failed, passed
@@ -44,8 +45,12 @@ def check(_machine: MachineFacts, system: System, _params: NoParams) -> Result:
     if settings is None:
         return failed("the SSH server has no sshd_config, without which it ends", *where)
     addresses = settings.listen_addresses
-    if addresses and not any(_can_stay(address) for address in addresses):
-        return failed(f"the SSH server listens on {', '.join(addresses)} only", *where)
+    if addresses and not any(_stays(address) for address in addresses):
+        said = ", ".join(addresses)
+        if any(_stays(address) is None for address in addresses):
+            raise UnreadFact("unsupported", f"which address the SSH server listens on is not known: {said}", where)
+        only = " (IPv6 only)" if any(_is_ipv6_wildcard(address) for address in addresses) else ""
+        return failed(f"the SSH server listens on {said} only{only}", *where)
     ports = ", ".join(str(port) for port in settings.ports)
     return passed(
         f"an SSH server starts ({start.detail}) and listens on port {ports}",
@@ -53,14 +58,18 @@ def check(_machine: MachineFacts, system: System, _params: NoParams) -> Result:
     )
 
 
-def _can_stay(address: str) -> bool:
-    """Whether the imported machine still has an address: a wildcard, or a name that may be given anew."""
+def _stays(address: str) -> bool | None:
+    """Whether the imported machine still has an IPv4 address; None for a name, which may be given anew."""
     import ipaddress  # noqa: PLC0415 - start-up time
 
     try:
-        return ipaddress.ip_address(address.partition("%")[0]).is_unspecified
+        return address.count(":") == 0 and ipaddress.ip_address(address).is_unspecified
     except ValueError:
-        return address.lower() not in {"localhost", "localhost.localdomain"}
+        return False if address.lower().startswith(("localhost", "ip6-")) else None
+
+
+def _is_ipv6_wildcard(address: str) -> bool:
+    return ":" in address and not address.strip("0:")
 
 
 def _or_root(system: System, evidence: tuple[Evidence, ...]) -> tuple[Evidence, ...]:

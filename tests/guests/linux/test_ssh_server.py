@@ -7,7 +7,7 @@ import pytest
 from memory_filesystem import Content, Link, MemoryFileSystem
 
 from imgscan.devices.guest_tree import GuestTree
-from imgscan.errors import CorruptStructure, ImageError, LimitExceeded, ReadFailed
+from imgscan.errors import CorruptStructure, ImageError, LimitExceeded, ReadFailed, UnsupportedFormat
 from imgscan.guests.linux.services import Services
 from imgscan.guests.linux.ssh_server import SshServer, read_ssh_server
 from imgscan.guests.linux.sshd_config import SshdConfig, read_sshd_config
@@ -104,6 +104,39 @@ def test_what_the_server_refuses_is_damage(text: str | bytes) -> None:
         read_sshd_config(GuestTree({"/": MemoryFileSystem({CONFIG: text})}))
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("AddressFamily inet6\n", ("::",)),
+        ("AddressFamily inet\n", ("0.0.0.0",)),
+        ("AddressFamily any\nListenAddress ::\n", ("::",)),
+        ("AddressFamily inet6\nListenAddress server.example\n", ("server.example",)),
+    ],
+)
+def test_families_of_addresses(text: str, expected: tuple[str, ...]) -> None:
+    assert settings(text).listen_addresses == expected
+
+
+@pytest.mark.parametrize("text", ["AddressFamily inet\nListenAddress ::\n", "AddressFamily ipv6\n"])
+def test_addresses_of_another_family_are_damage(text: str) -> None:
+    with pytest.raises(CorruptStructure):
+        settings(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["Include /etc/ssh/*/a.conf\n", "Include /etc/s[sh]h/a\n", "ListenAddress :: rdomain x\n"]
+)
+def test_what_is_not_followed_leaves_it_open(text: str) -> None:
+    with pytest.raises(UnsupportedFormat):
+        settings(text)
+
+
+def test_many_patterns_end_soon() -> None:
+    names = {f"n{number}": "" for number in range(1000)}
+    with pytest.raises(LimitExceeded):
+        config("Include " + "sshd_config.d/*x " * 60_000, **names)
+
+
 def test_files_that_include_themselves_end() -> None:
     with pytest.raises(LimitExceeded):
         config(f"Include {CONFIG}\n")
@@ -113,7 +146,10 @@ def test_files_that_include_themselves_end() -> None:
 
 # --- the server as a whole -------------------------------------------------------------------------------------------
 
-SERVICE = "[Service]\nExecStart=/usr/sbin/sshd -D $SSHD_OPTS\n[Install]\nWantedBy=multi-user.target\n"
+SERVICE = (
+    "[Service]\nEnvironmentFile=-/etc/default/ssh\nEnvironmentFile=-/etc/sysconfig/sshd\n"
+    "ExecStart=/usr/sbin/sshd -D $SSHD_OPTS $OPTIONS\n[Install]\nWantedBy=multi-user.target\n"
+)
 SOCKET = "[Socket]\nListenStream=22\nAccept=no\n\n[Install]\nWantedBy=sockets.target\n"
 BASE: Files = {
     "/sbin/init": Link("/lib/systemd/systemd"),
@@ -187,8 +223,97 @@ def test_the_command_line_has_the_last_word(options: str, expected: tuple[int, .
     assert ports(BY_SERVICE, files) == expected
 
 
-def test_options_that_are_not_followed_leave_it_open() -> None:
-    assert server(BY_SERVICE, {"/etc/sysconfig/sshd": 'OPTIONS="-o Port=443"\n'}).settings.unread == "unsupported"
+@pytest.mark.parametrize("options", ["-o Include=/etc/other", "-x", "start"])
+def test_options_that_are_not_followed_leave_it_open(options: str) -> None:
+    assert server(BY_SERVICE, {"/etc/sysconfig/sshd": f'OPTIONS="{options}"\n'}).settings.unread == "unsupported"
+
+
+DROP_IN = "/etc/systemd/system/ssh.service.d/own.conf"
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("/usr/sbin/sshd -D -o ListenAddress=127.0.0.1", SshSettings(ports=(2222,), listen_addresses=("127.0.0.1",))),
+        ("/usr/sbin/sshd -Dp 443", SshSettings(ports=(443,))),
+        ("/usr/sbin/sshd -D -o Port=443", SshSettings(ports=(443, 2222))),
+        ("-/usr/sbin/sshd -D -f /etc/other", SshSettings(ports=(443,))),
+        ("/opt/ssh/sbin/sshd -D -f/etc/other", SshSettings(ports=(443,))),
+        ("/usr/sbin/sshd -6D", SshSettings(ports=(2222,), listen_addresses=("::",))),
+        ("/usr/sbin/sshd -D $MORE ${PORT}", SshSettings(ports=(8022,))),
+        ("/opt/ssh/sbin/sshd -D", None),
+        ("/usr/local/bin/start-ssh", None),
+        ("/bin/sh -c '/usr/sbin/sshd -D'", None),
+        ("", None),
+    ],
+)
+def test_the_command_of_a_drop_in_counts(command: str, expected: SshSettings | None) -> None:
+    environment = 'Environment="MORE=-E /var/log/sshd" PORT=-p8022'
+    text = f"[Service]\n{environment}\nExecStart=\nExecStart={command}\n"
+    for name in ("ssh", "sshd"):  # by its own name, and by its alias
+        files: Files = {
+            "/etc/systemd/system/sshd.service": Link("/lib/systemd/system/ssh.service"),
+            f"/etc/systemd/system/{name}.service.d/own.conf": text,
+            "/etc/other": "Port 443\n",
+        }
+        found = server(BY_SERVICE, files).settings
+        if expected is None:
+            assert found.unread == "unsupported"
+        else:
+            assert found.get() == expected
+            assert found.evidence
+
+
+def test_a_condition_of_a_drop_in_counts() -> None:
+    assert not server(BY_SERVICE, {DROP_IN: "[Unit]\nConditionPathExists=/nope\n"}).start.get().starts
+    assert server(BY_SERVICE, {DROP_IN: "[Unit]\nConditionPathExists=/nope\nConditionPathExists=\n"}).start.get().starts
+
+
+@pytest.mark.parametrize(
+    ("streams", "expected"),
+    [
+        (("127.0.0.1:22",), SshSettings(ports=(22,), listen_addresses=("127.0.0.1",))),
+        (("[::]:22",), SshSettings(ports=(22,))),
+        (("[::]:22", "BindIPv6Only=ipv6-only"), SshSettings(ports=(22,), listen_addresses=("::",))),
+        (("[::1]:22", "22"), SshSettings(ports=(22,), listen_addresses=("::1", "0.0.0.0"))),
+        ((), None),
+        (("0",), None),
+    ],
+)
+def test_where_a_socket_listens_is_where_the_server_does(
+    streams: tuple[str, ...], expected: SshSettings | None
+) -> None:
+    lines = "".join(f"{each if '=' in each else f'ListenStream={each}'}\n" for each in streams)
+    drop_in = f"[Socket]\nListenStream=\n{lines}"
+    files: Files = {"/etc/systemd/system/ssh.socket.d/a.conf": drop_in, CONFIG: "ListenAddress 10.0.0.5\nPort 2222\n"}
+    found = server(BY_SOCKET, files).settings
+    assert (found.unread == "corrupt") if expected is None else (found.get() == expected)
+
+
+def test_a_socket_beside_the_service_has_to_agree_with_it() -> None:
+    assert server(BY_SERVICE, BY_SOCKET).settings.unread == "unsupported"
+    assert server(BY_SERVICE, BY_SOCKET, {CONFIG: "Port 22\n"}).settings.get() == SshSettings()
+
+
+def test_a_mark_keeps_the_server_of_older_systems_from_starting() -> None:
+    mark: Files = {"/etc/ssh/sshd_not_to_be_run": ""}
+    without = {path: content for path, content in BASE.items() if path != "/lib/systemd/systemd"}
+    upstart: Files = {
+        **without,
+        "/sbin/init": b"\x7fELF",
+        "/etc/init/rc.conf": "",
+        "/etc/init/ssh.conf": "start on runlevel [2345]\nexec /usr/sbin/sshd -D\n",
+    }
+    sysv: Files = {
+        **without,
+        "/sbin/init": b"\x7fELF",
+        "/etc/inittab": "id:2:initdefault:\n",
+        "/etc/init.d/ssh": "#!/bin/sh\n",
+        "/etc/rc2.d/S02ssh": Link("../init.d/ssh"),
+    }
+    for files in (upstart, sysv):
+        trees = [GuestTree({"/": MemoryFileSystem({**files, **more})}) for more in ({}, mark)]
+        assert [read_ssh_server(tree, Services(tree)).start.get().starts for tree in trees] == [True, False]
 
 
 def test_other_servers_leave_it_open() -> None:

@@ -34,13 +34,17 @@ def test_each_fault_fails_and_is_shown() -> None:
     [
         ((), "pass"),
         (("0.0.0.0",), "pass"),
-        (("::",), "pass"),
+        (("::",), "fail"),  # of IPv6 only: sshd(8) opens a socket for each family
+        (("0:0:0::0", "127.0.0.1"), "fail"),
+        (("::", "0.0.0.0"), "pass"),
         (("127.0.0.1",), "fail"),
         (("::1", "localhost"), "fail"),
         (("192.168.1.5",), "fail"),
         (("fe80::1%eth0",), "fail"),
         (("192.168.1.5", "0.0.0.0"), "pass"),
-        (("web01",), "pass"),
+        (("localhost4",), "fail"),
+        (("web01",), "unknown"),
+        (("web01", "0.0.0.0"), "pass"),
     ],
 )
 def test_where_it_listens(addresses: tuple[str, ...], expected: str) -> None:
