@@ -2,8 +2,8 @@
 
 ::
 
-    paths -> containers -> partitions -> volumes and filesystems -> boot and systems -> MachineFacts
-                                                                                     (-> judge -> Report)
+    paths -> containers -> partitions -> volumes and filesystems -> boot, systems, access -> MachineFacts
+                                                                                            (-> judge -> Report)
 
 Every stage takes what the one before it made. The readers know nothing of each other: `imgscan.stages` alone puts them
 together. A stage that cannot read something says so in its facts, and the scan goes on with what is left.
@@ -36,7 +36,7 @@ from imgscan.model.machine import MachineFacts
 from imgscan.model.system import System
 from imgscan.stages.disks import open_disks, read_partition_tables
 from imgscan.stages.state import ScanState, why_no_device
-from imgscan.stages.systems import inspect_boot, inspect_systems, systems_searched
+from imgscan.stages.systems import inspect_access, inspect_boot, inspect_systems, systems_searched
 from imgscan.stages.volumes import open_volumes
 
 
@@ -127,6 +127,10 @@ def open_machine(
             watch.learnt(_facts(scan, boot_facts))
         with count("systems"):
             found, trees = inspect_systems(scan)
+        if watch:
+            watch.learnt(_facts(scan, boot_facts, found))
+        with count("access"):
+            found = inspect_access(scan, found, trees)
         facts = _facts(scan, boot_facts, found)
         yield OpenMachine(facts, scan.devices, scan.filesystems, trees, parts.failures)
 

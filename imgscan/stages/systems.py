@@ -1,8 +1,10 @@
-"""The last two stages: what boots, and which systems are installed."""
+"""The last stages: what boots, which systems are installed, and how they can be reached."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
 
 from imgscan.devices.filesystem import FileSystem
 from imgscan.devices.guest_tree import GuestTree
@@ -64,6 +66,29 @@ def inspect_systems(scan: ScanState) -> tuple[list[System], list[GuestTree]]:
         scan.unread.extend(inspected.unread)
     scan.unread.extend(scan.unsearched)
     return found, trees
+
+
+def inspect_access(scan: ScanState, found: Sequence[System], trees: Sequence[GuestTree]) -> list[System]:
+    """Ask each system how it can be reached, when all else is known: many files decide, and the guest wrote them."""
+    return [_with_access(scan, system, tree) for system, tree in zip(found, trees, strict=True)]
+
+
+def _with_access(scan: ScanState, system: System, tree: GuestTree) -> System:
+    if system.family != "linux":
+        return system
+    from imgscan.guests.linux import read_access  # noqa: PLC0415 - start-up time
+
+    try:
+        with scan.parts.reading(f"access {system.root}"):
+            return read_access(system, tree)
+    except ImageError as error:
+        return msgspec.structs.replace(
+            system,
+            ssh_server=unread_because(error),
+            ssh_start=unread_because(error),
+            ssh_settings=unread_because(error),
+            firewalls=unread_because(error),
+        )
 
 
 def _shadows(scan: ScanState) -> frozenset[str]:

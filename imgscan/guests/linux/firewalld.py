@@ -7,12 +7,13 @@ Files below /etc/firewalld hide those of the same name below /usr/lib/firewalld.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import CorruptStructure, LimitExceeded, UnsupportedFormat
-from imgscan.guests.linux.config_file import ConfigFile, first_config, names_in, read_config
-from imgscan.guests.linux.packet_filter import WORK, matches_port
+from imgscan.guests.linux.config_file import ConfigFile, Configs, names_in, read_config
+from imgscan.guests.linux.packet_filter import Match, inverted, matches_address, matches_port
 from imgscan.guests.linux.shell_file import assignments
 from imgscan.guests.linux.xml_file import Element, parse_xml
 from imgscan.model.access import Decision, Firewall
@@ -20,10 +21,13 @@ from imgscan.model.evidence import Evidence, at_path
 from imgscan.model.fact import Fact, known
 from imgscan.model.text import shown
 
+ELEMENTS: Final = 250_000
+"""Elements of all files that are looked at, each time."""
 CONF: Final = "/etc/firewalld/firewalld.conf"
 _FOLDERS: Final = ("/etc/firewalld", "/usr/lib/firewalld")
 _INCLUDED_SERVICES: Final = 64
 """Services that one service includes, one inside the other or beside it."""
+_ZONES: Final = "/etc/firewalld/zones"
 _IFCFG: Final = "/etc/sysconfig/network-scripts"
 _CONNECTIONS: Final = "/etc/NetworkManager/system-connections"
 
@@ -32,35 +36,47 @@ class _Files:
     """The parsed files, each read once; `work` counts the elements that were looked at."""
 
     def __init__(self, tree: GuestTree) -> None:
-        self.tree = tree
-        self._parsed: dict[str, list[Element]] = {}
-        self._services: dict[str, str] = {}
+        self.configs = Configs(tree)
+        self._parsed: dict[str, tuple[ConfigFile, list[Element]] | None] = {}
         self._work = 0
 
-    def elements(self, file: ConfigFile) -> list[Element]:
-        """Return the elements of a file.
+    def elements(self, path: str) -> tuple[ConfigFile, list[Element]] | None:
+        """Return a file and its elements, None when it is not there.
 
         :raises LimitExceeded: the files are too large to be followed
         """
-        if file.path not in self._parsed:
-            self._parsed[file.path] = parse_xml(file)
-        found = self._parsed[file.path]
-        self._work += len(found)
-        if self._work > WORK:
-            raise LimitExceeded(f"following the zones takes more than {WORK} comparisons", where="firewalld")
+        if path not in self._parsed:
+            file = self.configs.read(path)
+            self._parsed[path] = None if file is None else (file, parse_xml(file))
+        found = self._parsed[path]
+        self.spend(len(found[1]) if found is not None else 1)
         return found
 
-    def service(self, name: str) -> list[Element]:
-        """Return the elements of a service's file, from /etc before /usr/lib."""
-        path = self._services.get(name)
-        if path is None:
-            file = _file(self.tree, "services", name)
-            self._services[name] = path = file.path
-            return self.elements(file)
-        self._work += len(self._parsed[path])
-        if self._work > WORK:
-            raise LimitExceeded(f"following the zones takes more than {WORK} comparisons", where="firewalld")
-        return self._parsed[path]
+    def spend(self, elements: int) -> None:
+        """Count elements that are looked at; raises as `elements`."""
+        self._work += 1 + elements
+        if self._work > ELEMENTS:
+            raise LimitExceeded(f"following the zones takes more than {ELEMENTS} comparisons", where="firewalld")
+
+    def named(self, kind: str, name: str) -> tuple[ConfigFile, list[Element]]:
+        """Return a zone or service by its name, from /etc before /usr/lib.
+
+        :raises CorruptStructure: there is none
+        """
+        if "/" in name:
+            raise CorruptStructure(f"{shown(name)} is no name of {kind}", where="firewalld")
+        for folder in _FOLDERS:
+            found = self.elements(f"{folder}/{kind}/{name}.xml")
+            if found is not None:
+                return found
+        raise CorruptStructure(f"there is no file {kind}/{shown(name)}.xml", where="firewalld")
+
+    def own_zones(self) -> Iterator[tuple[str, ConfigFile, list[Element]]]:
+        """Yield the zones of /etc, by name."""
+        for name in self.configs.names(_ZONES):
+            found = self.elements(f"{_ZONES}/{name}") if name.endswith(".xml") else None
+            if found is not None:
+                yield name.removesuffix(".xml"), *found
 
 
 class _ZoneDecision(NamedTuple):
@@ -76,16 +92,17 @@ def read_firewalld(tree: GuestTree, ports: tuple[int, ...]) -> Firewall:
     """
     _refuse_what_is_not_read(tree)
     default, default_where = _default_zone(tree)
-    zones = {default: default_where, **_bound_zones(tree)}
     files = _Files(tree)
+    zones = {default: default_where, **_bound_zones(files)}
     decisions = {name: _of_zone(files, name, ports) for name in zones}
     first = decisions[default]
     if any(each.decision != first.decision for each in decisions.values()):
         said = ", ".join(f"{shown(name)} would {each.decision} it" for name, each in decisions.items())
         raise UnsupportedFormat(f"it depends on the interface's zone: {said}", where="firewalld")
-    if first.decision == "block":
-        _refuse_if_sources_are_allowed(files, ports)
-    evidence = (*first.where, *(where for where in zones.values() if where is not None))
+    by_source = _of_sources(files, ports, first.decision)
+    if by_source is not None:
+        first = by_source
+    evidence = (*first.where, *zones.values())
     decision: Fact[Decision] = known(first.decision, *dict.fromkeys(evidence))
     return Firewall(name="firewalld", decision=decision, detail=shown(f"zone {default}"))
 
@@ -112,25 +129,25 @@ def _default_zone(tree: GuestTree) -> tuple[str, Evidence]:
     return "public", at_path(tree.mounts["/"].volume, CONF)
 
 
-def _bound_zones(tree: GuestTree) -> dict[str, Evidence]:
+def _bound_zones(files: _Files) -> dict[str, Evidence]:
     """Return the zones that an interface is bound to: in a zone's file, in its ifcfg file, or in its connection."""
     found: dict[str, Evidence] = {}
-    for name in names_in(tree, "/etc/firewalld/zones"):
-        zone = read_config(tree, f"/etc/firewalld/zones/{name}") if name.endswith(".xml") else None
-        for element in parse_xml(zone) if zone is not None else ():
-            if zone is not None and element.name == "interface" and _is_outside(element.attributes.get("name", "")):
-                found.setdefault(name.removesuffix(".xml"), zone.at(element.line))
-    for name in names_in(tree, _IFCFG):
-        file = read_config(tree, f"{_IFCFG}/{name}") if name.startswith("ifcfg-") and name != "ifcfg-lo" else None
-        said = assignments(file.text).get("ZONE") if file is not None else None
-        if file is not None and said is not None and said.value:
-            found.setdefault(said.value, file.at(said.line))
-    for name in names_in(tree, _CONNECTIONS):
-        file = read_config(tree, f"{_CONNECTIONS}/{name}")
-        for number, line in file.lines() if file is not None else ():
+    for zone, file, elements in files.own_zones():
+        for element in elements:
+            if element.name == "interface" and _is_outside(element.attributes.get("name", "")):
+                found.setdefault(zone, file.at(element.line))
+    configs = files.configs
+    for name in configs.names(_IFCFG):
+        ifcfg = configs.read(f"{_IFCFG}/{name}") if name.startswith("ifcfg-") and name != "ifcfg-lo" else None
+        said = assignments(ifcfg.text).get("ZONE") if ifcfg is not None else None
+        if ifcfg is not None and said is not None and said.value:
+            found.setdefault(said.value, ifcfg.at(said.line))
+    for name in configs.names(_CONNECTIONS):
+        connection = configs.read(f"{_CONNECTIONS}/{name}")
+        for number, line in connection.lines() if connection is not None else ():
             match = re.match(r"zone\s*=\s*(\S+)", line)
-            if file is not None and match is not None:
-                found.setdefault(match[1], file.at(number))
+            if connection is not None and match is not None:
+                found.setdefault(match[1], connection.at(number))
     return found
 
 
@@ -138,35 +155,37 @@ def _is_outside(name: str) -> bool:
     return bool(name) and not name.startswith(("lo", "docker", "br-", "virbr", "veth", "tun", "tap", "wg", "podman"))
 
 
-def _refuse_if_sources_are_allowed(files: _Files, ports: tuple[int, ...]) -> None:
-    """Make sure that no zone accepts it for certain sources.
+def _of_sources(files: _Files, ports: tuple[int, ...], otherwise: Decision) -> _ZoneDecision | None:
+    """Return what a zone does that is bound to all addresses, which comes before those of interfaces.
 
-    :raises UnsupportedFormat: one does
+    :raises UnsupportedFormat: zones of certain addresses do something else than `otherwise`
     """
-    for name in names_in(files.tree, "/etc/firewalld/zones"):
-        zone = read_config(files.tree, f"/etc/firewalld/zones/{name}") if name.endswith(".xml") else None
-        source = (
-            next((e for e in files.elements(zone) if e.path[1:] == ("source",)), None) if zone is not None else None
-        )
-        if zone is None or source is None:
+    for name, file, elements in files.own_zones():
+        sources = [element for element in elements if element.path[1:] == ("source",)]
+        match = min((_source(element) for element in sources), default=Match.NO)
+        if match == Match.NO:
             continue
-        if _of_zone(files, name.removesuffix(".xml"), ports).decision == "allow":
-            raise UnsupportedFormat(f"line {source.line} accepts it for certain addresses only", where=zone.path)
+        found = _of_zone(files, name, ports)
+        if match == Match.YES:
+            if found.decision != otherwise and elements[0].attributes.get("target") is None:  # it may go on to theirs
+                raise UnsupportedFormat(f"line {sources[0].line} binds the zone to all addresses", where=file.path)
+            return found
+        if found.decision != otherwise and (found.decision == "allow" or match == Match.UNSURE):
+            raise UnsupportedFormat(f"line {sources[0].line} decides it for certain addresses only", where=file.path)
+    return None
 
 
-def _file(tree: GuestTree, kind: str, name: str) -> ConfigFile:
-    if "/" in name:
-        raise CorruptStructure(f"{shown(name)} is no name of {kind}", where="firewalld")
-    file = first_config(tree, *(f"{folder}/{kind}/{name}.xml" for folder in _FOLDERS))
-    if file is None:
-        raise CorruptStructure(f"there is no file {kind}/{shown(name)}.xml", where="firewalld")
-    return file
+def _source(element: Element) -> Match:
+    """Return whether a source means a connection: its address, else its set of addresses or network card."""
+    address = element.attributes.get("address")
+    match = Match.SOME if address is None else matches_address(address)
+    is_inverted = element.attributes.get("invert", "no").lower() in {"yes", "true"}
+    return inverted(match) if is_inverted else match
 
 
 def _of_zone(files: _Files, name: str, ports: tuple[int, ...]) -> _ZoneDecision:
     """Return what a zone does; any port that it accepts is enough."""
-    file = _file(files.tree, "zones", name)
-    elements = files.elements(file)
+    file, elements = files.named("zones", name)
     if not elements or elements[0].name != "zone":
         raise CorruptStructure("it describes no zone", where=file.path)
     decision = _ZoneDecision("block", (file.at(elements[0].line),))
@@ -179,16 +198,19 @@ def _of_zone(files: _Files, name: str, ports: tuple[int, ...]) -> _ZoneDecision:
 
 def _of_port(files: _Files, file: ConfigFile, elements: list[Element], port: int) -> _ZoneDecision:
     """Walk a zone as firewalld orders it: rich rules by priority, denying ones before accepting ones."""
+    files.spend(2 * len(elements))
     rich = sorted(_rich_rules(files, file, elements, port), key=lambda rule: (rule.priority, rule.decision == "allow"))
     some: Element | None = None
     for is_before in (True, False):
         for rule in rich:
             if (rule.priority < 0 or (rule.priority == 0 and rule.decision == "block")) != is_before:
                 continue
-            if rule.is_for_all:
+            if rule.match == Match.YES or (rule.match == Match.MOST and rule.decision == "allow"):
                 if rule.decision == "block" and some is not None:
                     raise _for_some(file, some)
                 return _ZoneDecision(rule.decision, (file.at(rule.element.line),))
+            if rule.decision == "block" and rule.match in {Match.MOST, Match.UNSURE}:
+                raise _for_some(file, rule.element)
             if rule.decision == "allow":
                 some = some or rule.element
         if is_before:
@@ -204,7 +226,7 @@ def _of_port(files: _Files, file: ConfigFile, elements: list[Element], port: int
 
 
 def _for_some(file: ConfigFile, element: Element) -> UnsupportedFormat:
-    return UnsupportedFormat(f"line {element.line} accepts it for certain addresses only", where=file.path)
+    return UnsupportedFormat(f"line {element.line} decides it for certain addresses only", where=file.path)
 
 
 def _plain(files: _Files, file: ConfigFile, elements: list[Element], port: int) -> _ZoneDecision | None:
@@ -239,7 +261,7 @@ def _service_has(files: _Files, name: str, port: int) -> bool:
         seen.add(name)
         if len(seen) > _INCLUDED_SERVICES:
             raise LimitExceeded(f"a service includes more than {_INCLUDED_SERVICES} others", where="firewalld")
-        for element in files.service(name):
+        for element in files.named("services", name)[1]:
             if element.path == ("service", "port") and _has_port(element, port):
                 return True
             is_whole = element.path == ("service", "port") and not element.attributes.get("port")
@@ -256,7 +278,7 @@ class _RichRule(NamedTuple):
     element: Element
     priority: int
     decision: Decision
-    is_for_all: bool
+    match: Match
 
 
 def _rich_rules(files: _Files, file: ConfigFile, elements: list[Element], port: int) -> list[_RichRule]:
@@ -285,13 +307,9 @@ def _rich_rules(files: _Files, file: ConfigFile, elements: list[Element], port: 
         priority = element.attributes.get("priority", "0")
         if not re.fullmatch(r"-?\d{1,5}", priority):
             raise CorruptStructure(f"line {element.line} has no priority: {shown(priority)}", where=file.path)
-        is_for_all = _is_for_all(parts.get("source")) and "destination" not in parts
-        found.append(_RichRule(element, int(priority), action, is_for_all))
+        source = parts.get("source")
+        match = Match.YES if source is None else _source(source)
+        if match != Match.NO:
+            match = max(match, Match.SOME) if "destination" in parts else match
+            found.append(_RichRule(element, int(priority), action, match))
     return found
-
-
-def _is_for_all(source: Element | None) -> bool:
-    if source is None:
-        return True
-    is_inverted = source.attributes.get("invert", "no").lower() in {"yes", "true"}
-    return is_inverted or source.attributes.get("address") in {"0.0.0.0/0", "0/0"}

@@ -8,13 +8,15 @@ from typing import Final
 
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import ERRORS, ImageError, LimitExceeded, MissingPart, UnsupportedFormat
-from imgscan.guests.linux.config_file import ConfigFile, first_config, names_in, read_config
+from imgscan.guests.linux.boot_commands import find_boot_commands
+from imgscan.guests.linux.config_file import ConfigFile, first_config, read_config
 from imgscan.guests.linux.packet_filter import PacketFilter
 from imgscan.guests.linux.services import Services
 from imgscan.guests.linux.ssh_server import SshServer
+from imgscan.guests.linux.systemd import COMMANDS
 from imgscan.guests.linux.tcp_wrappers import read_tcp_wrappers
 from imgscan.model.access import Decision, Firewall, ServiceStart
-from imgscan.model.evidence import Evidence, at_path
+from imgscan.model.evidence import at_path
 from imgscan.model.fact import Fact, known, unread_because
 from imgscan.model.text import shown
 
@@ -40,27 +42,28 @@ OTHER_FIREWALLS: Final = {
     "firewall scripts": ("firewall", "firewall-rules", "iptables-restore", "my-firewall", "rc.firewall"),
 }
 """Products with rules of their own, by the services that start them."""
-_SCRIPTS: Final = ("/etc/rc.local", "/etc/rc.d/rc.local", "/etc/init.d/boot.local", "/etc/network/interfaces")
-_HOOK_FOLDERS: Final = ("/etc/network/if-pre-up.d", "/etc/network/if-up.d")
-_HOOK_NAME: Final = re.compile(r"iptables|nft|firewall|fw", re.IGNORECASE)
+_FILES: Final = 16
+"""Files with rules that one service loads."""
 _PORTS: Final = 16
 """Ports of an SSH server that are looked for in the rules."""
-_COMMAND: Final = re.compile(r"\b(iptables(-restore|-legacy|-nft)?|nft|ipchains)\s")
-_IPTABLES_RULES: Final = (
+_RED_HAT_RULES: Final = (
     "/etc/sysconfig/iptables",
-    "/etc/iptables/rules.v4",
-    "/etc/iptables/rules",
     "/etc/iptables/iptables.rules",
     "/etc/iptables/rules-save",
     "/var/lib/iptables/rules-save",
 )
-"""Red Hat; Debian's iptables-persistent, new and old; Arch; Alpine; Gentoo."""
+"""Red Hat, Arch, Alpine, Gentoo."""
+_DEBIAN_RULES: Final = ("/etc/iptables/rules.v4", "/etc/iptables/rules")
+"""iptables-persistent, new and old."""
 _NFTABLES_RULES: Final = (
     "/etc/nftables.conf",
     "/etc/sysconfig/nftables.conf",
     "/etc/nftables.nft",
     "/var/lib/nftables/rules-save",
 )
+_FOLLOWED: Final = frozenset({"nftables", "netfilter-persistent", "iptables-persistent", "iptables"})
+"""Services whose every command is followed."""
+_FOR_IPV6: Final = ("ip6tables", "ip6tables-restore")
 
 
 def read_firewalls(tree: GuestTree, services: Services, server: SshServer) -> Fact[tuple[Firewall, ...]]:
@@ -70,9 +73,11 @@ def read_firewalls(tree: GuestTree, services: Services, server: SshServer) -> Fa
     """
     volume = tree.mounts["/"].volume
     found: list[Firewall] = []
+    units: set[str | None] = set()
     for name, names, read in _READERS:
         start = services.start(*names)
-        if start.starts:
+        if start.starts and start.unit not in units:
+            units.add(start.unit)  # one may have the name of another as its alias
             found += _read(name, start, lambda read=read, start=start: read(tree, services, _ports(server), start))  # type: ignore[misc]
     found = _without_conflict(found)
     for name, names in OTHER_FIREWALLS.items():
@@ -80,20 +85,26 @@ def read_firewalls(tree: GuestTree, services: Services, server: SshServer) -> Fa
         if start.starts:
             error = UnsupportedFormat(f"{start.unit} starts a firewall ({name}) whose rules are not followed")
             found.append(Firewall(name=name, decision=unread_because(error, *start.evidence)))
-    found += _scripts(tree)
+    known_services = {name for names in (_FOR_IPV6, *OTHER_FIREWALLS.values()) for name in names}
+    known_services.update(name for _, names, _ in _READERS for name in names)
+    found += find_boot_commands(tree, services, known_services - _FOLLOWED, _FOLLOWED)
     found += _wrappers(tree, server)
     return known(tuple(found), at_path(volume, "/etc"))
 
 
 def _without_conflict(found: list[Firewall]) -> list[Firewall]:
-    """Leave open which one starts of those that exclude each other (Conflicts= in firewalld's unit)."""
+    """Leave open what counts where several load rules of which the last, or one only, counts.
+
+    firewalld excludes others (Conflicts= in its unit); iptables-restore replaces what was there.
+    """
     rivals = [each for each in found if each.name in {"firewalld", "nftables", "iptables"}]
-    if len({each.decision.value for each in rivals}) < 2 or "firewalld" not in {each.name for each in rivals}:
+    names = [each.name for each in rivals]
+    if len({each.decision.value for each in rivals}) < 2 or not ("firewalld" in names or names.count("iptables") > 1):
         return found
-    names = " and ".join(each.name for each in rivals)
-    error = UnsupportedFormat(f"{names} are enabled, exclude each other, and do not agree")
+    together = " and ".join(f"{each.name} ({each.detail})" if each.detail else each.name for each in rivals)
+    error = UnsupportedFormat(f"{together} start, do not agree, and which one counts is not known")
     evidence = tuple(piece for each in rivals for piece in each.decision.evidence)
-    joined = Firewall(name=names, decision=unread_because(error, *evidence))
+    joined = Firewall(name=" and ".join(dict.fromkeys(names)), decision=unread_because(error, *evidence))
     return [joined, *(each for each in found if each not in rivals)]
 
 
@@ -144,45 +155,73 @@ def _ufw(tree: GuestTree, _: Services, ports: tuple[int, ...], start: ServiceSta
 
 
 def _nftables(tree: GuestTree, services: Services, ports: tuple[int, ...], start: ServiceStart) -> Firewall | None:
-    units = services.systemd
-    unit = units.unit("nftables.service") if units is not None else None
-    paths: list[str] = []
-    for _, command in unit.values("Service", "ExecStart") if unit is not None else ():
-        match = re.search(r"\s-f\s+(/\S+)", command)
-        paths += [match[1]] if match is not None else []
-    file = first_config(tree, *(paths or _NFTABLES_RULES))
-    if file is None:
+    paths = _loaded(services, start, r"(?:/usr)?/s?bin/nft(?: -\w)*? -f (/\S+)", ())
+    files = _files(tree, paths, _NFTABLES_RULES)
+    if not files:
         return None  # nft ends with an error, and there are no rules
     from imgscan.guests.linux.nftables import parse_nftables  # noqa: PLC0415 - see above
 
-    return _of_filter("nftables", file, parse_nftables(tree, file), ports, start)
+    return _of_filter("nftables", files, parse_nftables(tree, files), ports, start)
 
 
 def _iptables(tree: GuestTree, services: Services, ports: tuple[int, ...], start: ServiceStart) -> Firewall | None:
-    units = services.systemd
-    unit = units.unit(start.unit) if units is not None and start.unit is not None else None
-    paths: list[str] = []
-    for _, command in unit.values("Service", "ExecStart") if unit is not None else ():
-        match = re.search(r"iptables-restore\s.*?(/\S+)$", command)
-        paths += [match[1]] if match is not None else []
-    file = first_config(tree, *(paths or _IPTABLES_RULES))
-    if file is None:
+    return _restored(tree, services, ports, start, _RED_HAT_RULES)
+
+
+def _persistent(tree: GuestTree, services: Services, ports: tuple[int, ...], start: ServiceStart) -> Firewall | None:
+    return _restored(tree, services, ports, start, _DEBIAN_RULES)
+
+
+def _restored(
+    tree: GuestTree, services: Services, ports: tuple[int, ...], start: ServiceStart, usual: tuple[str, ...]
+) -> Firewall | None:
+    own = ("iptables.init start", "netfilter-persistent start", "iptables-persistent start", "ip6tables.init start")
+    paths = _loaded(services, start, r"\S*/iptables(?:-legacy|-nft)?-restore(?: -\S+(?: \d+)?)*? (/\S+)", own)
+    files = _files(tree, paths, usual)
+    if len(paths) > 1:
+        raise UnsupportedFormat(f"{start.unit} loads several files, which is not followed")
+    if not files:
         return None
     from imgscan.guests.linux.iptables import parse_iptables  # noqa: PLC0415 - see above
 
-    return _of_filter("iptables", file, parse_iptables([file]), ports, start)
+    return _of_filter("iptables", files, parse_iptables(files), ports, start)
+
+
+def _loaded(services: Services, start: ServiceStart, pattern: str, own: tuple[str, ...]) -> list[str]:
+    """Return the files that a unit loads rules from, none where its commands are those of its package (`own`).
+
+    :raises UnsupportedFormat: it runs something else
+    """
+    units = services.systemd
+    unit = units.unit(start.unit) if units is not None and start.unit is not None else None
+    paths: list[str] = []
+    for line in unit.values("Service", *COMMANDS) if unit is not None else ():
+        command = " ".join(line.text.lstrip("-@:+!|").split())
+        match = re.fullmatch(pattern, command)
+        if match is not None:
+            paths.append(match[1])
+        elif not command.endswith(own or ("\0",)):
+            raise UnsupportedFormat(f"line {line.number}: what it runs is not followed", where=line.file.path)
+    return paths
+
+
+def _files(tree: GuestTree, paths: list[str], usual: tuple[str, ...]) -> list[ConfigFile]:
+    """Return the files with rules: those that are named, else the first usual one."""
+    found = [read_config(tree, path) for path in paths[:_FILES]] if paths else [first_config(tree, *usual)]
+    return [file for file in found if file is not None]
 
 
 def _of_filter(
-    name: str, file: ConfigFile, rules: PacketFilter, ports: tuple[int, ...], start: ServiceStart
+    name: str, files: list[ConfigFile], rules: PacketFilter, ports: tuple[int, ...], start: ServiceStart
 ) -> Firewall:
-    decision: Fact[Decision] = known("block", file.at())
+    decision: Fact[Decision] = known("block", files[0].at())
     for port in ports:
         decision = rules.decide(port)
         if decision.value == "allow":
             break
-    evidence = decision.evidence or (file.at(),)
-    return _with_start(Firewall(name=name, decision=known(decision.get(), *evidence), detail=shown(file.path)), start)
+    evidence = decision.evidence or (files[0].at(),)
+    detail = shown(", ".join(file.path for file in files))
+    return _with_start(Firewall(name=name, decision=known(decision.get(), *evidence), detail=detail), start)
 
 
 def _with_start(firewall: Firewall, start: ServiceStart) -> Firewall:
@@ -196,35 +235,10 @@ _READERS: Final[tuple[tuple[str, tuple[str, ...], Reader], ...]] = (
     ("firewalld", ("firewalld",), _firewalld),
     ("ufw", ("ufw",), _ufw),
     ("nftables", ("nftables",), _nftables),
-    ("iptables", ("netfilter-persistent", "iptables-persistent", "iptables"), _iptables),
+    ("iptables", ("netfilter-persistent", "iptables-persistent"), _persistent),
+    ("iptables", ("iptables",), _iptables),
     ("SuSEfirewall2", ("SuSEfirewall2", "SuSEfirewall2_setup"), _suse),
 )
-
-
-def _scripts(tree: GuestTree) -> list[Firewall]:
-    """Return the scripts that load rules at boot."""
-    paths = list(_SCRIPTS)
-    for folder in _HOOK_FOLDERS:
-        paths += [f"{folder}/{name}" for name in names_in(tree, folder) if _HOOK_NAME.search(name)]
-    found: list[Firewall] = []
-    for path in paths:
-        try:
-            where = _first_command(tree, path)
-        except ImageError as error:
-            found.append(Firewall(name="own script", decision=unread_because(error)))
-            continue
-        if where is not None:
-            lost = UnsupportedFormat("it loads firewall rules, which are not followed", where=path)
-            found.append(Firewall(name="own script", decision=unread_because(lost, where)))
-    return found
-
-
-def _first_command(tree: GuestTree, path: str) -> Evidence | None:
-    file = read_config(tree, path)
-    for number, line in file.lines() if file is not None else ():
-        if file is not None and not line.startswith("#") and _COMMAND.search(f"{line} "):
-            return file.at(number)
-    return None
 
 
 def _wrappers(tree: GuestTree, server: SshServer) -> list[Firewall]:

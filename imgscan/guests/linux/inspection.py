@@ -12,13 +12,10 @@ from imgscan.guests.linux.architecture import read_architecture
 from imgscan.guests.linux.boot_menu import BootMenu, read_boot_menu
 from imgscan.guests.linux.bootloader import read_bootloader
 from imgscan.guests.linux.devices import Devices
-from imgscan.guests.linux.firewalls import read_firewalls
 from imgscan.guests.linux.hostname import read_hostname
 from imgscan.guests.linux.kernel import read_kernel
 from imgscan.guests.linux.mounts import read_mounts
 from imgscan.guests.linux.release import read_release
-from imgscan.guests.linux.services import Services
-from imgscan.guests.linux.ssh_server import read_ssh_server
 from imgscan.guests.systems import FoundSystem, Inspected
 from imgscan.model.disk import Disk
 from imgscan.model.evidence import Evidence, at_path
@@ -48,8 +45,6 @@ def inspect_linux(
         boot = read_boot_menu(tree, devices, root, name, loader)
     else:  # a /boot that only fstab tells may hide the one on the root: what lies there may start nothing
         boot = BootMenu(mounts.map(lambda _: ()), mounts.map(lambda _: ()), (_unread_place(root, mounts),))
-    services = Services(tree)
-    ssh = read_ssh_server(tree, services)
     system = System(
         family="linux",
         root=root,
@@ -66,10 +61,6 @@ def inspect_linux(
         mounts=mounts,
         references=boot.references,
         menu=boot.menu,
-        ssh_server=ssh.program,
-        ssh_start=ssh.start,
-        ssh_settings=ssh.settings,
-        firewalls=attempt(lambda: read_firewalls(tree, services, ssh), at_path(root, f"{folder}/etc")),
     )
     return Inspected(system, tree, boot.left_out)
 

@@ -6,7 +6,6 @@ Sources: iptables-save(8), iptables(8), iptables-extensions(8). A table begins w
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
@@ -56,6 +55,11 @@ _CONDITIONS: Final = frozenset(
      "--icmp-type", "--limit", "--limit-burst", "--rcheck", "--update", "--set", "--hitcount", "--seconds", "--name"}
 )  # fmt: skip
 """Options that are a rule's conditions also behind its target."""
+_QUOTES: Final = frozenset("\"'\\")
+_TEXT: Final = 16
+"""Characters that are compared in one go."""
+_INSERTED: Final = 10_000
+"""Rules that are put before others (-I); iptables-save writes none."""
 _TAKES_TWO: Final = frozenset({"--tcp-flags", "--match-set"})
 
 
@@ -113,8 +117,10 @@ def _wrong(file: ConfigFile, number: int, line: str) -> CorruptStructure:
 
 
 def _add_rule(file: ConfigFile, number: int, line: str, table: str, chains: dict[str, Chain]) -> None:
+    if line.startswith("["):  # counters of packets and bytes
+        line = line.partition("]")[2]
     try:
-        words = shlex.split(re.sub(r"^\[\d+:\d+\]\s*", "", line))
+        words = line.split() if _QUOTES.isdisjoint(line) else shlex.split(line)
     except ValueError:
         words = []
     if words and words[0] in _IGNORED:
@@ -130,12 +136,14 @@ def _add_rule(file: ConfigFile, number: int, line: str, table: str, chains: dict
         at = 0 if command in {"-I", "--insert"} else len(chain.rules)
         if at == 0 and rest and rest[0].isdecimal():
             at = max(0, int(rest.pop(0)[:6]) - 1)
+        if at < len(chain.rules) > _INSERTED:
+            raise LimitExceeded(f"a rule is put before more than {_INSERTED} others", where=file.path)
         chain.rules.insert(at, _rule(file, number, table, rest, chains))
 
 
 def _rule(file: ConfigFile, number: int, table: str, words: list[str], chains: dict[str, Chain]) -> FilterRule:
     conditions: list[Callable[[int], Match]] = []
-    verdict, modules = "continue", set[str]()
+    verdict = "continue"
     at, negated, has_target = 0, False, False
     options: list[tuple[str, bool, list[str]]] = []
     while at < len(words):
@@ -163,16 +171,12 @@ def _rule(file: ConfigFile, number: int, table: str, words: list[str], chains: d
         if has_target and word not in _CONDITIONS:
             negated = False  # the target's own option
             continue
-        if word in {"-m", "--match"}:
-            modules.add(arguments[0])
-        else:
+        if word not in {"-m", "--match"}:
             options.append((word, negated, arguments))
         negated = False
     for option, is_not, arguments in options:
         conditions.append(_condition(option, is_not, arguments))
-    if "recent" in modules and not any(option == "--set" for option, _, _ in options):
-        conditions.append(lambda _: Match.SOME)
-    cost = 1 + sum(1 + value.count(",") for _, _, values in options for value in values)
+    cost = 1 + sum(1 + value.count(",") + len(value) // _TEXT for _, _, values in options for value in values)
     return FilterRule(_both(conditions), verdict, file.at(number), cost)
 
 
@@ -217,8 +221,8 @@ _ALWAYS: Final = frozenset(
     {"--comment", "--limit", "--limit-burst", "--set", "--name", "--rsource", "--rdest", "--mask", "--seconds",
      "--hitcount", "--reap", "--rttl", "--hashlimit", "--hashlimit-upto", "--hashlimit-burst", "--hashlimit-mode",
      "--hashlimit-name", "--hashlimit-srcmask", "--hashlimit-dstmask", "--hashlimit-htable-expire",
-     "--hashlimit-htable-size", "--hashlimit-htable-max", "--hashlimit-htable-gcinterval", "--connlimit-upto",
-     "--connlimit-mask", "--connlimit-saddr", "--connlimit-daddr", "--update", "--rcheck", "-c", "--set-counters"}
+     "--hashlimit-htable-size", "--hashlimit-htable-max", "--hashlimit-htable-gcinterval",
+     "--connlimit-mask", "--connlimit-saddr", "--connlimit-daddr", "-c", "--set-counters"}
 )  # fmt: skip
 
 
@@ -247,10 +251,14 @@ def _fixed(option: str, value: str, arguments: list[str]) -> Match:
         return Match.YES if "LOCAL" in value.upper().split(",") else Match.NO
     if option == "--pkt-type":
         return Match.YES if value.lower() in {"unicast", "host"} else Match.NO
-    if option in {"-f", "--fragment", "--connlimit-above", "--hashlimit-above", "--icmp-type", "--tcp-option"}:
+    if option in {"--connlimit-above", "--connlimit-upto"}:
+        return Match.YES if (option == "--connlimit-above") == (value == "0") else Match.NO
+    if option in {"-f", "--fragment", "--hashlimit-above", "--icmp-type", "--tcp-option"}:
         return Match.NO
-    if option in {"--src-range", "--match-set", "--mac-source", "--source-country", "--src-cc", "--dst-range"}:
-        return Match.SOME
+    if option in {"--src-range", "--dst-range"}:
+        return matches_address(value)
+    if option in {"--match-set", "--mac-source", "--source-country", "--src-cc", "--rcheck", "--update", "--remove"}:
+        return Match.SOME  # of `recent` those that were there before
     return Match.UNSURE
 
 

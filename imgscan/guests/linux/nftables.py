@@ -41,23 +41,25 @@ _ENDS: Final = frozenset(
 )  # fmt: skip
 _TCP_FLAGS: Final = frozenset({"syn", "ack", "fin", "rst", "urg", "psh", "ecn", "cwr"})
 
+_TEXT: Final = 16
+"""Characters that are compared in one go."""
 Condition = Callable[[int], Match]
 Test = Callable[[str, int], Match]
 """Compares one element of a value with what the connection has, which may be its port."""
 
 
-def parse_nftables(tree: GuestTree, file: ConfigFile) -> PacketFilter:
-    """Return the rules that a script loads; raises as `read_script`."""
+def parse_nftables(tree: GuestTree, files: Sequence[ConfigFile]) -> PacketFilter:
+    """Return the rules that scripts load one after the other; raises as `read_script`."""
     chains: dict[str, Chain] = {}
     hooks: list[tuple[int, int, str]] = []
     count = 0
-    for (family, name), table in read_script(tree, file).items():
+    for (family, name), table in read_script(tree, files).items():
         if family not in {"ip", "inet", "netdev"} or table.is_dormant:
             continue
         for chain_name, chain in table.chains.items():
             count += len(chain.rules)
             if count > RULES:
-                raise LimitExceeded(f"there are more than {RULES} rules", where=file.path)
+                raise LimitExceeded(f"there are more than {RULES} rules", where=files[0].path)
             prefix = f"{family} {name}/"
             chains[f"{prefix}{chain_name}"] = _chain(chain, table, prefix)
             if chain.hook in _HOOKS:
@@ -89,7 +91,7 @@ class _Rule:
         self._at = 0
         self._conditions: list[Condition] = []
         self._maps: list[tuple[Condition, str]] | None = None
-        self._elements_compared = 0
+        self._compared = 0
 
     def rules(self) -> list[FilterRule]:
         """Return the rule; one with a verdict map is one for each of its entries."""
@@ -101,7 +103,7 @@ class _Rule:
                 verdict = self._verdict(word)
                 break
             self._read(word)
-        cost = 1 + len(self._conditions) + self._elements_compared
+        cost = 1 + len(self._conditions) + self._compared
         if self._maps is not None:
             return [FilterRule(_both([*self._conditions, each]), verdict, where, cost) for each, verdict in self._maps]
         return [FilterRule(_both(self._conditions), verdict, where, cost)]
@@ -208,8 +210,10 @@ class _Rule:
             self._flags()
             return
         if key == "ct count":
-            self._add(Match.NO if self._next() == "over" else Match.YES)
-            self._next()
+            is_over = self._peek() == "over"
+            self._next() if is_over else None
+            number = self._next()
+            self._add(Match.NO if is_over and number != "0" else Match.YES)
             return
         value = self._value()
         test = _TESTS.get(key)
@@ -283,6 +287,7 @@ class _Rule:
             self._skip_to_end()
             return _Value([], False, None, operator)
         texts = self._elements()
+        self._compared += sum(1 + len(text) // _TEXT for text in texts)
         if operator == "vmap":
             return _Value([], False, _verdict_map(texts), operator)
         elements = [" ".join(group) for group in _groups(texts)]
@@ -298,7 +303,6 @@ class _Rule:
             self._table.compared += len(elements)
             if self._table.compared > WORK:
                 raise LimitExceeded(f"the rules compare with more than {WORK} elements of sets")
-            self._elements_compared += len(elements)
             return [token.text for token in elements]
         texts = [self._next()]
         while self._peek() == ",":

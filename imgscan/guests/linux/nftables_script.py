@@ -5,19 +5,18 @@ Source: nft(8), "Input file formats", "Tables", "Chains", "Sets".
 
 from __future__ import annotations
 
-import fnmatch
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import CorruptStructure, LimitExceeded, UnsupportedFormat
-from imgscan.guests.linux.config_file import ConfigFile, names_in, read_config
+from imgscan.guests.linux.config_file import ConfigFile, Configs
 from imgscan.model.evidence import Evidence
 from imgscan.model.text import shown
 
-TOKENS: Final = 1_000_000
+TOKENS: Final = 400_000
 """Words of all files together, variables replaced."""
 FILES: Final = 256
 """Files that one script includes."""
@@ -71,22 +70,23 @@ class Table:
     compared: int = 0
 
 
-def read_script(tree: GuestTree, file: ConfigFile) -> dict[tuple[str, str], Table]:
-    """Return the tables that a script leaves, by family and name.
+def read_script(tree: GuestTree, files: Iterable[ConfigFile]) -> dict[tuple[str, str], Table]:
+    """Return the tables that scripts leave, by family and name.
 
     :raises CorruptStructure: it is not as nft takes it, so that nothing of it would be loaded
     :raises UnsupportedFormat: it has a command that is not known here
     :raises LimitExceeded: it is too long, or files or variables are inside each other
     """
     script = _Script(tree)
-    script.read(file, 0)
+    for file in files:
+        script.read(file, 0)
     return script.tables
 
 
 class _Script:
     def __init__(self, tree: GuestTree) -> None:
         self.tables: dict[tuple[str, str], Table] = {}
-        self._tree = tree
+        self._configs = Configs(tree)
         self._variables: dict[str, list[Token]] = {}
         self._count = 0
         self._files = 0
@@ -164,13 +164,8 @@ class _Script:
 
     def _include(self, token: Token, depth: int) -> None:
         path = token.unquoted if token.unquoted.startswith("/") else f"/etc/{token.unquoted.removeprefix('./')}"
-        folder, _, name = path.rpartition("/")
-        if re.search(r"[*?\[]", name):
-            paths = [f"{folder}/{each}" for each in names_in(self._tree, folder) if fnmatch.fnmatchcase(each, name)]
-        else:
-            paths = [path]
-        for each in paths:
-            file = read_config(self._tree, each)
+        for each in self._configs.matching(path):
+            file = self._configs.read(each)
             if file is None:
                 raise CorruptStructure(f"{shown(each)}, which it includes, is missing", where=token.file.path)
             self.read(file, depth + 1)
@@ -285,8 +280,8 @@ def _statement(tokens: list[Token], at: int) -> tuple[list[Token], list[Token] |
                 break
         if depth:
             raise CorruptStructure(f"line {token.line} opens what is never closed", where=token.file.path)
-        texts = [each.text for each in statement]
-        if texts and (texts[0] in {"define", "redefine"} or "rule" in texts[:2]):
+        texts = [each.text for each in statement[:2]]
+        if texts and (texts[0] in {"define", "redefine"} or "rule" in texts):
             statement += [each for each in tokens[at:end] if each.text != ";"]
             at = end
             continue

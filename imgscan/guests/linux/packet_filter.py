@@ -1,7 +1,7 @@
 """What a packet filter does with a new TCP connection from outside: chains of rules, walked in their order.
 
 The connection comes from an address that no rule names, for nobody knows from where the machine will be reached, and it
-is the first one (no rate is used up). So there are four answers to whether a rule matches, and three to the whole.
+is the first one (no rate is used up). So there are five answers to whether a rule matches, and three to the whole.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ RULES: Final = 100_000
 """Rules of one ruleset."""
 WORK: Final = 500_000
 """Comparisons that all questions to one ruleset may take together."""
+_LARGE_NETWORK: Final = 8
+"""Bits of the prefix of a network from which on it is that of somebody."""
 _RULE_COST: Final = 8
 """What meeting a rule takes, in comparisons."""
 
@@ -30,11 +32,13 @@ class Match(IntEnum):
     """Whether a rule matches; the larger one decides over several conditions, NO over all."""
 
     YES = 0
-    SOME = 1
+    MOST = 1
+    """All but connections from certain addresses: the one that is asked about too."""
+    SOME = 2
     """Connections from certain addresses only: not the one that is asked about."""
-    UNSURE = 2
+    UNSURE = 3
     """It depends on what the files do not tell."""
-    NO = 3
+    NO = 4
 
 
 def all_of(*conditions: Match) -> Match:
@@ -43,8 +47,9 @@ def all_of(*conditions: Match) -> Match:
 
 
 def inverted(match: Match) -> Match:
-    """Return the match of a condition with a `!` in front: an address that no rule names is never one of them."""
-    return {Match.YES: Match.NO, Match.NO: Match.YES, Match.SOME: Match.YES, Match.UNSURE: Match.UNSURE}[match]
+    """Return the match of a condition with a `!` in front."""
+    opposites = {Match.YES: Match.NO, Match.NO: Match.YES, Match.SOME: Match.MOST, Match.MOST: Match.SOME}
+    return opposites.get(match, match)
 
 
 class FilterRule(NamedTuple):
@@ -100,6 +105,8 @@ class PacketFilter:
                 return known("block", *evidence)
             if walk.blocked_for_some:
                 raise _depends("whether a rule blocks it cannot be told", walk.blocked_for_some[0])
+            if walk.blocked_for_most:
+                raise _depends("it is blocked for all but certain addresses", walk.blocked_for_most[0])
         return known("allow", *evidence)
 
 
@@ -111,6 +118,7 @@ class _Walk:
     def __init__(self, chains: dict[str, Chain], port: int, work: int) -> None:
         self.accepted_for_some: list[Evidence] = []
         self.blocked_for_some: list[Evidence] = []
+        self.blocked_for_most: list[Evidence] = []
         self._chains = chains
         self._port = port
         self.work = work
@@ -138,7 +146,9 @@ class _Walk:
                 continue
             verb, _, target = rule.verdict.partition(" ")
             if verb == "return":
-                if matches in {Match.YES, certainty}:
+                if matches in {Match.YES, Match.MOST, certainty}:
+                    if matches == Match.MOST:  # what stands behind it is for certain addresses
+                        self.accepted_for_some.append(rule.where)
                     return None
                 if matches == Match.UNSURE:
                     certainty = Match.UNSURE  # what stands behind it may not be reached
@@ -146,7 +156,7 @@ class _Walk:
                 outcome = self._chain(target, matches, depth + 1)
                 if outcome is not None:
                     return outcome
-                if verb == "goto" and matches == Match.YES:
+                if verb == "goto" and matches in {Match.YES, Match.MOST}:
                     return None
             elif verb != "continue":
                 outcome = self._terminal(verb, matches, rule.where)
@@ -156,7 +166,9 @@ class _Walk:
 
     def _terminal(self, verb: str, matches: Match, where: Evidence) -> Outcome | None:
         if verb == "accept":
-            if matches == Match.YES:
+            if matches in {Match.YES, Match.MOST}:
+                if self.blocked_for_most:  # what is left here are those few addresses
+                    raise _depends("it is accepted for certain addresses only", self.blocked_for_most[0])
                 return Outcome("allow", where)
             self.accepted_for_some.append(where)
         elif verb == "drop":
@@ -164,8 +176,10 @@ class _Walk:
                 return Outcome("block", where)
             if matches == Match.UNSURE:
                 self.blocked_for_some.append(where)
+            if matches == Match.MOST:
+                self.blocked_for_most.append(where)
         else:
-            if matches == Match.YES:
+            if matches in {Match.YES, Match.MOST}:
                 raise _depends(f"what {verb!r} does is not known", where)
             self.accepted_for_some.append(where)
             if matches == Match.UNSURE:
@@ -200,12 +214,29 @@ def matches_interface(name: str) -> Match:
 
 
 def matches_address(text: str) -> Match:
-    """Return whether a connection comes from an address, or goes to it (IPv4, as text; the machine's own changes)."""
-    if text in {"0.0.0.0/0", "0/0", "0.0.0.0/0.0.0.0", "any", "anywhere"}:
+    """Return whether a connection comes from an address, or goes to it (IPv4, as text; the machine's own changes).
+
+    Of a very large network, or a range across several, an address that is not named may well be a part.
+    """
+    if text in {"any", "anywhere"}:
         return Match.YES
     if text.startswith(("127.", "224.", "239.", "255.255.255.255", "ff")) or ":" in text:
         return Match.NO
-    return Match.SOME
+    address, _, mask = text.partition("/")
+    bits = _prefix(mask)
+    if bits is not None and bits < _LARGE_NETWORK:
+        return Match.UNSURE if bits else Match.YES
+    first, is_range, last = address.partition("-")
+    is_large = is_range and first.strip().partition(".")[0] != last.strip().partition(".")[0]
+    return Match.UNSURE if is_large else Match.SOME
+
+
+def _prefix(mask: str) -> int | None:
+    """Return the length of a network's prefix, from a number or a mask of four; None where there is none."""
+    parts = mask.split(".")
+    if not all(part.isdecimal() and len(part) <= 3 for part in parts):
+        return None
+    return int(mask) if len(parts) == 1 else sum(int(part).bit_count() for part in parts)
 
 
 SERVICES: Final = {

@@ -9,9 +9,9 @@ from typing import Final
 
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import LimitExceeded, MissingPart, UnsupportedFormat
-from imgscan.guests.linux.config_file import ConfigFile, read_config
+from imgscan.guests.linux.config_file import ConfigFile, Configs, read_config
 from imgscan.guests.linux.packet_filter import Match, matches_port
-from imgscan.guests.linux.shell_file import assignments
+from imgscan.guests.linux.shell_file import Assignments, assignments
 from imgscan.model.access import Decision, Firewall
 from imgscan.model.evidence import Evidence
 from imgscan.model.fact import Fact, known
@@ -32,13 +32,14 @@ def read_suse_firewall(tree: GuestTree, ports: tuple[int, ...]) -> Firewall:
     conf = read_config(tree, CONF)
     if conf is None:
         raise MissingPart("SuSEfirewall2 starts, and its configuration is missing", where=CONF)
+    values = assignments(conf.text)
+    services = _services(tree, values)
     opened: Evidence | None = None
     for port in ports:
-        opened = opened or _opened(tree, conf, port)
+        opened = opened or _opened(conf, values, services, port)
     if opened is not None:
         decision: Fact[Decision] = known("allow", opened)
         return Firewall(name="SuSEfirewall2", decision=decision, detail="the external zone opens the port")
-    values = assignments(conf.text)
     for name in ("FW_TRUSTED_NETS", "FW_DEV_INT", "FW_DEV_DMZ"):
         value = values.get(name)
         if value is not None and value.value:
@@ -49,9 +50,23 @@ def read_suse_firewall(tree: GuestTree, ports: tuple[int, ...]) -> Firewall:
     return Firewall(name="SuSEfirewall2", decision=known("block", where), detail="the external zone opens no such port")
 
 
-def _opened(tree: GuestTree, conf: ConfigFile, port: int) -> Evidence | None:
+def _services(tree: GuestTree, values: Assignments) -> list[str]:
+    """Return the TCP ports of the services that the external zone names."""
+    named = values.get("FW_CONFIGURATIONS_EXT")
+    names = list(dict.fromkeys(named.value.split())) if named is not None else []
+    if len(names) > _NAMES:
+        raise LimitExceeded(f"FW_CONFIGURATIONS_EXT names {len(names)} services", where=CONF)
+    configs = Configs(tree)
+    found: list[str] = []
+    for name in names:
+        service = configs.read(f"{_SERVICES}/{name}") if "/" not in name else None
+        tcp = assignments(service.text).get("TCP") if service is not None else None
+        found += tcp.value.split() if tcp is not None else ()
+    return found
+
+
+def _opened(conf: ConfigFile, values: Assignments, services: list[str], port: int) -> Evidence | None:
     """Return the line that opens a port in the external zone for everyone."""
-    values = assignments(conf.text)
     custom = values.get("FW_CUSTOMRULES")
     if custom is not None and custom.value:
         raise UnsupportedFormat(f"line {custom.line}: own rules in {shown(custom.value)} are not followed", where=CONF)
@@ -72,15 +87,8 @@ def _opened(tree: GuestTree, conf: ConfigFile, port: int) -> Evidence | None:
         if plain is not None and matches_port(text, port) == Match.YES:
             return conf.at(plain.line)
     named = values.get("FW_CONFIGURATIONS_EXT")
-    names = list(dict.fromkeys(named.value.split())) if named is not None else []
-    if len(names) > _NAMES:
-        raise LimitExceeded(f"FW_CONFIGURATIONS_EXT names {len(names)} services", where=CONF)
-    for name in names:
-        service = read_config(tree, f"{_SERVICES}/{name}") if "/" not in name else None
-        tcp = assignments(service.text).get("TCP") if service is not None else None
-        for text in tcp.value.split() if tcp is not None else ():
-            if named is not None and matches_port(text, port) == Match.YES:
-                return conf.at(named.line)
+    if named is not None and any(matches_port(text, port) == Match.YES for text in services):
+        return conf.at(named.line)
     if some is not None:
         raise UnsupportedFormat(f"line {some.line} opens the port for certain addresses only", where=CONF)
     return None

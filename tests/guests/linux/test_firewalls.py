@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -93,6 +94,8 @@ VENDOR: Files = {
 }
 RICH = '<rule{}>\n    {}\n    <service name="ssh"/>\n    <{}/>\n  </rule>'
 SOURCE = '<source address="10.0.0.0/8"/>'
+OTHERS = '<source invert="yes" address="10.0.0.0/8"/>'
+ALL = '<source address="0.0.0.0/0"/>'
 PUBLIC = "/etc/firewalld/zones/public.xml"
 
 
@@ -116,6 +119,18 @@ PUBLIC = "/etc/firewalld/zones/public.xml"
         ),
         ({PUBLIC: zone('<service name="ssh"/>', RICH.format(' family="ipv4"', SOURCE, "drop"))}, "allow"),
         ({PUBLIC: zone('<service name="ssh"/>', RICH.format(' family="ipv6"', "", "drop"))}, "allow"),
+        ({PUBLIC: zone('<service name="ssh"/>', RICH.format("", OTHERS, "drop"))}, "unknown"),
+        ({PUBLIC: zone(RICH.format("", OTHERS, "accept"))}, "allow"),
+        ({PUBLIC: zone('<service name="ssh"/>', RICH.format("", '<source address="0.0.0.0/1"/>', "drop"))}, "unknown"),
+        # a zone bound to sources comes first
+        ({"/etc/firewalld/zones/drop.xml": zone(ALL, target="DROP")}, "block"),
+        ({PUBLIC: zone(), "/etc/firewalld/zones/mine.xml": zone(ALL, '<service name="ssh"/>')}, "unknown"),
+        (
+            {PUBLIC: zone(), "/etc/firewalld/zones/mine.xml": zone(ALL, '<service name="ssh"/>', target="DROP")},
+            "allow",
+        ),
+        ({"/etc/firewalld/zones/drop.xml": zone(SOURCE, target="DROP")}, "allow"),
+        ({"/etc/firewalld/zones/drop.xml": zone('<source address="0.0.0.0/1"/>', target="DROP")}, "unknown"),
         ({PUBLIC: zone('<forward-port port="22" protocol="tcp" to-port="2222"/>')}, "unknown"),
         ({PUBLIC: zone('<protocol value="tcp"/>')}, "allow"),
         ({PUBLIC: zone('<service name="ssh"/>', target="DROP")}, "allow"),
@@ -176,6 +191,16 @@ def test_firewalls_that_exclude_each_other_have_to_agree() -> None:
     assert {each.decision.value for each in firewalls({**both, "/etc/nftables.conf": DEBIAN_12})} == {"allow"}
 
 
+def test_many_links_to_one_large_file_end_soon() -> None:
+    large = "<zone>" + "<a/>" * 60_000 + "</zone>"
+    zones: Files = {f"/etc/firewalld/zones/l{number:04}.xml": Link("/etc/large") for number in range(1000)}
+    started = time.process_time()
+    assert decided({**FIREWALLD, **VENDOR, **zones, "/etc/large": large}) == "unknown"
+    cards: Files = {f"/etc/sysconfig/network-scripts/ifcfg-{number:04}": Link("/etc/large") for number in range(1000)}
+    assert decided({**FIREWALLD, **VENDOR, **cards, "/etc/large": 'A="b"\n' * 100_000}) == "unknown"
+    assert time.process_time() - started < 16  # 2 s as a rule; all of them take minutes
+
+
 # --- a firewall that is not enabled does not count -------------------------------------------------------------------
 
 
@@ -199,9 +224,29 @@ PERSISTENT = enabled("netfilter-persistent", "[Service]\nExecStart=/usr/sbin/net
 RED_HAT = enabled("iptables", "[Service]\nExecStart=/usr/libexec/iptables/iptables.init start\n")
 
 
+FIRST = "[Service]\nExecStart=\nExecStart={}\n"
+NFT_DROP_IN = "/etc/systemd/system/nftables.service.d/own.conf"
+DROP = "*filter\n:INPUT DROP [0:0]\nCOMMIT\n"
+RESTORE = enabled("iptables", "[Service]\nExecStart=/sbin/iptables-restore -n -w 5 /etc/own.rules\n")
+
+
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
+        # commands of units and their drop-ins
+        ({**NFT, "/etc/nftables.conf": DEBIAN_12, "/etc/own": WORKSTATION,
+          NFT_DROP_IN: FIRST.format("/usr/sbin/nft -f /etc/own")}, "block"),
+        ({**NFT, "/etc/nftables.conf": DEBIAN_12, "/etc/own": DEBIAN_12.replace("flush ruleset", ""),
+          NFT_DROP_IN: "[Service]\nExecStart=/usr/sbin/nft -f /etc/own\n"}, "allow"),
+        ({**NFT, "/etc/nftables.conf": DEBIAN_12,
+          "/etc/own": "table ip f { chain i { type filter hook input priority 0; policy drop; } }\n",
+          NFT_DROP_IN: "[Service]\nExecStart=/usr/sbin/nft -f /etc/own\n"}, "block"),
+        ({**NFT, "/etc/nftables.conf": DEBIAN_12,
+          NFT_DROP_IN: "[Service]\nExecStartPost=/usr/sbin/nft add rule inet filter input drop\n"}, "unknown"),
+        ({**NFT, "/etc/nftables.conf": DEBIAN_12, NFT_DROP_IN: FIRST.format("/usr/local/bin/load-rules")}, "unknown"),
+        ({**RESTORE, "/etc/own.rules": DROP, "/etc/sysconfig/iptables": RED_HAT_6}, "block"),
+        # two that load rules into the same tables
+        ({**RESTORE, "/etc/own.rules": DROP, **PERSISTENT, "/etc/iptables/rules.v4": RED_HAT_6}, "unknown"),
         ({**NFT, "/etc/nftables.conf": DEBIAN_12}, "allow"),
         ({**NFT, "/etc/nftables.conf": WORKSTATION}, "block"),
         ({**NFT, "/etc/nftables.conf": b"\0" * 64}, "unknown"),
@@ -220,6 +265,14 @@ RED_HAT = enabled("iptables", "[Service]\nExecStart=/usr/libexec/iptables/iptabl
 )  # fmt: skip
 def test_packet_filters_by_their_services(files: Files, expected: str) -> None:
     assert decided(files) == expected
+
+
+def test_two_services_that_load_rules_are_both_read() -> None:
+    both: Files = {**RESTORE, "/etc/own.rules": RED_HAT_6, **PERSISTENT, "/etc/iptables/rules.v4": RED_HAT_6}
+    assert [each.decision.get() for each in firewalls(both)] == ["allow", "allow"]
+    alias: Files = {**PERSISTENT, "/etc/iptables/rules.v4": RED_HAT_6}
+    alias["/etc/systemd/system/iptables.service"] = Link("/lib/systemd/system/netfilter-persistent.service")
+    assert decided(alias) == "allow"
 
 
 def test_the_rules_of_a_system_without_systemd_count_by_its_links() -> None:
@@ -323,6 +376,26 @@ LINKED: Files = {"/usr/sbin/sshd": b"\x7fELF" + bytes(65530) + b"\0libwrap.so.0\
         ("sshd: ALL: deny\n", "", "block"),
         ("", "in.telnetd, \\\n  sshd: ALL\n", "block"),
         ("", b"\0\0\0\0", "unknown"),
+        # in any case, and other words for all
+        ("", "all: all\n", "block"),
+        ("", "SSHD: All\n", "block"),
+        ("sshd: all\n", "ALL: ALL\n", "none"),
+        ("", "sshd: 0.0.0.0/0.0.0.0\n", "block"),
+        ("", "sshd: 0.0.0.0/0\n", "block"),
+        ("", "ssh*: *\n", "block"),
+        ("", "all except SSHD: all\n", "none"),
+        ("", "ALL EXCEPT sshd EXCEPT sshd: ALL\n", "block"),
+        # certain clients only
+        ("", "sshd: ALL EXCEPT 10.0.0.0/255.0.0.0\n", "unknown"),
+        ("sshd: ALL EXCEPT /etc/enemies\n", "ALL: ALL\n", "unknown"),
+        ("sshd: KNOWN\n", "ALL: ALL\n", "unknown"),
+        ("", "ALL: PARANOID\n", "none"),
+        ("", "sshd: 10.0.0.0/8 127.0.0.1 .example.com @netgroup\n", "none"),
+        ("sshd: 127.0.0.1\n", "ALL: ALL\n", "block"),
+        # commands
+        ("sshd: ALL: twist /bin/echo go away\n", "", "unknown"),
+        ("sshd: ALL: aclexec /etc/ask %a\n", "", "unknown"),
+        ("sshd: ALL: spawn /etc/tell %a\n", "", "unknown"),
     ],
 )
 def test_tcp_wrappers(allow: str, deny: str | bytes, expected: str) -> None:
@@ -336,19 +409,113 @@ def test_a_server_without_the_library_does_not_ask_them() -> None:
 # --- what imgscan does not follow ------------------------------------------------------------------------------------
 
 
+RESTORES = "#!/bin/sh\n\n/sbin/iptables-restore < /etc/r\n"
+SYSV: Files = {"/sbin/init": b"\x7fELF", "/lib/systemd/systemd": None, "/etc/inittab": "id:2:initdefault:\n"}
+UPSTART: Files = {"/sbin/init": b"\x7fELF", "/lib/systemd/systemd": None, "/etc/init/rc.conf": ""}
+TIMER = "[Timer]\nOnBootSec=5\n[Install]\nWantedBy=timers.target\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "place"),
+    [
+        (enabled("csf"), None),
+        (enabled("shorewall"), None),
+        (enabled("ds_agent"), None),
+        ({"/etc/rc.local": RESTORES}, ("/etc/rc.local", 3)),
+        ({"/etc/rc.d/rc.local": "service iptables start\n"}, ("/etc/rc.d/rc.local", 1)),
+        ({"/etc/rc.local": "systemctl start nftables.service\n"}, ("/etc/rc.local", 1)),
+        ({"/etc/rc.local": "/usr/local/sbin/fw start\n", "/usr/local/sbin/fw": RESTORES}, ("/usr/local/sbin/fw", 3)),
+        ({"/etc/rc.local": "sh /root/a\n", "/root/a": ". /etc/b.sh\n", "/etc/b.sh": RESTORES}, ("/etc/b.sh", 3)),
+        # services of one's own
+        (enabled("own", "[Service]\nExecStart=/usr/sbin/nft -f /etc/site.nft\n"),
+         ("/lib/systemd/system/own.service", 2)),
+        (enabled("own", "[Service]\nExecStart=/bin/sh -c \\\n 'iptables -P INPUT DROP'\n"),
+         ("/lib/systemd/system/own.service", 2)),
+        ({**enabled("own", "[Service]\nExecStart=/opt/own/start\n"), "/opt/own/start": RESTORES},
+         ("/opt/own/start", 3)),
+        (enabled("own@a", "[Service]\nExecStart=/usr/sbin/ufw enable\n"), ("/lib/systemd/system/own@a.service", 2)),
+        ({**enabled("app", "[Service]\nExecStart=/usr/bin/app\n"),
+          "/etc/systemd/system/app.service.d/a.conf": "[Service]\nExecStartPost=/sbin/iptables -A INPUT -j DROP\n"},
+         ("/etc/systemd/system/app.service.d/a.conf", 2)),
+        ({**enabled("app", "[Unit]\nWants=own.service\n"),
+          "/etc/systemd/system/own.service": "[Service]\nExecStart=/sbin/ebtables-restore\n"},
+         ("/etc/systemd/system/own.service", 2)),
+        ({"/etc/systemd/system/own.timer": TIMER, "/etc/systemd/system/own.service": "[Service]\nExecStart=/sbin/nft\n",
+          "/etc/systemd/system/timers.target.wants/own.timer": Link("../own.timer")},
+         ("/etc/systemd/system/own.service", 2)),
+        ({"/etc/init.d/own": RESTORES, "/etc/rc2.d/S20own": Link("../init.d/own")}, ("/etc/init.d/own", 3)),
+        # other init systems
+        ({**SYSV, "/etc/init.d/own": RESTORES, "/etc/rc2.d/S20own": Link("../init.d/own")}, ("/etc/init.d/own", 3)),
+        ({**SYSV, "/etc/init.d/own": RESTORES, "/etc/rcS.d/S20own": Link("../init.d/own")}, ("/etc/init.d/own", 3)),
+        ({**UPSTART, "/etc/init/own.conf": "start on my-event\npre-start exec nft -f /etc/x\n"},
+         ("/etc/init/own.conf", 2)),
+        ({**UPSTART, "/etc/init.d/own": RESTORES, "/etc/rc2.d/S20own": Link("../init.d/own")}, ("/etc/init.d/own", 3)),
+        ({"/sbin/init": b"", "/lib/systemd/systemd": None, "/etc/runlevels/default/own": Link("/etc/init.d/own"),
+          "/etc/init.d/own": RESTORES}, ("/etc/init.d/own", 3)),
+        # network hooks, and cron
+        ({"/etc/network/if-pre-up.d/a": RESTORES}, ("/etc/network/if-pre-up.d/a", 3)),
+        ({"/etc/NetworkManager/dispatcher.d/10-a": RESTORES}, ("/etc/NetworkManager/dispatcher.d/10-a", 3)),
+        ({"/etc/network/interfaces": "iface eth0 inet dhcp\n  pre-up iptables-restore < /etc/r\n"},
+         ("/etc/network/interfaces", 2)),
+        ({"/etc/network/interfaces": "source /etc/network/interfaces.d/*\n",
+          "/etc/network/interfaces.d/eth0": "iface eth0 inet dhcp\n  up ip6tables-restore < /etc/r\n"},
+         ("/etc/network/interfaces.d/eth0", 2)),
+        ({"/etc/network/interfaces": "source-directory interfaces.d\n", "/etc/network/interfaces.d/a": "up /opt/a up\n",
+          "/opt/a": RESTORES}, ("/opt/a", 3)),
+        ({"/etc/crontab": "MAILTO=root\n@reboot root iptables-restore < /etc/r\n"}, ("/etc/crontab", 2)),
+        ({"/var/spool/cron/crontabs/root": "@reboot /root/fw.sh\n", "/root/fw.sh": RESTORES}, ("/root/fw.sh", 3)),
+        # what may do so
+        ({"/etc/rc.local": ReadFailed("bad sector")}, None),
+        ({"/etc/network/interfaces": "source /etc/*/eth0\n"}, None),
+        ({**enabled("firewalld", "[Service]\nExecStart=/usr/sbin/firewalld\n"),
+            "/etc/systemd/system/firewalld.service.d/a.conf": "[Service]\nExecStartPost=/sbin/nft -f /etc/r\n",
+            "/usr/lib/firewalld/zones/public.xml": "<zone target='ACCEPT'/>"},
+         ("/etc/systemd/system/firewalld.service.d/a.conf", 2)),
+    ],
+)  # fmt: skip
+def test_other_firewalls_are_unknown(files: Files, place: tuple[str, int] | None) -> None:
+    found = [each for each in firewalls(files) if not each.decision.is_known]
+    assert len(found) == 1, found
+    if place is not None:
+        piece = found[0].decision.evidence[0]
+        assert (getattr(piece, "path", ""), getattr(piece, "line", 0)) == place
+
+
 @pytest.mark.parametrize(
     "files",
     [
-        enabled("csf"),
-        enabled("shorewall"),
-        enabled("ds_agent"),
-        {"/etc/rc.local": "#!/bin/sh\niptables-restore < /etc/my-rules\nexit 0\n"},
-        {"/etc/network/if-pre-up.d/iptables": "#!/bin/sh\n/sbin/iptables-restore < /etc/iptables.up.rules\n"},
-        {"/etc/network/interfaces": "iface eth0 inet dhcp\n  pre-up iptables-restore < /etc/iptables.rules\n"},
+        # not started
+        {"/lib/systemd/system/own.service": "[Service]\nExecStart=/usr/sbin/nft -f /etc/site.nft\n"},
+        {**enabled("own", "[Service]\nExecStart=/usr/sbin/nft -f /etc/site.nft\n"),
+         "/etc/systemd/system/own.service": Link("/dev/null")},
+        enabled("own", "[Unit]\nConditionPathExists=/nope\n[Service]\nExecStart=/usr/sbin/nft -f /etc/site.nft\n"),
+        enabled("own", "[Service]\nExecStopPost=/usr/sbin/nft flush ruleset\nExecReload=/usr/sbin/nft -f /etc/x\n"),
+        {**SYSV, "/etc/init.d/own": RESTORES, "/etc/rc2.d/K20own": Link("../init.d/own")},
+        {**SYSV, "/etc/init.d/ip6tables": RESTORES, "/etc/rc2.d/S08ip6tables": Link("../init.d/ip6tables")},
+        {**UPSTART, "/etc/init/own.conf": "start on runlevel [5]\nexec nft -f /etc/x\n"},
+        # only spoken of
+        {"/etc/rc.local": "#!/bin/sh\n# iptables -A INPUT -j DROP\ntrue # iptables\nexit 0\n"},
+        {"/etc/rc.local": "iptables-save > /root/rules\ncp /etc/csf/a /etc/ufw/b\nnft-stat my-nft nft.log\n"},
+        {"/etc/rc.local": "/opt/a\n/opt/b\n/opt/c\n", "/opt/a": b"\x7fELF nft ", "/opt/b": bytes(2 << 20)},
     ],
-)
-def test_other_firewalls_are_unknown(files: Files) -> None:
-    assert decided(files) == "unknown"
+)  # fmt: skip
+def test_what_does_not_start_or_is_no_command_is_none(files: Files) -> None:
+    assert decided(files) == "none"
+
+
+def test_hostile_boot_scripts_end_soon() -> None:
+    large = "#!/bin/sh\n" + "/opt/a/b/c\n" * 10_000
+    links: Files = {f"/etc/network/if-up.d/l{number:04}": Link("/etc/large") for number in range(1000)}
+    units: Files = {}
+    for number in range(200):
+        units[f"/etc/systemd/system/u{number}.service"] = "[Service]\n" + "ExecStart=/x\n" * 3_000
+        units[f"/etc/systemd/system/multi-user.target.wants/u{number}.service"] = Link(f"../u{number}.service")
+    targets = "[Unit]\n" + "Wants=a\n" * 50_000
+    started = time.process_time()
+    assert decided({**links, "/etc/large": large}) == "unknown"
+    assert decided(units) == "unknown"
+    assert decided({"/etc/systemd/system/default.target": targets}) == "none"
+    assert time.process_time() - started < 16
 
 
 def test_a_script_that_only_speaks_of_it_is_none() -> None:

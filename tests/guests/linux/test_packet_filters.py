@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import contextlib
+import time
+
 import pytest
 from firewall_rules import IPTABLES, NFTABLES, Rules
 from memory_filesystem import MemoryFileSystem
@@ -22,7 +25,7 @@ def filter_of(kind: str, text: str, **files: str) -> PacketFilter:
     )
     file = read_config(tree, PATH)
     assert file is not None
-    return parse_iptables([file]) if kind == "iptables" else parse_nftables(tree, file)
+    return parse_iptables([file]) if kind == "iptables" else parse_nftables(tree, [file])
 
 
 def decided(rules: Rules, port: int = 22) -> Fact[Decision]:
@@ -87,6 +90,12 @@ def test_includes_are_followed_and_named_in_the_evidence() -> None:
     assert [(getattr(e, "path", ""), getattr(e, "line", 0)) for e in fact.evidence] == [("/etc/nft/a.nft", 2)]
 
 
+@pytest.mark.parametrize("pattern", ["/etc/*/a.nft", "/etc/n[a-z]t/*.nft"])
+def test_a_pattern_of_folders_is_not_followed(pattern: str) -> None:
+    with pytest.raises(UnsupportedFormat):
+        filter_of("nftables", f'include "{pattern}"\n', a="flush ruleset\n")
+
+
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
@@ -107,6 +116,31 @@ def test_chains_that_jump_often_end() -> None:
     jumps = "".join(f"-A C{n} -j C{n + 1}\n" * 10 for n in range(29))
     with pytest.raises(LimitExceeded):
         filter_of("iptables", f"*filter\n{chains}-A INPUT -j C0\n{jumps}COMMIT\n").decide(22)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("nftables", "table ip f { chain i { } }\nadd rule ip f i tcp dport " + "{1}" * 60_000),
+        ("iptables", "*filter\n" + "-I INPUT -f\n" * 20_000 + "COMMIT\n"),
+        ("iptables", "*filter\n-A INPUT -p tcp --dport " + "1" * 300_000 + " -j DROP\nCOMMIT\n"),
+    ],
+)
+def test_long_files_end_soon(kind: str, text: str) -> None:
+    started = time.process_time()
+    with contextlib.suppress(ImageError):
+        filter_of(kind, text).decide(22)
+    assert time.process_time() - started < 8  # below 2 s as a rule; what is not linear takes minutes
+
+
+def test_long_values_that_are_compared_often_end() -> None:
+    chains = ":A - [0:0]\n" + "-A INPUT -j A\n" * 1000 + f"-A A -p tcp --dport {'1' * 500_000} -j DROP\n"
+    with pytest.raises(LimitExceeded):
+        filter_of("iptables", f"*filter\n{chains}COMMIT\n").decide(22)
+    elements = ",".join(str(port) for port in range(1000, 60_000))
+    rules = f"chain a {{ tcp dport {{ {elements} }} drop; }} chain i {{ type filter hook input priority 0; "
+    with pytest.raises(LimitExceeded):
+        filter_of("nftables", f"table ip f {{ {rules} {'jump a; ' * 1000} }} }}\n").decide(22)
 
 
 def test_long_lists_that_are_compared_often_end() -> None:
