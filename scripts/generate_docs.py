@@ -35,6 +35,7 @@ FAMILY_TITLES = {
     "boot": "Booting",
     "filesystem": "Filesystems",
     "system": "Installed systems",
+    "mounts": "The mount table",
     "access": "Reaching the system",
 }
 DEMO = "tests/fixtures/images/debian12-bios.vmdk"

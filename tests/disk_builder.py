@@ -36,6 +36,8 @@ Bootloader = Literal["grub2", "extlinux", "none"]
 # MiB of a partition: what the type's mkfs accepts, and a little.
 SIZES: dict[str, int] = {"xfs": 320, "btrfs": 128, "f2fs": 64, "jfs": 32, "esp": 40, "bios-boot": 1}
 DEFAULT_SIZE = 48
+SIZES_OF_ROOTS: dict[str, int] = {"xfs": 400, "btrfs": 400}
+ROOT_SIZE = 320  # a root with more than 250 MiB free, which aws-sms asks for
 # A partition's type in an MBR, and in a GPT.
 TYPES: dict[str, tuple[str, str]] = {
     "linux": ("83", "0FC63DAF-8483-4772-8E79-3D69D8477DE4"),
@@ -92,7 +94,8 @@ class Options(TypedDict, total=False):
     partition of its own; `bootloader`: what stands in the boot sector; `active`: whether a partition is marked active;
     `two_disks`: the root lies on a second disk, `/boot` on the first; `disk_size`: bytes of the first disk (sparse);
     `os_release`: text, or None for a system without the file; `menu`: more of GRUB's configuration;
-    `files`: more files, or other contents by their path without a leading slash, None to leave one out.
+    `files`: more files, or other contents by their path without a leading slash, None to leave one out;
+    `root_size`: of the root's partition in MiB (ROOT_SIZE for one that has enough free space for aws-sms).
     """
 
     scheme: Literal["mbr", "gpt"]
@@ -111,6 +114,7 @@ class Options(TypedDict, total=False):
     os_release: str | None
     menu: str
     files: Mapping[str, str | bytes | None]
+    root_size: int
 
 
 @dataclass(frozen=True)
@@ -120,9 +124,12 @@ class Part:
     role: str
     content: str
     files: Mapping[str, bytes | None]
+    root_size: int | None = None
 
     @property
     def size(self) -> int:
+        if self.role == "root" and self.root_size:
+            return max(self.root_size, SIZES_OF_ROOTS.get(self.content, 0))
         return SIZES.get("esp" if self.role == "esp" else self.content, DEFAULT_SIZE)
 
     def type(self, scheme: str) -> str:
@@ -175,7 +182,7 @@ def _plan(options: Options) -> list[list[Part]]:
     if boot_type:
         first.append(Part("boot", boot_type, below_boot))
         files = {k: v for k, v in files.items() if not k.startswith("boot/")} | {"boot/": None}
-    root = Part("root", root_type, files)
+    root = Part("root", root_type, files, options.get("root_size"))
     second = [root] if two_disks else []
     first += [] if two_disks else [root]
     data_type, other = options.get("data"), options.get("second")

@@ -119,6 +119,8 @@ def a_linux_system(root: str = "disk0/p1", **changes: Any) -> System:
                 ),
             )
         ),
+        "mount_units": known((), AtPath(root, "/etc/systemd/system")),
+        "crypttab": known((), AtPath(root, "/etc/crypttab")),
         "references": known(
             (
                 Reference(
@@ -429,6 +431,8 @@ def an_unread_system(family: Any = "linux", root: str = "disk0/p1") -> System:
         bootloader=lost(),
         kernel=lost(),
         mounts=lost(),
+        mount_units=lost(),
+        crypttab=lost(),
         references=lost(),
         menu=lost(),
         ssh_server=lost(),

@@ -36,6 +36,7 @@ from facts_builder import (
     with_disk,
     with_system,
     with_table,
+    with_volume,
     without_systems,
 )
 from hypothesis import HealthCheck, given, settings
@@ -53,9 +54,9 @@ from imgscan.model.fact import Fact, known, unread
 from imgscan.model.machine import MachineFacts
 from imgscan.model.profile import Profile, Use
 from imgscan.model.rule import Result, Rule
-from imgscan.model.system import MenuEntry, System
+from imgscan.model.system import MenuEntry, Mount, System
 from imgscan.model.text import shown
-from imgscan.model.volume import Volume
+from imgscan.model.volume import Free, Volume
 from imgscan.rules.explanation import SECTIONS, explanation_of
 
 FOLDER = Path(rules.__file__).parent
@@ -237,6 +238,14 @@ MACHINES: dict[str, MachineFacts] = {
     "no evidence": with_disk(an_efi_windows_machine(), partitioning=known("gpt")),
     "nothing read": nothing_read(tuple(UNREAD_SYSTEMS.values())),
     "encrypted": and_volumes(a_linux_machine(), a_volume("disk0/p2", "crypto_LUKS", metadata={"cipher": "aes"})),
+    "lost mounts": with_volume(
+        and_volumes(
+            a_linux_machine(mounts=known((Mount(source="UUID=1", point="/srv", type="ext4", how="uuid"),))),
+            a_volume("disk0/p3/luks", "ext4", kind="encrypted"),
+        ),
+        "disk0/p1",
+        free=known(Free(1, 1, 1)),
+    ),
     "no way in": a_linux_machine(ssh_server=known(None), firewalls=known(())),
     "dirty": and_volumes(
         a_linux_machine(), a_volume("disk0/p2", "xfs", condition=known("its log is to be replayed; it shows errors"))
@@ -389,6 +398,9 @@ VOLUMES = st.builds(
     size=st.integers(0, 2**64),
     content=CONTENT,
     signature=_facts(CONTENT),
+    free=st.one_of(
+        st.none(), _facts(st.builds(Free, st.integers(0, 2**64), st.just(0), st.one_of(st.none(), st.integers(0, 200))))
+    ),
 )
 BOOTS = st.builds(
     Boot,
@@ -422,6 +434,23 @@ ENTRIES = st.lists(
     ),
     max_size=2,
 ).map(tuple)
+MOUNTS = st.lists(
+    st.builds(
+        Mount,
+        source=st.sampled_from(["UUID=1", "/dev/sda1", "/dev/dm-0", "nas:/x", ""]),
+        point=st.sampled_from(["/", "/srv", "none", ""]),
+        type=st.sampled_from(["ext4", "nfs", "swap", ""]),
+        options=st.sampled_from(["", "nofail,_netdev"]),
+        volume=st.one_of(st.none(), PLACES),
+        evidence=EVIDENCE,
+        how=st.sampled_from(["uuid", "device-name", "hardware-name", "network", "file", "unknown"]),
+        candidates=st.lists(PLACES, max_size=2).map(tuple),
+        at_boot=st.booleans(),
+        may_fail=st.booleans(),
+        flaw=TEXT,
+    ),
+    max_size=2,
+).map(tuple)
 SYSTEMS = st.builds(
     System,
     family=st.sampled_from(["linux", "windows", "other"]),
@@ -435,6 +464,8 @@ SYSTEMS = st.builds(
     kernel=st.one_of(st.none(), _facts(KERNELS)),
     bootloader=_facts(TEXT),
     menu=_facts(ENTRIES),
+    mounts=_facts(MOUNTS),
+    mount_units=_facts(MOUNTS),
     ssh_server=_facts(TEXT),
     ssh_start=_facts(
         st.builds(

@@ -10,12 +10,26 @@ from imgscan.model.access import Firewall, ServiceStart, SshSettings
 from imgscan.model.evidence import Evidence
 from imgscan.model.fact import NOT_COLLECTED, Fact, unread
 
+SourceKind = Literal[
+    "uuid", "label", "partuuid", "partlabel", "device-name", "hardware-name", "mapper", "logical-volume", "array",
+    "removable", "network", "file", "virtual", "unknown"
+]  # fmt: skip
+"""How a mount names what it mounts.
+
+`device-name` is /dev/sda1, /dev/dm-0: it depends on the order in which a kernel finds the disks. `hardware-name` is a
+name after the hardware (/dev/disk/by-id, by-path). `removable` are CD-ROM and floppy drives; `file` a file or folder
+of the guest (bind, loop, a swap file); `virtual` what is on no disk (proc, tmpfs).
+"""
+
 
 class Mount(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of the guest's mount table.
+    """A line of the guest's mount table, or a mount or swap unit of systemd.
 
     `source` is the text of the first field, `volume` the volume it resolves to over all disks, None when there is no
-    such volume. `point` is `/`, `/boot`, ... or `none` for swap.
+    such volume or several are (`candidates`); `by_order` is whether that rests on the order of the disks. `point` is
+    `/`, `/boot`, ... or `none` for swap. `at_boot` is whether it is mounted without being asked for (no `noauto`, a
+    unit that starts), `may_fail` whether the system starts without it (`nofail`). `flaw` is why it cannot be mounted
+    whatever the disks hold, as one clause.
     """
 
     source: str
@@ -23,6 +37,23 @@ class Mount(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     options: str = ""
     volume: str | None = None
+    evidence: tuple[Evidence, ...] = ()
+    how: SourceKind = "unknown"
+    candidates: tuple[str, ...] = ()
+    by_order: bool = False
+    at_boot: bool = True
+    may_fail: bool = False
+    flaw: str | None = None
+
+
+class CryptEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of crypttab: /dev/mapper/`name` is what `source` (resolved: `volume`) holds, unlocked with `key`."""
+
+    name: str
+    source: str
+    volume: str | None
+    key: str = ""
+    options: str = ""
     evidence: tuple[Evidence, ...] = ()
 
 
@@ -61,8 +92,9 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     loaders, or the EFI loader's `what`; `service_pack` is as the system calls it (Windows: `Service Pack 1`, SUSE:
     `SP3`). Linux: `variant` is os-release's VARIANT_ID (`server`, `workstation`); `ssh_server` is the path of the SSH
     server's program, None when there is none; `ssh_settings` is None when it has no configuration; `firewalls` are
-    those that start with the system. Windows: `build` is `17763.1234`, `release` its name for the release (`1809`,
-    `22H2`). Facts that only one family has are None on the other.
+    those that start with the system; `mounts` are the lines of fstab, `mount_units` the units of the system's owner.
+    Windows: `build` is `17763.1234`, `release` its name for the release (`1809`, `22H2`). Facts that only one family
+    has are None on the other.
     """
 
     family: Literal["linux", "windows", "other"]
@@ -82,6 +114,8 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     release: Fact[str | None] | None = None
     directory: str | None = None
     mounts: Fact[tuple[Mount, ...]] = unread("not-collected", NOT_COLLECTED)
+    mount_units: Fact[tuple[Mount, ...]] = unread("not-collected", NOT_COLLECTED)
+    crypttab: Fact[tuple[CryptEntry, ...]] = unread("not-collected", NOT_COLLECTED)
     references: Fact[tuple[Reference, ...]] = unread("not-collected", NOT_COLLECTED)
     menu: Fact[tuple[MenuEntry, ...]] = unread("not-collected", NOT_COLLECTED)
     ssh_server: Fact[str | None] = unread("not-collected", NOT_COLLECTED)

@@ -418,6 +418,12 @@ CASES = (
             "unsupported-architecture/1": Moved("pass", OF_SECOND_SYSTEM),
             "ssh-disabled/1": Moved("fail", OF_SECOND_SYSTEM),
             "firewall-blocks-ssh/1": Moved("unknown", OF_SECOND_SYSTEM),
+            "too-little-free-space/1": Moved("fail", OF_SECOND_SYSTEM),
+            "too-few-free-inodes/1": Moved("pass", OF_SECOND_SYSTEM),
+            "fstab-device-names/1": Moved("pass", OF_SECOND_SYSTEM),
+            "fstab-invalid-entry/1": Moved("pass", OF_SECOND_SYSTEM),
+            "fstab-unresolvable/1": Moved("pass", OF_SECOND_SYSTEM),
+            "fstab-network-filesystems/1": Moved("pass", OF_SECOND_SYSTEM),
         },
     ),
     Case(
@@ -428,6 +434,7 @@ CASES = (
         linux_outcomes("vmdk"),
         moves={
             "unsupported-data-filesystem/0": Moved("not-applicable", "the other volume is a root and holds no data"),
+            "fstab-unresolvable/0": Moved("fail", "the data volume that fstab names is gone"),
             "unsupported-data-filesystem/1": Moved("not-applicable", OF_SECOND_SYSTEM),
             "gpt-boot-on-32-bit-windows/1": Moved("pass", OF_SECOND_SYSTEM),
             "root-not-on-boot-disk/1": Moved("pass", OF_SECOND_SYSTEM),

@@ -46,6 +46,12 @@ LINUX_RULES = (
     "rhel5-on-vhdx",
     "ssh-disabled",
     "firewall-blocks-ssh",
+    "too-little-free-space",
+    "too-few-free-inodes",
+    "fstab-device-names",
+    "fstab-invalid-entry",
+    "fstab-unresolvable",
+    "fstab-network-filesystems",
 )
 WINDOWS_RULES = (
     "gpt-boot-on-32-bit-windows",

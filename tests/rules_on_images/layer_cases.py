@@ -7,12 +7,12 @@ from pathlib import Path
 
 import lvm2_builder
 import md_builder
-from disk_builder import MIB, make_volume, run, uuid_of
+from disk_builder import MIB, ROOT_SIZE, make_volume, run, uuid_of
 from lvm2_builder import Group, Physical, Segment, Volume
 from rules_on_images.case import NO_DATA_VOLUME, Case, Moved, linux_outcomes
 from rules_on_images.machines import Make, image, kept, linux
 
-BOOT_MIB, ROOT_MIB, DATA_MIB, HALF = 48, 48, 16, 8
+BOOT_MIB, ROOT_MIB, DATA_MIB, HALF = 48, ROOT_SIZE, 16, 8
 FSTAB = (
     f"/dev/mapper/vg0-root / ext4 defaults 0 1\nUUID={uuid_of('boot', 'ext4')} /boot ext4 defaults 0 2\n"
     "/dev/vg0/data /srv ext4 {options} 0 2\n"

@@ -14,7 +14,19 @@ from typing import Unpack
 
 import disk_builder
 import windows_builder
-from disk_builder import CONTAINERS, MIB, SIZES, Options, build_linux, convert, make_volume, run, uuid_of, write_at
+from disk_builder import (
+    CONTAINERS,
+    MIB,
+    ROOT_SIZE,
+    SIZES,
+    Options,
+    build_linux,
+    convert,
+    make_volume,
+    run,
+    uuid_of,
+    write_at,
+)
 from tools import FIXTURES, ROOT, require_file
 from windows_builder import Entry, Place, Windows, bcd_store, ntfs_image, pe_file, windows_files
 
@@ -65,6 +77,7 @@ def debian() -> Path:
 
 def linux(**options: Unpack[Options]) -> Path:
     """Return a small Linux of disk_builder.py as a raw disk; with `two_disks` the second is disk-2.raw beside it."""
+    options.setdefault("root_size", ROOT_SIZE)
     return kept(f"linux {sorted(options.items())!r}", lambda folder: build_linux(folder, **options)) / "disk.raw"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from disk_builder import MIB, run
+from disk_builder import MIB, ROOT_SIZE, run
 from rules_on_images import boot_cases, image_cases
 from rules_on_images.machines import Change, changed, data_disk, debian, image, linux, windows_bios
 from tools import requires_tool
@@ -48,7 +48,7 @@ def test_the_delta_names_its_base(tmp_path: Path) -> None:
     ("disk", "start", "content"),
     [
         (lambda: linux(root="vfat"), MIB, "vfat"),
-        (lambda: linux(data="exfat"), 49 * MIB, "exfat"),
+        (lambda: linux(data="exfat"), (1 + ROOT_SIZE) * MIB, "exfat"),
         (lambda: data_disk("f2fs"), MIB, "f2fs"),
         (lambda: data_disk("xfs"), MIB, "xfs"),
         (lambda: windows_bios(WINDOWS_2003, "vfat"), MIB, "vfat"),

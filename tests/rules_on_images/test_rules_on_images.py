@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from rules_on_images import access_cases, boot_cases, filesystem_cases, identity_cases, image_cases, layer_cases
+from rules_on_images import (
+    access_cases,
+    boot_cases,
+    filesystem_cases,
+    identity_cases,
+    image_cases,
+    layer_cases,
+    mount_cases,
+)
 from rules_on_images.case import Case, Outcomes
 from tools import requires_tool
 
@@ -26,6 +34,7 @@ CASES: tuple[Case, ...] = (
     *layer_cases.CASES,
     *identity_cases.CASES,
     *access_cases.CASES,
+    *mount_cases.CASES,
 )
 EXIT_STATUS = {"ready": 0, "ready-with-warnings": 0, "not-ready": 1}
 

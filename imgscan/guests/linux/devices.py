@@ -54,6 +54,7 @@ class Devices:
         self._anchors: dict[tuple[str, str], str] = {}
         self._hardware: dict[str, str] = {}
         self._array_names: dict[str, set[str]] = {}
+        self._mapped: dict[str, str] = {}
 
     def anchor(self, source: str, volume: str) -> None:
         """Learn from a device name that is known to mean `volume`: /dev/sdb1 is disk0/p1, so sdb is disk0.
@@ -72,6 +73,10 @@ class Devices:
         match = re.fullmatch(_ARRAY_NAME, source)
         if match:
             self._array_names.setdefault(volume, set()).add(match[1])
+
+    def name_unlocked(self, name: str, container: str) -> None:
+        """Learn from crypttab that /dev/mapper/`name` is what an encrypted volume holds."""
+        self._mapped[name] = f"{container}/luks"
 
     def resolve(self, source: str) -> Resolution:
         """Return what a device name or tag means; any member of a filesystem on several volumes means all of it."""
@@ -199,6 +204,9 @@ class Devices:
         )
 
     def _by_mapper(self, name: str) -> Resolution:
+        if name in self._mapped:
+            inner = self._mapped[name]
+            return Resolution(inner, (inner,)) if inner in self._names else Resolution(None)
         if name.startswith("luks-"):
             container = self._by_tag("UUID", name.removeprefix("luks-"))
             inner = f"{container.volume}/luks"
@@ -211,6 +219,11 @@ class Devices:
     def _by_logical_volume(self, group: str, volume: str) -> Resolution:
         pattern = re.compile(rf"{re.escape(group)}(~[0-9A-Za-z]+)?/{re.escape(volume)}")
         return _one(v.name for v in self._volumes if v.kind != "partition" and pattern.fullmatch(v.name))
+
+
+def is_device_name(source: str) -> bool:
+    """Whether a name depends on the order in which a kernel finds the disks."""
+    return _parse_device(source) is not None or re.fullmatch(r"/dev/dm-\d+", source) is not None
 
 
 class _Device(NamedTuple):

@@ -25,6 +25,33 @@ class FstabEntry(NamedTuple):
     pass_number: str
 
     @property
+    def is_automatic(self) -> bool:
+        """Whether it is mounted at boot, or its volume waited for: the last of `auto` and `noauto` counts."""
+        said = [option for option in self.options.split(",") if option in {"auto", "noauto"}]
+        return (said or ["auto"])[-1] == "auto"
+
+    @property
+    def may_fail(self) -> bool:
+        """Whether the system starts without it (systemd.mount(5); `nobootwait` is Ubuntu's mountall)."""
+        return bool(self.option_names & {"nofail", "nobootwait", "x-systemd.automount"})
+
+    @property
+    def flaw(self) -> str | None:
+        """Why libmount or systemd refuse the line, None when they take it; options may be missing, type may not."""
+        if not self.point:
+            return "it names no mount point"
+        if not self.type:
+            return "it names no type of filesystem"
+        if self.type != "swap" and not self.point.startswith("/"):
+            return f"its mount point {self.point} is no absolute path"
+        for number, what in ((self.frequency, "fifth"), (self.pass_number, "sixth")):
+            if number.startswith("#"):
+                break
+            if number and not (number.isascii() and number.lstrip("+-").isdigit()):
+                return f"its {what} field is {number}, not a number"
+        return None
+
+    @property
     def option_names(self) -> frozenset[str]:
         """The options, those with a value without it."""
         return frozenset(option.partition("=")[0] for option in self.options.split(","))

@@ -14,6 +14,7 @@ from imgscan.guests.linux.bootloader import read_bootloader
 from imgscan.guests.linux.devices import Devices
 from imgscan.guests.linux.hostname import read_hostname
 from imgscan.guests.linux.kernel import read_kernel
+from imgscan.guests.linux.mount_units import read_mount_units
 from imgscan.guests.linux.mounts import read_mounts
 from imgscan.guests.linux.release import read_release
 from imgscan.guests.systems import FoundSystem, Inspected
@@ -35,7 +36,7 @@ def inspect_linux(
     """
     root, folder = found.volume, found.directory.rstrip("/")
     devices = Devices(volumes, disks)
-    tree, mounts = read_mounts(root, filesystems, volumes, devices, found.directory)
+    tree, mounts, crypttab = read_mounts(root, filesystems, volumes, devices, found.directory)
     release = read_release(tree)
     loader = attempt(lambda: read_bootloader(tree), at_path(root, f"{folder}/boot"))
     if loader.is_known and loader.value is None and not mounts.is_known:
@@ -59,6 +60,8 @@ def inspect_linux(
         bootloader=loader,
         kernel=_kernel(tree, boot, at_path(root, f"{folder}/boot")),
         mounts=mounts,
+        mount_units=attempt(lambda: read_mount_units(tree, services, devices), at_path(root, f"{folder}/etc/systemd")),
+        crypttab=crypttab,
         references=boot.references,
         menu=boot.menu,
     )

@@ -188,7 +188,7 @@ def test_the_mount_tree() -> None:
     deep = MemoryFileSystem({"/file": "deep"}, "vg0/root")
     volumes = [*VOLUMES[:2], volume("disk1/p1", "dddd", content="xfs", readable=False), *VOLUMES[3:]]
     filesystems = {"disk0/p2": root, "disk0/p1": boot, "vg0/root": deep}
-    tree, mounts = read_mounts("disk0/p2", filesystems, volumes, Devices(volumes, DISKS))
+    tree, mounts, _ = read_mounts("disk0/p2", filesystems, volumes, Devices(volumes, DISKS))
     assert tree.read("/boot/grub/grub.cfg") == b"menu"
     assert tree.read("/real/deep/file") == tree.read("/link/deep/file") == b"deep"
     assert tree.exists("/home/local")
@@ -209,17 +209,17 @@ def test_disk_letters_are_fixed_by_the_root() -> None:
     root = MemoryFileSystem({"/etc/fstab": "/dev/sdb2 / ext4\n/dev/sdb1 /boot vfat\n"}, "disk0/p2")
     boot = MemoryFileSystem({"/k": "right"}, "disk0/p1", "vfat")
     filesystems = {"disk0/p2": root, "disk0/p1": boot}
-    tree, mounts = read_mounts("disk0/p2", filesystems, VOLUMES, Devices(VOLUMES, DISKS))
+    tree, mounts, _ = read_mounts("disk0/p2", filesystems, VOLUMES, Devices(VOLUMES, DISKS))
     assert [mount.volume for mount in mounts.get()] == ["disk0/p2", "disk0/p1"]
     assert tree.read("/boot/k") == b"right"
 
 
 def test_no_fstab_and_an_unreadable_one() -> None:
     devices = Devices(VOLUMES, DISKS)
-    _, mounts = read_mounts("disk0/p2", {"disk0/p2": MemoryFileSystem({"/etc/x": ""}, "disk0/p2")}, VOLUMES, devices)
+    _, mounts, _ = read_mounts("disk0/p2", {"disk0/p2": MemoryFileSystem({"/etc/x": ""}, "disk0/p2")}, VOLUMES, devices)
     assert mounts.get() == ()
     broken = MemoryFileSystem({"/etc/fstab": CorruptStructure("bad block", where="disk0/p2")}, "disk0/p2")
-    _, mounts = read_mounts("disk0/p2", {"disk0/p2": broken}, VOLUMES, devices)
+    _, mounts, _ = read_mounts("disk0/p2", {"disk0/p2": broken}, VOLUMES, devices)
     assert mounts.unread == "corrupt"
 
 
@@ -236,5 +236,5 @@ def test_a_name_after_the_hardware_means_what_the_systems_own_fstab_says() -> No
 @pytest.mark.parametrize("content", [bytes(512), bytes(range(1, 256)) * 8])
 def test_an_fstab_that_is_no_text_is_corrupt(content: bytes) -> None:
     root = MemoryFileSystem({"/etc/fstab": content}, "disk0/p2")
-    _, mounts = read_mounts("disk0/p2", {"disk0/p2": root}, VOLUMES, Devices(VOLUMES, DISKS))
+    _, mounts, _ = read_mounts("disk0/p2", {"disk0/p2": root}, VOLUMES, Devices(VOLUMES, DISKS))
     assert mounts.unread == "corrupt"
