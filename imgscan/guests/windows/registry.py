@@ -139,6 +139,11 @@ class Key:
         self.name = _name(data[layout.KEY_NODE_SIZE : end], node.flags & layout.NAME_IS_LATIN1["key"])
         self.path = (f"{path}\\{self.name}" if path else self.name) if above else ""
 
+    @property
+    def written(self) -> float:
+        """When the key was last changed, in Unix seconds."""
+        return self._node.written / 1e7 - 11_644_473_600
+
     def subkey(self, name: str) -> Key | None:
         """Return the key `name` directly below (compared as Windows does), None when it is not there.
 
