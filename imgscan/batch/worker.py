@@ -30,7 +30,7 @@ from imgscan.devices.host_files import GivenFiles, HostFiles
 from imgscan.errors import LimitExceeded, MissingPart, Why
 from imgscan.model.machine import MachineFacts
 
-JOBS: Final = ("inspect", "identify", "ls", "tree", "cat", "stat", "raw", "serve")
+JOBS: Final = ("inspect", "identify", "ls", "tree", "cat", "stat", "raw", "reg", "serve")
 """The kinds of jobs: modules of `imgscan.batch.jobs`, each with a function ``run(job, context) -> bytes``."""
 READERS: Final = ("containers", "partitions", "volumes", "filesystems", "guests", "layouts", "devices", "model")
 """The packages of imgscan whose every module is loaded, or kept in memory, before the worker is closed in."""

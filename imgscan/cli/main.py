@@ -32,6 +32,7 @@ COMMANDS = {
     "cat": "imgscan.cli.cat",
     "stat": "imgscan.cli.stat",
     "raw": "imgscan.cli.raw",
+    "reg": "imgscan.cli.reg",
     "batch": "imgscan.cli.batch",
     "rules": "imgscan.cli.rules",
     "explain": "imgscan.cli.explain",

@@ -59,6 +59,16 @@ REGISTRY_CELLS = 4_000_000
 """Cells read from one hive: a SOFTWARE hive has a few hundred thousand keys, and a hostile one loops."""
 REGISTRY_CACHE_PAGES = 256
 """Pages of 4 KiB kept of one hive."""
+REGISTRY_LISTS = 8
+"""Lists of subkeys' lists below each other; Windows writes one."""
+REGISTRY_HIVE_BYTES = 1024 * MIB
+"""A hive that is completed from its logs; Windows itself loads none larger than a part of its memory."""
+REGISTRY_LOG_BYTES = 128 * MIB
+"""A log of a hive."""
+REGISTRY_LOG_ENTRIES = 100_000
+"""Entries of one log of a hive."""
+REGISTRY_HASHED_BYTES = 16 * MIB
+"""Entries of a hive's logs that are checked to find the last one that was written whole."""
 BOOT_ENTRIES = 1000
 """Entries of one boot menu."""
 BOOT_INI_BYTES = 64 * KIB

@@ -66,6 +66,17 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[Evidence, ...] = ()
 
 
+class HiveState(msgspec.Struct, frozen=True, kw_only=True):
+    """How a registry hive was left: `completed` was dirty, and its logs made it whole in memory; `dirty` lacks them.
+
+    `path` is in the guest. What was read of a `dirty` hive is older than the system's last changes.
+    """
+
+    path: str
+    state: Literal["clean", "completed", "dirty"]
+    detail: str | None = None
+
+
 MenuEntryKind = Literal["own", "other-system", "chainload", "recovery", "tool", "unknown"]
 
 
@@ -93,8 +104,8 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     `SP3`). Linux: `variant` is os-release's VARIANT_ID (`server`, `workstation`); `ssh_server` is the path of the SSH
     server's program, None when there is none; `ssh_settings` is None when it has no configuration; `firewalls` are
     those that start with the system; `mounts` are the lines of fstab, `mount_units` the units of the system's owner.
-    Windows: `build` is `17763.1234`, `release` its name for the release (`1809`, `22H2`). Facts that only one family
-    has are None on the other.
+    Windows: `build` is `17763.1234`, `release` its name for the release (`1809`, `22H2`), `hives` how its registry's
+    files were left. Facts that only one family has are None on the other.
     """
 
     family: Literal["linux", "windows", "other"]
@@ -112,6 +123,7 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     service_pack: Fact[str | None] | None = None
     variant: Fact[str | None] | None = None
     release: Fact[str | None] | None = None
+    hives: tuple[Fact[HiveState], ...] = ()
     directory: str | None = None
     mounts: Fact[tuple[Mount, ...]] = unread("not-collected", NOT_COLLECTED)
     mount_units: Fact[tuple[Mount, ...]] = unread("not-collected", NOT_COLLECTED)

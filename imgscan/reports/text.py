@@ -320,11 +320,19 @@ def _system(index: int, system: System) -> RenderableType:
         ("bootloader", _fact(system.bootloader)),
         ("kernel", _fact(system.kernel)),
         ("SSH", _ssh(system)),
+        ("registry", _registry(system)),
         ("firewall", _fact(system.firewalls.map(lambda found: ", ".join(each.name for each in found) or None))),
     ]
     head = Text.assemble((f"{index}  {product}", "bold"), f"  {system.family}, root on {_root(system)}")
     line = ", ".join(f"{name} {value}" for name, value in facts if value != "-")
     return Group(head, Padding(Text(line), (0, 0, 0, 3)))
+
+
+def _registry(system: System) -> str:
+    """Return which hives were not left clean."""
+    states = [fact.get() for fact in system.hives if fact.is_known]
+    left = [f"{state.path} {state.state}" for state in states if state.state != "clean"]
+    return ", ".join(left) or "-"
 
 
 def _ssh(system: System) -> str:

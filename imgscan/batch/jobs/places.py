@@ -1,4 +1,4 @@
-"""What `ls`, `cat` and `stat` share: finding the place in the guest that WHERE names."""
+"""What the commands that look into a guest share: finding the place, or the system, that is meant."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from imgscan.batch.worker import JobContext
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.devices.subvolumes import split_path
 from imgscan.errors import ERRORS, ImageError, UnsupportedFormat, UsageError
+from imgscan.model.system import System
 from imgscan.model.volume import whole_names
 from imgscan.scan import OpenMachine, ScanOptions
 
@@ -29,16 +30,33 @@ def guest_place(job: Job, context: JobContext) -> Iterator[tuple[GuestTree, str]
     volume, colon, path = where.partition(":/")
     if not where.startswith("/") and not colon:
         raise UsageError("not a place in a guest; give /path, or VOLUME:/path", where=where)
-    options = ScanOptions(input_format=job.input_format, left_out=context.left_out)
-    paths = [unpack_text(path) for path in job.paths]
-    with scan.open_machine(paths, options, given=context.given, watch=context, counter=context.counter) as machine:
+    with _machine(job, context) as machine:
         if where.startswith("/"):
-            yield _system_tree(machine, job.arguments.get("system")), where
+            yield machine.trees[_system_number(machine, job.arguments.get("system"))], where
         else:
             yield _volume_tree(machine, volume, "/" + path)
 
 
-def _system_tree(machine: OpenMachine, wanted: str | int | None) -> GuestTree:
+@contextmanager
+def guest_system(job: Job, context: JobContext) -> Iterator[tuple[GuestTree, System]]:
+    """Open the machine and yield the files and the facts of an installed system: the one with that number, or the only.
+
+    :raises UsageError: there is none, or several and no number
+    """
+    with _machine(job, context) as machine:
+        number = _system_number(machine, job.arguments.get("system"))
+        yield machine.trees[number], machine.facts.systems[number]
+
+
+@contextmanager
+def _machine(job: Job, context: JobContext) -> Iterator[OpenMachine]:
+    options = ScanOptions(input_format=job.input_format, left_out=context.left_out)
+    paths = [unpack_text(path) for path in job.paths]
+    with scan.open_machine(paths, options, given=context.given, watch=context, counter=context.counter) as machine:
+        yield machine
+
+
+def _system_number(machine: OpenMachine, wanted: str | int | None) -> int:
     system = wanted if isinstance(wanted, int) else None
     roots = [f"{index} ({one.family}, root on {one.root})" for index, one in enumerate(machine.facts.systems)]
     volumes = ", ".join(sorted(machine.filesystems)) or "none"
@@ -51,7 +69,7 @@ def _system_tree(machine: OpenMachine, wanted: str | int | None) -> GuestTree:
         raise UsageError(f"there are several systems; choose one with --system: {', '.join(roots)}")
     if system is not None and not 0 <= system < len(roots):
         raise UsageError(f"there is no system {system}; there is: {', '.join(roots)}")
-    return machine.trees[system or 0]
+    return system or 0
 
 
 def _volume_tree(machine: OpenMachine, volume: str, path: str) -> tuple[GuestTree, str]:

@@ -17,6 +17,7 @@ from imgscan.guests.linux.kernel import read_kernel
 from imgscan.guests.linux.mount_units import read_mount_units
 from imgscan.guests.linux.mounts import read_mounts
 from imgscan.guests.linux.release import read_release
+from imgscan.guests.linux.services import Services
 from imgscan.guests.systems import FoundSystem, Inspected
 from imgscan.model.disk import Disk
 from imgscan.model.evidence import Evidence, at_path
@@ -60,7 +61,9 @@ def inspect_linux(
         bootloader=loader,
         kernel=_kernel(tree, boot, at_path(root, f"{folder}/boot")),
         mounts=mounts,
-        mount_units=attempt(lambda: read_mount_units(tree, services, devices), at_path(root, f"{folder}/etc/systemd")),
+        mount_units=attempt(
+            lambda: read_mount_units(tree, Services(tree), devices), at_path(root, f"{folder}/etc/systemd")
+        ),
         crypttab=crypttab,
         references=boot.references,
         menu=boot.menu,

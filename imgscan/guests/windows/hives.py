@@ -13,10 +13,12 @@ from imgscan.guests.windows.registry_value import REG_DWORD, REG_DWORD_BIG_ENDIA
 from imgscan.model.evidence import AtPath, AtRegistry
 from imgscan.model.fact import Fact, known, unread_because
 from imgscan.model.machine import UnreadPlace
+from imgscan.model.system import HiveState
 from imgscan.model.text import shown
 
 T = TypeVar("T")
 
+_LOGS: Final = (".LOG1", ".LOG2", ".LOG")
 _RAW_SHOWN: Final = 256
 """Bytes of a value's data that evidence repeats."""
 
@@ -56,6 +58,8 @@ class HiveFile:
         self._path = path
         self._failed: ImageError | None = None
         self._hive: Hive | None = None
+        self._logs: tuple[str, ...] = ()
+        self._not_completed: ImageError | None = None
         self.volume = tree.mounts["/"].volume
         self.path = shown(path)
 
@@ -71,11 +75,35 @@ class HiveFile:
             try:
                 place = self._tree.resolve(self._path)
                 self.path = shown(place.path)
-                self._hive = Hive(GuestFile(place))
+                self._hive = self._opened(GuestFile(place))
             except ImageError as error:
                 self._failed = error
                 raise
         return self._hive
+
+    def _opened(self, file: GuestFile) -> Hive:
+        """Open the hive; a dirty one is completed from its logs where they belong to it."""
+        hive: Hive | None = None
+        failed: ImageError | None = None
+        try:
+            hive = Hive(file)
+            if not hive.dirty:
+                return hive
+        except ImageError as error:  # the base block may be what was being written
+            failed = error
+        try:
+            from imgscan.guests.windows.hive_logs import complete  # noqa: PLC0415 - only a dirty hive needs it
+
+            places = [self._tree.find(f"{self._path}{suffix}") for suffix in _LOGS]
+            completed = complete(file, [GuestFile(place) for place in places if place is not None])
+            whole = Hive(completed)
+        except ImageError as error:
+            if hive is None:
+                raise failed or error from None
+            self._not_completed = error
+            return hive
+        self._logs = completed.logs
+        return whole
 
     def key(self, path: str) -> Key | None:
         """Return a key, None when it is not there; raises as `open`."""
@@ -115,12 +143,31 @@ class HiveFile:
         return self.fact(key, value, _decimal)
 
     @property
+    def state(self) -> Fact[HiveState]:
+        """How the hive was left, and what became of that."""
+        try:
+            hive = self.open()
+        except ImageError as error:
+            return unread_because(error, AtPath(self.volume, self.path))
+        evidence = (AtPath(self.volume, self.path),)
+        if self._logs:
+            detail = f"completed from {', '.join(self._logs)}"
+            return known(HiveState(path=self.path, state="completed", detail=detail), *evidence)
+        if hive.dirty:
+            return known(HiveState(path=self.path, state="dirty", detail=self._why_dirty(hive)), *evidence)
+        return known(HiveState(path=self.path, state="clean"), *evidence)
+
+    @property
     def left_out(self) -> tuple[UnreadPlace, ...]:
-        """What was not taken into account: the logs of a hive whose last change was not finished."""
+        """What was not taken into account: the last changes of a hive that its logs do not complete."""
         if self._hive is None or not self._hive.dirty:
             return ()
-        detail = f"{self.path}: {self._hive.dirty_reason}; what was read is the state without the hive's logs"
-        return (UnreadPlace(self.volume, "unsupported", detail),)
+        why = self._not_completed.why if self._not_completed is not None else "missing"
+        return (UnreadPlace(self.volume, why, f"{self.path}: {self._why_dirty(self._hive)}"),)
+
+    def _why_dirty(self, hive: Hive) -> str:
+        because = shown(str(self._not_completed)) if self._not_completed is not None else "it has no logs"
+        return f"{hive.dirty_reason}; what was read is the state without its logs: {because}"
 
 
 class SystemHive(HiveFile):

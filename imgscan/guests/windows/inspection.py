@@ -52,6 +52,7 @@ def inspect_windows(
         build=version.build,
         service_pack=version.service_pack,
         release=version.release,
+        hives=(software.state, system.state),
         architecture=read_architecture(tree, found.directory, system),
         hostname=_hostname(system),
         bootloader=boot.bootloader,

@@ -17,6 +17,7 @@ from imgscan.devices.limits import (
     REGISTRY_CACHE_PAGES,
     REGISTRY_CELLS,
     REGISTRY_DEPTH,
+    REGISTRY_LISTS,
     REGISTRY_SUBKEYS,
     REGISTRY_VALUE_BYTES,
     REGISTRY_VALUES,
@@ -137,6 +138,11 @@ class Key:
         self._cells = (*above, cell)
         self.name = _name(data[layout.KEY_NODE_SIZE : end], node.flags & layout.NAME_IS_LATIN1["key"])
         self.path = (f"{path}\\{self.name}" if path else self.name) if above else ""
+
+    @property
+    def written(self) -> float:
+        """When the key was last changed, in Unix seconds."""
+        return self._node.written / 1e7 - 11_644_473_600
 
     def subkey(self, name: str) -> Key | None:
         """Return the key `name` directly below (compared as Windows does), None when it is not there.
@@ -261,8 +267,7 @@ class _Children:
         self._entries: Iterator[int] = iter(())
         self._count = 0
         self._seen: set[int] = set()
-        self._leaves: Iterator[int] = iter((cell,))
-        self._is_root = True
+        self._lists: list[Iterator[int]] = [iter((cell,))]
 
     def __iter__(self) -> Iterator[int]:
         return self
@@ -271,24 +276,32 @@ class _Children:
         while True:
             for entry in self._entries:
                 return entry
-            self._open(next(self._leaves))
+            while self._lists:
+                part = next(self._lists[-1], None)
+                if part is not None:
+                    self._open(part)
+                    break
+                self._lists.pop()
+            else:
+                raise StopIteration
 
     def _open(self, cell: int) -> None:
         hive = self._hive
-        is_root, self._is_root = self._is_root, False
         if cell in self._seen:
             raise hive.error("a subkeys list contains a part twice", cell)
         self._seen.add(cell)
         position, length = hive.cell(cell, "subkeys list", 4)
         signature, count = layout.LIST_HEADER.unpack(hive.read(position, 4))
         entry = 8 if signature in {b"lf", b"lh"} else 4
-        if signature not in {b"lf", b"lh", b"li", b"ri"} or (signature == b"ri" and not is_root):
+        if signature not in {b"lf", b"lh", b"li", b"ri"}:
             raise hive.error(f"a subkeys list begins with {signature!r}", cell)
         if 4 + count * entry > length:
             raise hive.error(f"a subkeys list has no room for its {count} entries", cell)
         content = hive.read(position + 4, count * entry)
         if signature == b"ri":
-            self._leaves = iter(_words(content))
+            if len(self._lists) > REGISTRY_LISTS:
+                raise hive.error("a list of subkeys lists is nested too deep", cell)
+            self._lists.append(iter(_words(content)))
             return
         self._count += count
         if self._count > REGISTRY_SUBKEYS:

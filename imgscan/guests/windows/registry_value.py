@@ -26,6 +26,9 @@ TYPE_NAMES: Final = {
     11: "REG_QWORD",
 }
 
+_NUMBERS: Final = {REG_DWORD: 4, REG_DWORD_BIG_ENDIAN: 4, REG_QWORD: 8}
+"""The types that are numbers, with their length in bytes."""
+
 
 class Value:
     """A value; `type` is its number (`TYPE_NAMES`), `size` its data's bytes. The data is read when it is asked for."""
@@ -74,10 +77,23 @@ class Value:
 
         :raises CorruptStructure: it is of another type, or has the wrong length
         """
-        length = {REG_DWORD: 4, REG_DWORD_BIG_ENDIAN: 4, REG_QWORD: 8}.get(self.type)
+        length = _NUMBERS.get(self.type)
         if length is None or self.size != length:
             raise self._unexpected("a number")
         return int.from_bytes(self.data(), "big" if self.type == REG_DWORD_BIG_ENDIAN else "little")
+
+    def content(self) -> str | tuple[str, ...] | int | bytes:
+        """Return the data as what its type says, or as bytes where that is no text or number or cannot be one.
+
+        :raises ImageError: it cannot be read
+        """
+        if self.type in {REG_SZ, REG_EXPAND_SZ, REG_LINK}:
+            return self.text()
+        if self.type == REG_MULTI_SZ:
+            return self.texts()
+        if _NUMBERS.get(self.type) == self.size:
+            return self.number()
+        return self.data()
 
     def _unexpected(self, wanted: str) -> CorruptStructure:
         return CorruptStructure(

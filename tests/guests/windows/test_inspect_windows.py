@@ -218,7 +218,7 @@ def test_a_dirty_hive_is_named_among_what_was_not_read() -> None:
     data = bytearray(files[path])
     data[4] ^= 0xFF
     (place,) = inspect({**files, path: bytes(data)}).unread
-    assert (place.where, place.why) == ("disk0/p1", "unsupported")
+    assert (place.where, place.why) == ("disk0/p1", "missing")
     assert place.detail.startswith(path)
 
 

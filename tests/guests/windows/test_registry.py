@@ -382,3 +382,31 @@ def test_mutated_hives_end_in_an_error_or_in_content_and_soon(name: str) -> None
                             errors.append(error)
             except ImageError as error:
                 assert str(error)  # noqa: PT017 - any ImageError is right, and nothing else
+
+
+@requires_tool("hivexregedit")
+def test_lists_of_lists_of_lists() -> None:
+    data = build_hive({name: {} for name in ("Alpha", "Beta", "Gamma", *(f"x{number}" for number in range(20)))})
+    root_cell = 4096 + struct.unpack_from("<I", data, 36)[0] + 4
+    at = 4096 + layout.parse_key_node(data[root_cell:]).subkeys_list + 4
+    entries = struct.unpack_from("<46I", data, at + 4)
+    # the list becomes one of two lists, the second of which is a list of one
+    leaves = [
+        layout.LIST_HEADER.pack(b"lh", len(e) // 2) + struct.pack(f"<{len(e)}I", *e)
+        for e in (entries[:20], entries[20:])
+    ]
+    first = len(data) - 4096
+    second = first + 4 + len(leaves[0])
+    third = second + 4 + len(leaves[1])
+    contents = (*leaves, layout.LIST_HEADER.pack(b"ri", 1) + struct.pack("<I", second))
+    added = b"".join(struct.pack("<i", -4 - len(content)) + content for content in contents).ljust(4096, b"\0")
+    changed = bytearray(data)
+    changed[at : at + 12] = layout.LIST_HEADER.pack(b"ri", 2) + struct.pack("<II", first, third)
+    struct.pack_into("<I", changed, 40, first + len(added))
+    root = opened(bytes(changed) + added).root
+    assert sorted(key.name for key in root.subkeys()) == sorted(key.name for key in opened(data).root.subkeys())
+    for name in ("gamma", "x19"):
+        assert root.subkey(name) is not None
+    struct.pack_into("<I", changed, at + 8, at - 4 - 4096)  # and one that goes round
+    with pytest.raises(CorruptStructure, match="contains a part twice"):
+        list(opened(bytes(changed) + added).root.subkeys())
