@@ -153,7 +153,7 @@ os.fork = no_fork
 made = []
 opener = threading.Thread(target=lambda: made.append(imgscan.open_disk(sys.argv[1])))
 waiting = threading.Event()
-other = threading.Thread(target=waiting.wait)
+other = threading.Thread(target=waiting.wait, daemon=True)
 other.start()
 opener.start()
 opener.join()
