@@ -19,6 +19,7 @@ from imgscan.model.evidence import AtPath, at_path
 from imgscan.model.text import shown
 
 _LOOKUPS_KEPT: Final = 4096
+_DIRECTORIES_KEPT: Final = 256
 _MADE_FOR_MOUNTS: Final = -1
 """The node of a directory that is on no filesystem: systemd makes it so that something can be mounted below."""
 
@@ -81,6 +82,7 @@ class GuestTree:
         self._drives = {"C": "/"} if drives is None else dict(drives)
         self._lookups: OrderedDict[tuple[int, int, str], Entry | None] = OrderedDict()
         self._roots: dict[str, Location] = {}
+        self._parents: dict[str, tuple[Location, ...]] = {}
 
     def mount(self, point: str, filesystem: FileSystem | Subtree | Unreadable) -> None:
         """Mount one more; one that was there before is hidden."""
@@ -89,6 +91,7 @@ class GuestTree:
             insort(self._points, point)
         self.mounts[point] = filesystem
         self._roots.pop(point, None)
+        self._parents.clear()
 
     def find(self, path: str, *, follow: bool = True) -> Location | None:
         """Return where a path leads, None when it is not there (also when a link on the way leads nowhere).
@@ -100,13 +103,23 @@ class GuestTree:
         """
         if "\0" in path:
             return None
-        todo = [part for part in reversed(path.split("/")) if part not in {"", "."}]
-        at = [self._mounted("/")]
+        directory, _, last = path.rpartition("/")
+        parents = self._parents.get(directory)
+        if parents is not None and last not in {"", ".", ".."}:
+            todo, at = [last], list(parents)
+        else:
+            todo = [part for part in reversed(path.split("/")) if part not in {"", "."}]
+            at = [self._mounted("/")]
         links = 0
+        is_first = True
         while todo:
             if len(todo) + len(at) > PATH_DEPTH:
                 raise LimitExceeded(f"the path has more than {PATH_DEPTH} components", where=shown(path))
             name = todo.pop()
+            if not todo and is_first:
+                is_first = False
+                if name == last:
+                    self._keep_parents(directory, at)
             if name == "..":
                 at = at[:-1] or at
                 continue
@@ -125,6 +138,12 @@ class GuestTree:
                 continue
             at.append(step)
         return at[-1]
+
+    def _keep_parents(self, directory: str, at: list[Location]) -> None:
+        """Remember the way to a directory: readers ask for many files of a few."""
+        if len(self._parents) >= _DIRECTORIES_KEPT:
+            self._parents.clear()
+        self._parents[directory] = tuple(at)
 
     def resolve(self, path: str, *, follow: bool = True) -> Location:
         """Return where a path leads, as `find`.
