@@ -81,6 +81,23 @@ class Ended(msgspec.Struct, frozen=True):
     level: Level | None = None
 
 
+class Ends(msgspec.Struct, frozen=True):
+    """The two ends of what a supervisor and its worker say to each other over; `output` is what the worker prints."""
+
+    channel: socket.socket
+    worker_channel: socket.socket
+    output: int
+    worker_output: int
+
+
+def make_ends() -> Ends:
+    """Return a new pair of ends, each above the standard streams."""
+    channel, worker_channel = map(_above_standard, socket.socketpair())
+    output, worker_output = map(_raised, os.pipe2(os.O_CLOEXEC))
+    os.set_blocking(output, False)
+    return Ends(channel, worker_channel, output, worker_output)
+
+
 class Conversation:
     """One job and its worker. Feed it with `receive` and `hear` when there is something; then `end` it.
 
@@ -94,11 +111,10 @@ class Conversation:
         limits: Limits,
         sink: Callable[[bytes], object] | None = None,
         note: Callable[[str], None] | None = None,
+        ends: Ends | None = None,
     ) -> None:
-        self.channel, self.worker_channel = map(_above_standard, socket.socketpair())
-        heard, self.worker_output = os.pipe2(os.O_CLOEXEC)
-        self.output, self.worker_output = _raised(heard), _raised(self.worker_output)
-        os.set_blocking(self.output, False)
+        self.ends = ends or make_ends()
+        self.channel, self.output = self.ends.channel, self.ends.output
         page = _raised(os.memfd_create("imgscan-part", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
         os.write(page, bytes(protocol.PART_BYTES))
         # cut by a worker, looking at it would kill this process
@@ -123,8 +139,8 @@ class Conversation:
 
     def start(self) -> None:
         """Send the job, and close the worker's ends, which it has by now; a worker that is gone is noticed later."""
-        self.worker_channel.close()
-        os.close(self.worker_output)
+        self.ends.worker_channel.close()
+        os.close(self.ends.worker_output)
         with contextlib.suppress(OSError):
             protocol.send(self.channel, protocol.JOB, msgspec.msgpack.encode(self._job), [self._page_file])
         os.close(self._page_file)

@@ -27,7 +27,7 @@ _PYC_HEAD: Final = 16
 
 
 class _Kept(msgspec.Struct, frozen=True):
-    """A module: where it stands, its source, its compiled code when that is up to date, and whether it is a package."""
+    """A module: where it stands, its compiled code, its source when that is not up to date, whether it is a package."""
 
     path: str
     source: bytes
@@ -38,8 +38,16 @@ class _Kept(msgspec.Struct, frozen=True):
 class KeptModules(Loader):
     """Finds and runs the modules of some packages without opening a file: a finder and loader in one (PEP 451)."""
 
-    def __init__(self, packages: Iterable[str]) -> None:
+    def __init__(self, packages: Iterable[str], libraries: Iterable[str] = ()) -> None:
+        """Keep the modules below `packages`, which are imported, and `libraries`, written in Python, which are not."""
         self._modules: dict[str, _Kept] = {}
+        for name in libraries:
+            spec = importlib.util.find_spec(name)
+            if spec is None or spec.origin is None:
+                raise ModuleNotFoundError(name)
+            self._add(name, spec.origin, is_package=spec.submodule_search_locations is not None)
+            for folder in spec.submodule_search_locations or ():
+                self._keep(name, folder)
         for name in packages:
             for folder in importlib.import_module(name).__path__:
                 self._keep(name, folder)
@@ -58,9 +66,7 @@ class KeptModules(Loader):
     def _add(self, name: str, path: str, *, is_package: bool) -> None:
         if name in sys.modules:
             return
-        compiled = None
-        with open(path, "rb") as file:  # noqa: PTH123 - the same
-            source, info = file.read(), os.fstat(file.fileno())
+        compiled, source, info = None, b"", os.stat(path)  # noqa: PTH116 - the same
         try:
             with open(importlib.util.cache_from_source(path), "rb") as file:  # noqa: PTH123 - the same
                 data = file.read()
@@ -70,6 +76,9 @@ class KeptModules(Loader):
         head += (info.st_size & 0xFFFFFFFF).to_bytes(4, "little")
         if data[:_PYC_HEAD] == importlib.util.MAGIC_NUMBER + head:
             compiled = data[_PYC_HEAD:]
+        else:
+            with open(path, "rb") as file:  # noqa: PTH123 - the same
+                source = file.read()
         self._modules[name] = _Kept(path, source, compiled, is_package)
 
     def find_spec(

@@ -46,7 +46,7 @@ class Nursery:
 
         :raises OSError: the nursery is gone
         """
-        ends = [conversation.worker_channel.fileno(), conversation.worker_output]
+        ends = [conversation.ends.worker_channel.fileno(), conversation.ends.worker_output]
         protocol.send(self.control, _START, b"", ends)
 
     def receive(self) -> tuple[int, Usage] | None:

@@ -19,7 +19,7 @@ from typing import Final, NoReturn
 
 import msgspec
 
-from imgscan.batch.conversation import Conversation, Ended, Usage
+from imgscan.batch.conversation import Conversation, Ended, Ends, Usage, make_ends
 from imgscan.batch.file_server import FileServer, Opener
 from imgscan.batch.protocol import Job, unpack_text
 from imgscan.batch.sandbox import Limits, die_with, die_with_parent
@@ -38,15 +38,47 @@ class _Settings(msgspec.Struct, frozen=True):
     required: bool
 
 
-class Worker:
-    """A running worker of this process, with the job it does."""
+class _Ahead(msgspec.Struct, frozen=True):
+    """A worker that waits for the first job, if that has these limits."""
 
-    def __init__(self, conversation: Conversation, *, required: bool) -> None:
+    pid: int
+    ends: Ends
+    limits: Limits
+
+
+_ahead: list[_Ahead] = []
+
+
+def start_ahead() -> None:
+    """Fork a worker for the first job that has the usual limits: it loads the parsers while this process goes on.
+
+    Without such a job it ends with this process.
+    """
+    with contextlib.suppress(OSError):  # whoever needs a worker says what the host lacks
+        ends, limits = make_ends(), Limits()
+        _ahead.append(_Ahead(_fork(ends, limits, required=False), ends, limits))
+
+
+def _taken_ahead(limits: Limits, *, required: bool) -> _Ahead | None:
+    """Return the worker that waits, once, when it was started in the way that this job wants."""
+    return _ahead.pop() if _ahead and _ahead[0].limits == limits and not required else None
+
+
+class Worker:
+    """A running worker of this process, with the job it does; `pid` is that of one that was forked ahead."""
+
+    def __init__(self, conversation: Conversation, *, required: bool, pid: int | None = None) -> None:
         self.conversation = conversation
         self.ended = False
         self._lifeline = -1
         conversation.heard_at = time.monotonic()
-        self.pid = self._fork(required=required) if _threads() == 1 else self._spawn(required=required)
+        ends = conversation.ends
+        if pid is not None:
+            self.pid = pid
+        elif _threads() == 1:
+            self.pid = _fork(ends, conversation.limits, required=required)
+        else:
+            self.pid = self._spawn(required=required)
         conversation.start()
         self._ends: dict[int, Callable[[], bool]] = {
             conversation.channel.fileno(): conversation.receive,
@@ -121,21 +153,11 @@ class Worker:
             os.close(self._lifeline)
             self._lifeline = -1
 
-    def _fork(self, *, required: bool) -> int:
-        talk = self.conversation
-        sys.stdout.flush()
-        sys.stderr.flush()
-        parent = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            become_worker(talk.worker_channel, talk.worker_output, talk.limits, parent=parent, required=required)
-        return pid
-
     def _spawn(self, *, required: bool) -> int:
         """Start a fresh interpreter; what it inherits goes by the numbers it has there, no other child gets it."""
         talk = self.conversation
         lifeline, self._lifeline = os.pipe2(os.O_CLOEXEC)
-        inherited = (talk.worker_channel.fileno(), talk.worker_output, lifeline)
+        inherited = (talk.ends.worker_channel.fileno(), talk.ends.worker_output, lifeline)
         first = max(inherited) + 1
         numbers = range(first, first + len(inherited))
         channel, output, told = numbers
@@ -148,6 +170,17 @@ class Worker:
             return os.posix_spawn(sys.executable, command, environment, file_actions=actions)
         finally:
             os.close(lifeline)
+
+
+def _fork(ends: Ends, limits: Limits, *, required: bool) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # the caller may have closed it
+            stream.flush()
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        become_worker(ends.worker_channel, ends.worker_output, limits, parent=parent, required=required)
+    return pid
 
 
 def run_job(
@@ -168,7 +201,9 @@ def run_job(
     worker: Worker | None = None
     try:
         with _no_interrupt():
-            worker = Worker(Conversation(job, server, limits, sink, note), required=required)
+            ahead = _taken_ahead(limits, required=required)
+            ends, pid = (make_ends(), None) if ahead is None else (ahead.ends, ahead.pid)
+            worker = Worker(Conversation(job, server, limits, sink, note, ends), required=required, pid=pid)
             if meanwhile is not None:
                 meanwhile()
         return worker.wait()

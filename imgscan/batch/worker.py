@@ -35,12 +35,14 @@ JOBS: Final = ("inspect", "identify", "ls", "tree", "cat", "stat", "raw", "reg",
 READERS: Final = ("containers", "partitions", "volumes", "filesystems", "guests", "layouts", "devices", "model")
 """The packages of imgscan whose every module is loaded, or kept in memory, before the worker is closed in."""
 OTHERS: Final = (
-    *("construct", "pytsk3", "lzma", "zlib", "bz2", "hashlib", "shlex", "unicodedata", "datetime", "_strptime"),
+    *("pytsk3", "lzma", "zlib", "bz2", "hashlib", "shlex", "unicodedata", "datetime", "locale", "binascii", "struct"),
     *("uuid", "base64", "xml.parsers.expat"),
     *("encodings.ascii", "encodings.latin_1", "encodings.utf_16", "encodings.utf_16_le", "encodings.utf_16_be"),
     *("encodings.utf_32", "encodings.cp437", "encodings.cp1252", "google_crc32c", "xxhash", "zstandard"),
 )
 """What they load when they need it, or Python does for them: nothing can be loaded when no file can be opened."""
+LIBRARIES: Final = ("construct", "pickle", "_compat_pickle")
+"""What they load that is written in Python, and what that loads: only kept in memory."""
 USUAL: Final = ("imgscan.guests.linux", "imgscan.filesystems.ext_filesystem")
 """What most machines need."""
 DATA_BYTES: Final = 256 << 10
@@ -82,16 +84,16 @@ def keep_ready() -> None:
     """Import what nearly every job needs, and keep the rest in memory to be imported when it is needed."""
     if preload.cache_info().currsize:  # a worker that a nursery forked has it all
         return
-    sys.modules.setdefault("construct.debug", ModuleType("construct.debug"))  # a debugger's modules, a third of it
+    sys.modules.setdefault("construct.debug", ModuleType("construct.debug"))  # it would load a debugger
     for name in (*OTHERS, *USUAL, *(f"imgscan.batch.jobs.{job}" for job in JOBS)):
         importlib.import_module(name)
-    sys.meta_path.insert(0, KeptModules(f"imgscan.{package}" for package in READERS))
+    sys.meta_path.insert(0, KeptModules((f"imgscan.{package}" for package in READERS), LIBRARIES))
 
 
 @functools.cache
 def preload() -> None:
     """Import everything that any job may need."""
-    for name in (*OTHERS, *(f"imgscan.batch.jobs.{job}" for job in JOBS)):
+    for name in (*OTHERS, *LIBRARIES, *(f"imgscan.batch.jobs.{job}" for job in JOBS)):
         importlib.import_module(name)
     for package in READERS:
         path = importlib.import_module(f"imgscan.{package}").__path__

@@ -6,10 +6,8 @@ asked for could not be read, 70 internal error, 130 interrupted.
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
-import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -115,10 +113,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def main() -> NoReturn:
     """Run as a program."""
-    gc.disable()  # importing makes nothing but what stays: looking for garbage meanwhile costs a tenth of a small scan
-    # a disk split into pieces of 2 GiB has more of them than the usual limit of 1024 open files
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     _open_closed_streams()
     status = run()
     try:

@@ -7,6 +7,7 @@ that QEMU's block driver names, since VMware published none. All numbers are lit
 
 from __future__ import annotations
 
+import struct
 from functools import cache
 from typing import Any
 
@@ -30,6 +31,8 @@ INCOMPATIBLE_FLAGS = 0xFFFF_0000
 """Flags that a reader must know to read the extent; the others can be ignored."""
 COWD_INCONSISTENT = 1 << 2
 MARKER_END, MARKER_GRAIN_TABLE, MARKER_GRAIN_DIRECTORY, MARKER_FOOTER = 0, 1, 2, 3
+_SPARSE = struct.Struct("<2I4QI3QB4sH")
+"""The hosted header behind its magic, in `struct` and not in construct: most VMDKs need no other."""
 GRAIN_MARKER_BYTES = 12
 """In front of a compressed grain: its first sector (u64) and its packed size in bytes (u32)."""
 
@@ -84,25 +87,9 @@ class SeSparseHeader(msgspec.Struct, frozen=True):
 @cache
 def _structures() -> dict[str, Any]:
     """Build the structures when the first one is asked for: importing construct takes time."""
-    from construct import Array, Bytes, Int8ul, Int16ul, Int32ul, Int64ul, Padding, Struct  # noqa: PLC0415 - see above
+    from construct import Array, Bytes, Int32ul, Int64ul, Padding, Struct  # noqa: PLC0415 - see above
 
     return {
-        "sparse": Struct(
-            "magic" / Bytes(4),
-            "version" / Int32ul,
-            "flags" / Int32ul,
-            "capacity" / Int64ul,
-            "grain_size" / Int64ul,
-            "descriptor_offset" / Int64ul,
-            "descriptor_size" / Int64ul,
-            "grain_table_entries" / Int32ul,
-            "redundant_directory" / Int64ul,
-            "directory" / Int64ul,
-            "overhead" / Int64ul,
-            "unclean" / Int8ul,
-            "newlines" / Bytes(4),
-            "compression" / Int16ul,
-        ),
         "cowd": Struct(
             "magic" / Bytes(4),
             "version" / Int32ul,
@@ -157,8 +144,7 @@ def _parse(name: str, data: bytes, kind: type[Any]) -> Any:
 
 def parse_sparse_header(data: bytes) -> SparseHeader:
     """Return the header in `data` (512 bytes that begin with `SPARSE_MAGIC`)."""
-    header: SparseHeader = _parse("sparse", data, SparseHeader)
-    return header
+    return SparseHeader(*_SPARSE.unpack_from(data, len(SPARSE_MAGIC)))
 
 
 def parse_cowd_header(data: bytes) -> CowdHeader:
