@@ -68,7 +68,7 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """The end of a job: one of `done`, `error` and `death`; `learnt` are the last facts that came before it.
+    """The end of a job: one of `done`, `error` and `death`; `learnt` are the last facts that came before a death.
 
     `level` is None when the worker ended before it was closed in: it parsed nothing then.
     """
@@ -119,6 +119,8 @@ class Conversation:
         os.write(page, bytes(protocol.PART_BYTES))
         # cut by a worker, looking at it would kill this process
         fcntl.fcntl(page, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+        self.has_answered = False
+        """Whether the worker has been given something that it asked for."""
         self._page = mmap.mmap(page, protocol.PART_BYTES)
         self._job = job
         self._page_file = page
@@ -171,6 +173,7 @@ class Conversation:
 
     def _take(self, message: protocol.Message) -> None:
         if message.kind == protocol.ASK:
+            self.has_answered = True
             answer, descriptors = self.server.answer(message.payload)
             self._answer(msgspec.msgpack.encode(answer), descriptors)
         elif message.kind == protocol.LEARNT:
@@ -229,14 +232,12 @@ class Conversation:
             pass
         part = self.part()
         self.close()
-        learnt = self._decoded_facts()
-        if self.stopped is not None:
-            return Ended(None, None, self.stopped, learnt, usage, self._level)
-        if self._error is not None:
-            return Ended(None, self._error, None, learnt, usage, self._level)
-        if self._result is not None and self._level is not None:
-            return Ended(Done(self._level, self._result), None, None, learnt, usage, self._level)
-        return Ended(None, None, self._death(status, usage, part), learnt, usage, self._level)
+        if self.stopped is None and self._error is not None:
+            return Ended(None, self._error, None, None, usage, self._level)
+        if self.stopped is None and self._result is not None and self._level is not None:
+            return Ended(Done(self._level, self._result), None, None, None, usage, self._level)
+        death = self.stopped or self._death(status, usage, part)
+        return Ended(None, None, death, self._decoded_facts(), usage, self._level)
 
     def _readable(self) -> bool:
         return bool(select.select([self.channel], [], [], 0)[0])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from imgscan.batch import protocol
-from imgscan.batch.answers import Read, Served, parse_inspection
+from imgscan.batch.answers import Read, Served, inspection_decoder, parse_inspection
 from imgscan.batch.conversation import NONSENSE, Conversation, Death, Ended, error_of
 from imgscan.batch.file_server import FileServer
 from imgscan.batch.process import Worker, run_job
@@ -74,7 +74,7 @@ def inspect(
     limits: Limits | None = None,
     meanwhile: Callable[[], object] | None = None,
 ) -> Inspected:
-    """Read the facts of one machine in a worker of its own; `meanwhile` is called while that starts.
+    """Read the facts of one machine in a worker of its own; `meanwhile` is called while it works.
 
     :raises UsageError: the paths do not make a machine (no path, the same file twice, a sidecar instead of disks)
     :raises ImageError: a path cannot be opened at all
@@ -83,12 +83,17 @@ def inspect(
     names = [str(path) for path in paths]
     limits = limits or Limits()
     left_out: LeftOut = {}
+
+    def prepare() -> None:
+        inspection_decoder()
+        if meanwhile is not None:
+            meanwhile()
+
     killed = 0
     while True:
         job = make_job("inspect", names, options.input_format, left_out)
         with LocalGivenFiles(names, options.search) as files:
-            ended = _run(job, files, limits, options, meanwhile=meanwhile)
-            meanwhile = None
+            ended = _run(job, files, limits, options, meanwhile=None if left_out or killed else prepare)
             images = files.identities()
         if ended.error is not None:
             raise ended.error

@@ -195,7 +195,7 @@ def run_job(
 ) -> Ended:
     """Do one job in a worker of its own, and wait for it; output goes to `sink`, lines for the user to `note`.
 
-    `meanwhile` is called while the worker loads the parsers.
+    `meanwhile` is called when the worker has its first file to read.
     """
     server = FileServer(opener, [unpack_text(path) for path in job.paths], limits.files)
     worker: Worker | None = None
@@ -204,7 +204,10 @@ def run_job(
             ahead = _taken_ahead(limits, required=required)
             ends, pid = (make_ends(), None) if ahead is None else (ahead.ends, ahead.pid)
             worker = Worker(Conversation(job, server, limits, sink, note, ends), required=required, pid=pid)
-            if meanwhile is not None:
+        if meanwhile is not None:
+            while not worker.conversation.has_answered and worker.listen():
+                pass
+            with _no_interrupt():
                 meanwhile()
         return worker.wait()
     except BaseException:  # Ctrl-C too: no worker is left behind, and it goes on
