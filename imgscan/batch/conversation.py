@@ -68,7 +68,7 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """The end of a job: one of `done`, `error` and `death`; `learnt` are the last facts that came before a death.
+    """The end of a job: one of `done`, `error` and `death`; `learnt` are the last facts that came before it, as they came.
 
     `level` is None when the worker ended before it was closed in: it parsed nothing then.
     """
@@ -76,9 +76,18 @@ class Ended(msgspec.Struct, frozen=True):
     done: Done | None
     error: ImgscanError | None
     death: Death | None
-    learnt: MachineFacts | None
+    learnt: bytes | None
     usage: Usage
     level: Level | None = None
+
+    def facts_learnt(self) -> MachineFacts | None:
+        """Return the last facts, None without any that make sense."""
+        if self.learnt is None:
+            return None
+        try:
+            return parse_learnt(self.learnt)
+        except (msgspec.MsgspecError, ValueError):
+            return None
 
 
 class Ends(msgspec.Struct, frozen=True):
@@ -233,11 +242,11 @@ class Conversation:
         part = self.part()
         self.close()
         if self.stopped is None and self._error is not None:
-            return Ended(None, self._error, None, None, usage, self._level)
+            return Ended(None, self._error, None, self._learnt, usage, self._level)
         if self.stopped is None and self._result is not None and self._level is not None:
-            return Ended(Done(self._level, self._result), None, None, None, usage, self._level)
+            return Ended(Done(self._level, self._result), None, None, self._learnt, usage, self._level)
         death = self.stopped or self._death(status, usage, part)
-        return Ended(None, None, death, self._decoded_facts(), usage, self._level)
+        return Ended(None, None, death, self._learnt, usage, self._level)
 
     def _readable(self) -> bool:
         return bool(select.select([self.channel], [], [], 0)[0])
@@ -258,14 +267,6 @@ class Conversation:
             return Death("crashed", f"the worker was killed from outside ({name})", part, from_outside=True)
         name = NAMES.get(number, f"signal {os.WTERMSIG(status)}") if number is not None else "an unknown signal"
         return Death("crashed", f"the parser died of {name}{said}", part)
-
-    def _decoded_facts(self) -> MachineFacts | None:
-        if self._learnt is None:
-            return None
-        try:
-            return parse_learnt(self._learnt)
-        except (msgspec.MsgspecError, ValueError):
-            return None
 
     def close(self) -> None:
         """Close what belongs to the conversation; the server's files stay open."""

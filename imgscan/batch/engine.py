@@ -314,7 +314,7 @@ class Engine:
             return end, None
         if facts is None:
             lost = death or Death("crashed", "the worker ended without an answer", "")
-            facts = cut_short(ended.learnt, machine.disks, lost)
+            facts = cut_short(ended.facts_learnt(), machine.disks, lost)
         failure = None if outcome in {"done", "interrupted"} else Failure(outcome, detail or outcome)  # type: ignore[arg-type] # not narrowed
         if failure is None and attempts.death is not None:
             before = attempts.death

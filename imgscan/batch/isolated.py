@@ -113,7 +113,7 @@ def inspect(
             continue
         again = None if left_out else without_failing_part(death)
         if again is None:
-            facts = cut_short(ended.learnt, names, death)
+            facts = cut_short(ended.facts_learnt(), names, death)
             return Inspected(facts, (), ended.level or Level(), images, referred_paths(facts.disks, names))
         left_out = again
 
