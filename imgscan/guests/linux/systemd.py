@@ -111,6 +111,7 @@ class SystemdUnits:
         self._rc = RunlevelLinks(tree)
         self._configs = Configs(tree)
         self._units: dict[str, Unit | None] = {}
+        self._wanted: dict[str, list[tuple[str, Evidence]]] = {}
         self._lost: ImageError | None = None
 
     @cached_property
@@ -353,18 +354,32 @@ class SystemdUnits:
         found = {wanted: value for value in values for wanted in value.text.split() if wanted not in started}
         return [(wanted, value.where) for wanted, value in found.items()]
 
-    def _wanted_by(self, name: str) -> Iterator[tuple[str, Evidence]]:
-        for folder, entries in self._folders.items():
-            for suffix in ("wants", "requires"):
-                if f"{name}.{suffix}" not in entries:
+    def _wanted_by(self, name: str) -> list[tuple[str, Evidence]]:
+        """Return what the links in the folders of a unit ask for."""
+        if name in self._wanted:
+            return self._wanted[name]
+        found: list[tuple[str, Evidence]] = []
+        for folder in self._folders_of_links.get(name, ()):
+            for wanted in self._configs.names(folder):
+                path = f"{folder}/{wanted}"
+                place = self._tree.find(path, follow=False)
+                if place is None or place.entry.kind != "symlink":
                     continue
-                for wanted in self._configs.names(f"{folder}/{name}.{suffix}"):
-                    path = f"{folder}/{name}.{suffix}/{wanted}"
-                    place = self._tree.find(path, follow=False)
-                    if place is None or place.entry.kind != "symlink":
-                        continue
-                    if self._tree.readlink(path) != "/dev/null":
-                        yield wanted, place.evidence()
+                if place.filesystem.readlink(place.entry.node) != "/dev/null":
+                    found.append((wanted, place.evidence()))
+        self._wanted[name] = found
+        return found
+
+    @cached_property
+    def _folders_of_links(self) -> dict[str, list[str]]:
+        """The folders whose links a unit asks for, by its name."""
+        found: dict[str, list[str]] = {}
+        for folder, entries in self._folders.items():
+            for each in entries:
+                name, _, suffix = each.rpartition(".")
+                if suffix in {"wants", "requires"}:
+                    found.setdefault(name, []).append(f"{folder}/{each}")
+        return found
 
     def _is_masked(self, name: str) -> bool:
         for folder, entries in self._folders.items():
