@@ -120,7 +120,7 @@ def find_listed(system: System, listed: Iterable[ListedLinux]) -> Listed:
     version = system.version.get()
     evidence = (*evidence, *system.version.evidence)
     numbers = _parts(version)
-    if version is None or numbers is None:
+    if version is None or numbers is None or (len(numbers) > 1 and not _has_months_as(version, lines)):
         raise UnreadFact("missing", f"the {name} on {system.root} does not say which release it is", evidence)
     said = f"{lines[0].name} {version}"
     for line in lines:
@@ -144,6 +144,13 @@ def find_listed(system: System, listed: Iterable[ListedLinux]) -> Listed:
         if not lines:
             return Listed((), said, f"listed are {whole}", evidence)
     return _of_variant(system, lines, numbers, said, evidence)
+
+
+def _has_months_as(version: str, lines: Iterable[ListedLinux]) -> bool:
+    """Whether a version of a system whose releases are named by year and month (18.04) has two digits for the month."""
+    releases = [release for line in lines for release in line.releases]
+    by_month = all(isinstance(release, str) and re.fullmatch(r"[0-9]+\.[0-9]{2}", release) for release in releases)
+    return not by_month or re.match(r"[0-9]+\.[0-9]{2}(?![0-9])", version) is not None
 
 
 def _of_variant(

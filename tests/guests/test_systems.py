@@ -5,13 +5,15 @@ from collections.abc import Mapping
 import pytest
 from disk_builder import kernel
 from memory_filesystem import Link, MemoryFileSystem
+from tools import FIXTURES
 
 from imgscan.errors import CorruptStructure
 from imgscan.guests.linux import inspect_linux
 from imgscan.guests.systems import FoundSystem, find_systems, inspect_other
 from imgscan.model.fact import known
-from imgscan.model.machine import UnreadPlace
+from imgscan.model.machine import MachineFacts, UnreadPlace
 from imgscan.model.volume import Volume
+from imgscan.scan import ScanOptions, inspect_machine, open_machine
 
 Files = Mapping[str, "str | Link | None"]
 
@@ -139,3 +141,33 @@ def test_a_whole_inspection() -> None:
     assert system.kernel is not None
     assert system.kernel.get() == "6.1.0-18-amd64"
     assert inspected.tree.read("/etc/hostname") == b"web\n"
+
+
+class _Recorder:
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self.facts: list[MachineFacts] = []
+
+    def part(self, name: str) -> None:
+        self.parts.append(name)
+
+    def learnt(self, facts: MachineFacts) -> None:
+        self.facts.append(facts)
+
+
+def test_what_decides_on_access_is_read_last_and_takes_nothing_else() -> None:
+    watch = _Recorder()
+    with open_machine([FIXTURES / "images" / "debian12-bios.vmdk"], watch=watch) as machine:
+        (whole,) = machine.facts.systems
+    (before,) = watch.facts[-1].systems
+    assert (before.id, before.version, before.kernel) == (whole.id, whole.version, whole.kernel)
+    assert before.ssh_start.unread == before.firewalls.unread == "not-collected"
+    assert whole.ssh_start.get().starts
+    part = f"access {whole.root}"
+    assert part in watch.parts
+    options = ScanOptions(left_out={part: ("limit", "it took longer than 120 s")})
+    (rest,) = inspect_machine([FIXTURES / "images" / "debian12-bios.vmdk"], options).systems
+    assert (rest.id, rest.version, rest.kernel, rest.menu) == (whole.id, whole.version, whole.kernel, whole.menu)
+    assert (
+        rest.ssh_server.unread == rest.ssh_start.unread == rest.ssh_settings.unread == rest.firewalls.unread == "limit"
+    )

@@ -53,7 +53,7 @@ _CRON_FOLDER: Final = "/etc/cron.d"
 _WORDS: Final = (
     r"(?:(?:ip6?|eb)tables(?:-legacy|-nft)?(?:-restore|-apply)?|xtables-(?:nft|legacy)-multi|nft|ipchains|ufw"
     r"|firewall-(?:offline-)?cmd|firewalld|nftables|netfilter-persistent|iptables-persistent|SuSEfirewall2|csf|apf"
-    r"|shorewall6?(?:-lite)?|firehol|ferm|foomuuri)"
+    r"|shorewall6?(?:-lite)?|firehol|ferm|foomuuri|(?:\./)?[\w-]{0,32}(?:firewall|iptables|nftables)[\w-]{0,32}\.sh)"
 )
 _COMMAND: Final = rf"(?<![\w./$-])(?:/(?:[\w.-]+/)*)?{_WORDS}(?:\.service)?(?![\w./-])"
 """A command, with its path or without: not a part of another word or path."""

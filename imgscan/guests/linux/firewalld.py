@@ -91,20 +91,20 @@ def read_firewalld(tree: GuestTree, ports: tuple[int, ...]) -> Firewall:
     :raises ImageError: a file cannot be read
     """
     _refuse_what_is_not_read(tree)
-    default, default_where = _default_zone(tree)
+    zone, default_where = _default_zone(tree)
     files = _Files(tree)
-    zones = {default: default_where, **_bound_zones(files)}
+    zones = {zone: default_where, **_bound_zones(files)}
     decisions = {name: _of_zone(files, name, ports) for name in zones}
-    first = decisions[default]
+    first = decisions[zone]
     if any(each.decision != first.decision for each in decisions.values()):
         said = ", ".join(f"{shown(name)} would {each.decision} it" for name, each in decisions.items())
         raise UnsupportedFormat(f"it depends on the interface's zone: {said}", where="firewalld")
     by_source = _of_sources(files, ports, first.decision)
     if by_source is not None:
-        first = by_source
+        zone, first = by_source
     evidence = (*first.where, *zones.values())
     decision: Fact[Decision] = known(first.decision, *dict.fromkeys(evidence))
-    return Firewall(name="firewalld", decision=decision, detail=shown(f"zone {default}"))
+    return Firewall(name="firewalld", decision=decision, detail=shown(f"zone {zone}"))
 
 
 def _refuse_what_is_not_read(tree: GuestTree) -> None:
@@ -155,8 +155,8 @@ def _is_outside(name: str) -> bool:
     return bool(name) and not name.startswith(("lo", "docker", "br-", "virbr", "veth", "tun", "tap", "wg", "podman"))
 
 
-def _of_sources(files: _Files, ports: tuple[int, ...], otherwise: Decision) -> _ZoneDecision | None:
-    """Return what a zone does that is bound to all addresses, which comes before those of interfaces.
+def _of_sources(files: _Files, ports: tuple[int, ...], otherwise: Decision) -> tuple[str, _ZoneDecision] | None:
+    """Return what a zone does, and its name, that is bound to all addresses, which comes before those of interfaces.
 
     :raises UnsupportedFormat: zones of certain addresses do something else than `otherwise`
     """
@@ -169,7 +169,7 @@ def _of_sources(files: _Files, ports: tuple[int, ...], otherwise: Decision) -> _
         if match == Match.YES:
             if found.decision != otherwise and elements[0].attributes.get("target") is None:  # it may go on to theirs
                 raise UnsupportedFormat(f"line {sources[0].line} binds the zone to all addresses", where=file.path)
-            return found
+            return name, found
         if found.decision != otherwise and (found.decision == "allow" or match == Match.UNSURE):
             raise UnsupportedFormat(f"line {sources[0].line} decides it for certain addresses only", where=file.path)
     return None

@@ -6,7 +6,6 @@ Sources: iptables-save(8), iptables(8), iptables-extensions(8). A table begins w
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -25,6 +24,7 @@ from imgscan.guests.linux.packet_filter import (
     matches_port,
     matches_source_port,
 )
+from imgscan.guests.linux.shell_file import shell_words
 from imgscan.model.text import shown
 
 _HOOKS: Final = ("raw/PREROUTING", "mangle/PREROUTING", "nat/PREROUTING", "mangle/INPUT", "filter/INPUT")
@@ -120,7 +120,7 @@ def _add_rule(file: ConfigFile, number: int, line: str, table: str, chains: dict
     if line.startswith("["):  # counters of packets and bytes
         line = line.partition("]")[2]
     try:
-        words = line.split() if _QUOTES.isdisjoint(line) else shlex.split(line)
+        words = line.split() if _QUOTES.isdisjoint(line) else shell_words(line)
     except ValueError:
         words = []
     if words and words[0] in _IGNORED:

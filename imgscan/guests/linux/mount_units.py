@@ -55,7 +55,7 @@ def _mount(name: str, units: SystemdUnits, devices: Devices) -> Mount | None:
         volume=found.volume if found else None,
         candidates=found.candidates if found else (),
         by_order=found.is_guess if found else False,
-        evidence=(numbers[-1].file.at(numbers[-1].number) if numbers else unit.file.at(0),),
+        evidence=(numbers[-1].where if numbers else unit.file.at(),),
         how=how,
         at_boot=units.start_unit(name).starts,
         may_fail=True,  # local-fs.target wants it, as nothing requires it that a unit of its own does not name

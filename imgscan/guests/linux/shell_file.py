@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
-from typing import NamedTuple
+import re
+from typing import Final, NamedTuple
+
+_PIECE: Final = (
+    r"(?P<space>\s+)|'(?P<single>[^']*)'|\"(?P<double>[^\"\\]*(?:\\.[^\"\\]*)*)\""
+    r"|\\(?P<escaped>.)|(?P<plain>[^\s'\"\\]+)"
+)
+"""What a word is made of."""
 
 
 class Assignment(NamedTuple):
@@ -18,6 +24,7 @@ class Assignments:
 
     def __init__(self, values: dict[str, tuple[str, int]]) -> None:
         self._values = values
+        self._unquoted: dict[str, Assignment] = {}
 
     def __bool__(self) -> bool:
         """Whether there is any."""
@@ -25,8 +32,10 @@ class Assignments:
 
     def get(self, name: str) -> Assignment | None:
         """Return what a name is set to, None when it is not set."""
-        found = self._values.get(name)
-        return None if found is None else Assignment(unquote(found[0]), found[1])
+        if name not in self._unquoted and name in self._values:
+            value, line = self._values[name]
+            self._unquoted[name] = Assignment(unquote(value), line)
+        return self._unquoted.get(name)
 
 
 def assignments(text: str) -> Assignments:
@@ -41,10 +50,33 @@ def assignments(text: str) -> Assignments:
 
 def unquote(value: str) -> str:
     """Return a value without its quotes; one whose quotes do not match keeps its text."""
-    lexer = shlex.shlex(value, posix=True, punctuation_chars=False)
-    lexer.whitespace_split = True
     try:
-        words = list(lexer)
+        words = shell_words(value, comments=True)
     except ValueError:
         return value.strip().strip("\"'")
     return words[0] if len(words) == 1 else " ".join(words)
+
+
+def shell_words(text: str, *, comments: bool = False) -> list[str]:
+    """Return the words of a text without their quotes, as sh(1) makes them; `shlex` takes minutes for a long word.
+
+    :raises ValueError: a quote is not closed
+    """
+    words: list[str] = []
+    pieces: list[str] | None = None
+    at = 0
+    while at < len(text):
+        match = re.compile(_PIECE, re.DOTALL).match(text, at)
+        if match is None:
+            raise ValueError
+        at = match.end()
+        kind, piece = str(match.lastgroup), match[str(match.lastgroup)]
+        if kind == "plain" and pieces is None and comments and piece.startswith("#"):
+            break
+        if kind != "space":
+            pieces = [] if pieces is None else pieces
+            pieces.append(re.sub(r'\\(["$`\\])', r"\1", piece) if kind == "double" else piece)
+        elif pieces is not None:
+            words.append("".join(pieces))
+            pieces = None
+    return words if pieces is None else [*words, "".join(pieces)]

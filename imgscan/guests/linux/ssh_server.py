@@ -12,7 +12,7 @@ from imgscan.errors import CorruptStructure, ImageError, LimitExceeded, Unsuppor
 from imgscan.guests.attempt import attempt
 from imgscan.guests.linux.config_file import Configs, first_config, read_config
 from imgscan.guests.linux.services import Services
-from imgscan.guests.linux.shell_file import assignments
+from imgscan.guests.linux.shell_file import assignments, shell_words
 from imgscan.guests.linux.sshd_config import PORTS, read_sshd_config
 from imgscan.guests.linux.systemd import SystemdUnits, Unit
 from imgscan.model.access import ServiceStart, SshSettings
@@ -246,10 +246,8 @@ def _unit_command_line(tree: GuestTree, service: Unit) -> _CommandLine:
 
 
 def _split(text: str, path: str) -> list[str]:
-    import shlex  # noqa: PLC0415 - start-up time
-
     try:
-        return shlex.split(text)
+        return shell_words(text)
     except ValueError as error:
         raise CorruptStructure(f"its quotes do not match: {shown(text)}", where=path) from error
 

@@ -18,8 +18,8 @@ from imgscan.model.fact import Fact, known
 from imgscan.model.text import shown
 
 CONF: Final = "/etc/sysconfig/SuSEfirewall2"
-_NAMES: Final = 256
-"""Services that are named in one variable."""
+_ENTRIES: Final = 1024
+"""Services, or ports, that are named in one variable."""
 _SERVICES: Final = "/etc/sysconfig/SuSEfirewall2.d/services"
 
 
@@ -52,17 +52,23 @@ def read_suse_firewall(tree: GuestTree, ports: tuple[int, ...]) -> Firewall:
 
 def _services(tree: GuestTree, values: Assignments) -> list[str]:
     """Return the TCP ports of the services that the external zone names."""
-    named = values.get("FW_CONFIGURATIONS_EXT")
-    names = list(dict.fromkeys(named.value.split())) if named is not None else []
-    if len(names) > _NAMES:
-        raise LimitExceeded(f"FW_CONFIGURATIONS_EXT names {len(names)} services", where=CONF)
     configs = Configs(tree)
     found: list[str] = []
-    for name in names:
+    for name in dict.fromkeys(_entries(values, "FW_CONFIGURATIONS_EXT")):
         service = configs.read(f"{_SERVICES}/{name}") if "/" not in name else None
-        tcp = assignments(service.text).get("TCP") if service is not None else None
-        found += tcp.value.split() if tcp is not None else ()
+        found += _entries(assignments(service.text), "TCP") if service is not None else ()
+    if len(found) > _ENTRIES:
+        raise LimitExceeded(f"its services have more than {_ENTRIES} ports", where=CONF)
     return found
+
+
+def _entries(values: Assignments, name: str) -> list[str]:
+    """Return the words of a variable."""
+    said = values.get(name)
+    words = said.value.split() if said is not None else []
+    if len(words) > _ENTRIES:
+        raise LimitExceeded(f"{name} has more than {_ENTRIES} words", where=CONF)
+    return words
 
 
 def _opened(conf: ConfigFile, values: Assignments, services: list[str], port: int) -> Evidence | None:
@@ -72,18 +78,18 @@ def _opened(conf: ConfigFile, values: Assignments, services: list[str], port: in
         raise UnsupportedFormat(f"line {custom.line}: own rules in {shown(custom.value)} are not followed", where=CONF)
     for name in ("FW_SERVICES_DROP_EXT", "FW_SERVICES_REJECT_EXT"):
         value = values.get(name)
-        for entry in value.value.split() if value is not None else ():
+        for entry in _entries(values, name):
             if value is not None and _entry(entry, port) != Match.NO:
                 raise UnsupportedFormat(f"line {value.line}: {name} denies the port for {shown(entry)}", where=CONF)
     some = None
     accepted = values.get("FW_SERVICES_ACCEPT_EXT")
-    for entry in accepted.value.split() if accepted is not None else ():
+    for entry in _entries(values, "FW_SERVICES_ACCEPT_EXT"):
         match = _entry(entry, port)
         if accepted is not None and match == Match.YES:
             return conf.at(accepted.line)
         some = accepted if match == Match.SOME else some
     plain = values.get("FW_SERVICES_EXT_TCP")
-    for text in plain.value.split() if plain is not None else ():
+    for text in _entries(values, "FW_SERVICES_EXT_TCP"):
         if plain is not None and matches_port(text, port) == Match.YES:
             return conf.at(plain.line)
     named = values.get("FW_CONFIGURATIONS_EXT")

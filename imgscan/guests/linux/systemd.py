@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from typing import Final, NamedTuple
 
@@ -31,7 +31,7 @@ FOLDERS: Final = (
 """Where units lie, the first in force before the next."""
 UNITS: Final = 8192
 """Units that one boot starts."""
-TARGETS: Final = 256
+TARGETS: Final = 128
 """Targets that one boot starts."""
 CONDITIONS: Final = 256
 """Conditions of one unit."""
@@ -111,6 +111,7 @@ class SystemdUnits:
         self._rc = RunlevelLinks(tree)
         self._configs = Configs(tree)
         self._units: dict[str, Unit | None] = {}
+        self._wanted: dict[str, list[tuple[str, Evidence]]] = {}
         self._lost: ImageError | None = None
 
     @cached_property
@@ -327,10 +328,10 @@ class SystemdUnits:
                     raise LimitExceeded(f"more than {TARGETS} targets start", where=self._volume)
                 wants += [(wanted, started[name]) for wanted in _WANTED.get(name, ())]
                 if name not in _WANTED or self._is_changed(name):
-                    wants += self._asked_for(name)
+                    wants += self._asked_for(name, started)
             elif read_services and name.endswith(".service") and not self._is_systemds_own(name):
                 try:
-                    wants += self._asked_for(name)
+                    wants += self._asked_for(name, started)
                 except ImageError as error:
                     self._lost = self._lost or error
             for wanted, where in (*wants, *self._wanted_by(name)):
@@ -346,23 +347,39 @@ class SystemdUnits:
         entries = self._folders.get(FOLDERS[0], {})
         return f"{name}.d" in entries or (name in entries and entries[name].kind == "file")
 
-    def _asked_for(self, name: str) -> list[tuple[str, Evidence]]:
+    def _asked_for(self, name: str, started: Collection[str]) -> list[tuple[str, Evidence]]:
+        """Return what a unit asks for in its own file and is not started yet, with the line."""
         unit = self.unit(name)
         values = unit.values("Unit", "Requires", "Wants", "BindsTo", "Upholds") if unit is not None else ()
-        return [(wanted, value.where) for value in values for wanted in value.text.split()[:UNITS]]
+        found = {wanted: value for value in values for wanted in value.text.split() if wanted not in started}
+        return [(wanted, value.where) for wanted, value in found.items()]
 
-    def _wanted_by(self, name: str) -> Iterator[tuple[str, Evidence]]:
-        for folder, entries in self._folders.items():
-            for suffix in ("wants", "requires"):
-                if f"{name}.{suffix}" not in entries:
+    def _wanted_by(self, name: str) -> list[tuple[str, Evidence]]:
+        """Return what the links in the folders of a unit ask for."""
+        if name in self._wanted:
+            return self._wanted[name]
+        found: list[tuple[str, Evidence]] = []
+        for folder in self._folders_of_links.get(name, ()):
+            for wanted in self._configs.names(folder):
+                path = f"{folder}/{wanted}"
+                place = self._tree.find(path, follow=False)
+                if place is None or place.entry.kind != "symlink":
                     continue
-                for wanted in self._configs.names(f"{folder}/{name}.{suffix}"):
-                    path = f"{folder}/{name}.{suffix}/{wanted}"
-                    place = self._tree.find(path, follow=False)
-                    if place is None or place.entry.kind != "symlink":
-                        continue
-                    if self._tree.readlink(path) != "/dev/null":
-                        yield wanted, place.evidence()
+                if place.filesystem.readlink(place.entry.node) != "/dev/null":
+                    found.append((wanted, place.evidence()))
+        self._wanted[name] = found
+        return found
+
+    @cached_property
+    def _folders_of_links(self) -> dict[str, list[str]]:
+        """The folders whose links a unit asks for, by its name."""
+        found: dict[str, list[str]] = {}
+        for folder, entries in self._folders.items():
+            for each in entries:
+                name, _, suffix = each.rpartition(".")
+                if suffix in {"wants", "requires"}:
+                    found.setdefault(name, []).append(f"{folder}/{each}")
+        return found
 
     def _is_masked(self, name: str) -> bool:
         for folder, entries in self._folders.items():

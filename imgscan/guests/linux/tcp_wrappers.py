@@ -20,7 +20,7 @@ from imgscan.model.access import Firewall
 from imgscan.model.evidence import Evidence
 from imgscan.model.fact import known
 
-LINES: Final = 100_000
+LINES: Final = 50_000
 """Lines of a file; tools that refuse attackers write tens of thousands."""
 _FILES: Final = ("/etc/hosts.allow", "/etc/hosts.deny")
 _PROGRAM_PIECE: Final = 64 * 1024
@@ -90,7 +90,8 @@ def _lines(file: ConfigFile, grants: bool) -> list[_Line]:
             continue
         if number > LINES:
             raise LimitExceeded(f"there are more than {LINES} lines", where=file.path)
-        daemons, clients, *options = (*re.split(r"(?<!\\):", line), "")
+        fields: list[str] = re.split(r"(?<!\\):", line) if "\\" in line else line.split(":")
+        daemons, clients, *options = [*fields, ""]
         if _means(daemons, _daemon) == Match.NO:
             continue
         said = [option.strip().lower() for option in options]
@@ -105,16 +106,22 @@ def _lines(file: ConfigFile, grants: bool) -> list[_Line]:
 
 def _means(text: str, means: Callable[[str], Match]) -> Match:
     """Return whether a list means what is asked for: `A B EXCEPT C EXCEPT D` is (A, B without (C without D))."""
+    groups: list[list[str]] = [[]]
+    for word in text.lower().replace(",", " ").split():
+        if word == "except":
+            groups.append([])
+        else:
+            groups[-1].append(word)
     match = Match.NO
-    for part in reversed(re.split(r" except ", re.sub(r"[,\s]+", " ", text.lower()).strip())):
-        named = min((means(word) for word in part.split()), default=Match.NO)
-        match = max(named, inverted(match))
+    for words in reversed(groups):
+        match = max(min((means(word) for word in words), default=Match.NO), inverted(match))
     return match
 
 
 def _daemon(word: str) -> Match:
     name = word.partition("@")[0]
-    return Match.YES if name == "all" or fnmatch.fnmatchcase("sshd", name) else Match.NO
+    is_pattern = "*" in name or "?" in name
+    return Match.YES if name in {"all", "sshd"} or (is_pattern and fnmatch.fnmatchcase("sshd", name)) else Match.NO
 
 
 def _client(word: str) -> Match:

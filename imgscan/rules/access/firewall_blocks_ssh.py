@@ -5,8 +5,9 @@ What it checks
 What every firewall that starts with the system does with a new connection to the SSH server's port: firewalld's
 zones, the rules of nftables and iptables in their order, ufw, SuSEfirewall2, and TCP wrappers where the server uses
 them. The connection comes from an address that no rule names. Where only certain addresses are let in, where a rule
-asks for what the disks do not tell, and where a script or another product makes the rules, the question stays open. A
-firewall whose service is not enabled does not count.
+asks for what the disks do not tell, where another product makes the rules, and where a service, start script, network
+hook or cron job of one's own runs a firewall command, the question stays open. A firewall whose service is not enabled
+does not count.
 
 Why it matters
 --------------

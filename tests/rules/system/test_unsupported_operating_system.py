@@ -118,6 +118,11 @@ def test_what_is_no_release_is_left_open(version: str | None) -> None:
     assert outcome(RULE, a_system("debian", version)) == "unknown"
 
 
+@pytest.mark.parametrize("version", ["18.4", "18.040", "14.4.5"])
+def test_a_month_has_two_digits(version: str) -> None:
+    assert outcome(RULE, a_system("ubuntu", version)) == "unknown"
+
+
 def test_what_was_not_read_is_left_open() -> None:
     assert outcome(RULE, a_linux_machine(id=lost())) == "unknown"
     assert outcome(RULE, a_linux_machine(id=known(None, RELEASE))) == "unknown"
