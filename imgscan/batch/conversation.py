@@ -68,7 +68,7 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """The end of a job: one of `done`, `error` and `death`; `learnt` are the last facts that came before it, as they came.
+    """The end of a job: one of `done`, `error` and `death`; `learnt` are the last facts that came, as they came.
 
     `level` is None when the worker ended before it was closed in: it parsed nothing then.
     """
