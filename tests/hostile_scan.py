@@ -6,15 +6,20 @@ scan looks at, so that damage is put where it matters.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import io
 import itertools
 import json
 import os
 import random
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -74,12 +79,24 @@ class Outcome:
         return found
 
 
+@cache
+def small_disk_profile() -> Path:
+    """Return the usual profile, but for the 250 MiB of free space that a disk of a few MiB does not have."""
+    usual = resources.files("imgscan.profiles").joinpath("aws-sms.toml").read_text()
+    assert "min_bytes = 262_144_000" in usual
+    path = Path(tempfile.mkdtemp(prefix="imgscan-tests-")) / "small-disk.toml"
+    path.write_text(usual.replace("min_bytes = 262_144_000", "min_bytes = 1_048_576"))
+    atexit.register(shutil.rmtree, path.parent)
+    return path
+
+
 def scan_hostile(*paths: Path, what: object = "") -> Outcome:
     """Scan through the command line and check what holds for whatever the images are."""
     out, err = io.StringIO(), io.StringIO()
     started = time.process_time()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = run(["scan", "--in-process", "--format", "json", *map(str, paths)])
+        profile = ["--profile", str(small_disk_profile())]
+        status = run(["scan", "--in-process", "--format", "json", *profile, *map(str, paths)])
     took = time.process_time() - started
     message = f"{[path.name for path in paths]} {what}: status {status}, {err.getvalue()!r}"
     assert status in {READY, NOT_READY, USAGE, UNDECIDED}, message

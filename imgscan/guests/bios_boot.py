@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
@@ -35,7 +35,7 @@ _DOS_NEEDS = {FREEDOS: ("/KERNEL.SYS",), DOS: ("/IO.SYS",)}
 """The same for DOS, by what is said of its boot sector."""
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True):
     """Whether something is there; `why` is set when that is not known. `volume` is where, when it was found."""
 
     answer: Literal["yes", "no", "unsure"]
@@ -44,7 +44,7 @@ class Answer(NamedTuple):
     volume: str | None = None
 
 
-class Machine(NamedTuple):
+class Machine(msgspec.Struct, frozen=True):
     """What the stages before have found; all maps are by name."""
 
     disks: Sequence[Disk]

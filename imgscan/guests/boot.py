@@ -8,7 +8,6 @@ not on the disks, so a loader outside \EFI\BOOT counts too; `Loader.fallback` te
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -33,7 +32,7 @@ _WINDOWS_STORE = "/EFI/Microsoft/Boot/BCD"
 """Without it Windows' boot manager stops."""
 
 
-class _OfDisk(NamedTuple):
+class _OfDisk(msgspec.Struct, frozen=True):
     """What was found out about one disk; `evidence` is where its boot code, or its loaders, stand."""
 
     disk: str
@@ -216,7 +215,7 @@ def _grub_stub(machine: Machine, head: bytes, shown: str) -> Answer | None:
     """Return where a grub.cfg leads, None when it says nothing about that; a menu that is missing there is not told."""
     problem = menu_problem(head, shown)
     if problem is not None:
-        return Answer(*problem)
+        return Answer(problem.answer, problem.detail, problem.why)
     text = head.decode("utf-8", "replace")
     wanted = search_in(text) if len(head) < CONFIG_BYTES else None
     if wanted is None:

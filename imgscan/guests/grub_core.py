@@ -10,7 +10,8 @@ only for that it unpacks: other code in its place is not told from GRUB's.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+
+import msgspec
 
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.limits import GRUB_CORE_BYTES, GRUB_CORE_UNPACKED_BYTES
@@ -37,7 +38,7 @@ class PerhapsDamaged(CorruptStructure):
     """A core image is not as GRUB writes it, and may start all the same."""
 
 
-class GrubCore(NamedTuple):
+class GrubCore(msgspec.Struct, frozen=True):
     """Where a core image looks: `device` is GRUB's text between the brackets, `search` how it finds the device.
 
     `search` is ``(kind, what)`` with kind `fs_uuid`, `fs_label` or `file`, None without a search. `path` is the
@@ -175,7 +176,7 @@ def _split(prefix: str) -> tuple[str, str]:
     return (device[1], device[2] or "/") if device else ("", prefix or "/")
 
 
-class LegacyGrub(NamedTuple):
+class LegacyGrub(msgspec.Struct, frozen=True):
     """Where GRUB legacy looks: `partition` counts from 1, None when it was not said; `path` is a file on it."""
 
     version: str

@@ -7,7 +7,9 @@ command that starts something, is told as what it is, and not as an answer.
 from __future__ import annotations
 
 import re
-from typing import Literal, NamedTuple
+from typing import Literal
+
+import msgspec
 
 from imgscan.devices.filesystem import Entry, FileSystem
 from imgscan.devices.limits import KIB
@@ -26,7 +28,7 @@ _STARTS = re.compile(
 """Commands that start something, or read a configuration that may (GRUB manual, "Commands")."""
 
 
-class MenuProblem(NamedTuple):
+class MenuProblem(msgspec.Struct, frozen=True):
     """What is wrong with a grub.cfg; `why` is set when GRUB may start something from it all the same."""
 
     answer: Literal["no", "unsure"]

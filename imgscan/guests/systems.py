@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
+
+import msgspec
 
 from imgscan.devices.filesystem import FileSystem, SubvolumeFileSystem
 from imgscan.devices.guest_tree import GuestTree
@@ -40,8 +41,7 @@ _ROOT_FOLDERS: Final = 64
 """Folders of a volume's root that are looked into for a Windows under another name."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundSystem:
+class FoundSystem(msgspec.Struct, frozen=True):
     """A root: `directory` is the path of the root, or of the Windows folder, on its volume (`/subvol:@` on Btrfs)."""
 
     family: Literal["linux", "windows", "other"]
@@ -49,8 +49,7 @@ class FoundSystem:
     directory: str = "/"
 
 
-@dataclass(frozen=True, slots=True)
-class Inspected:
+class Inspected(msgspec.Struct, frozen=True):
     """What was read of a system, its files by path, and `unread`: what the facts had to do without."""
 
     system: System
@@ -58,7 +57,7 @@ class Inspected:
     unread: tuple[UnreadPlace, ...] = ()
 
 
-class _Other(NamedTuple):
+class _Other(msgspec.Struct, frozen=True):
     """How another system is recognised: all these paths are there."""
 
     id: str

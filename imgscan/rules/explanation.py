@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import sys
-from typing import NamedTuple
+
+import msgspec
 
 from imgscan.model.rule import Rule
 
@@ -12,7 +13,7 @@ SECTIONS = ("What it checks", "Why it matters", "How to fix")
 """The sections of a rule's docstring, in their order; each heading is underlined with dashes."""
 
 
-class Explanation(NamedTuple):
+class Explanation(msgspec.Struct, frozen=True):
     """The parts of a rule's docstring; `title` states the flaw in one line, without a full stop."""
 
     title: str

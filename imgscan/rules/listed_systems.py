@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -83,7 +83,7 @@ class ListedLinux(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         return releases if not self.service_pack else f"{releases} SP{self.service_pack}"
 
 
-class Listed(NamedTuple):
+class Listed(msgspec.Struct, frozen=True):
     """Which lines of the list a system is, none when it is not on it, with what was read of it.
 
     `said` names the system, `why_not` says what of it is not on the list, `evidence` is where that stands.

@@ -7,7 +7,6 @@ be written by anyone).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -44,7 +43,7 @@ class EfiParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     formats: tuple[str, ...]
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True):
     """Yes or no, why, and what showed it."""
 
     yes: bool

@@ -5,7 +5,9 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.guest_tree import GuestTree, Location
 from imgscan.devices.limits import MIB
@@ -25,7 +27,7 @@ PATTERNS: Final = 256
 _WILDCARDS: Final = frozenset("*?[")
 
 
-class ConfigFile(NamedTuple):
+class ConfigFile(msgspec.Struct, frozen=True):
     """`path` is where it was asked for, `place` where that led to."""
 
     path: str
@@ -60,7 +62,7 @@ class ConfigFile(NamedTuple):
             yield first, glue.join(pieces)
 
 
-class Line(NamedTuple):
+class Line(msgspec.Struct, frozen=True):
     """A line of a file, or a part of it that says one thing."""
 
     text: str

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.guests.grub_device import array_names, bare, grub_volumes
 from imgscan.model.disk import Disk
@@ -23,7 +25,7 @@ _NAMES_OF_HARDWARE: Final = ("/dev/disk/by-id/", "/dev/disk/by-path/")
 """Names that nothing on the disks tells."""
 
 
-class Resolution(NamedTuple):
+class Resolution(msgspec.Struct, frozen=True):
     """What a device name means.
 
     `volume` is None when no volume answers, or several do (`candidates` names them). `is_guess` is whether it rests on
@@ -85,7 +87,7 @@ class Devices:
     def _as_whole(self, found: Resolution) -> Resolution:
         if found.volume not in self._whole:
             return found
-        return found._replace(volume=self._whole[found.volume], candidates=(self._whole[found.volume],))
+        return msgspec.structs.replace(found, volume=self._whole[found.volume], candidates=(self._whole[found.volume],))
 
     def _resolve(self, source: str) -> Resolution:
         if source in self._hardware:
@@ -226,7 +228,7 @@ def is_device_name(source: str) -> bool:
     return _parse_device(source) is not None or re.fullmatch(r"/dev/dm-\d+", source) is not None
 
 
-class _Device(NamedTuple):
+class _Device(msgspec.Struct, frozen=True):
     """A kernel's or GRUB's device name: the disk's name, its number from 0, and the partition's from 1.
 
     Names of one family (`sd`, `nvme`, GRUB's) are counted together.

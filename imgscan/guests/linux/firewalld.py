@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import CorruptStructure, LimitExceeded, UnsupportedFormat
@@ -79,7 +81,7 @@ class _Files:
                 yield name.removesuffix(".xml"), *found
 
 
-class _ZoneDecision(NamedTuple):
+class _ZoneDecision(msgspec.Struct, frozen=True):
     decision: Decision
     where: tuple[Evidence, ...]
 
@@ -274,7 +276,7 @@ def _service_has(files: _Files, name: str, port: int) -> bool:
     return False
 
 
-class _RichRule(NamedTuple):
+class _RichRule(msgspec.Struct, frozen=True):
     element: Element
     priority: int
     decision: Decision

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.errors import LimitExceeded
 
@@ -13,7 +15,7 @@ ENTRIES: Final = 4096
 """Entries of one fstab."""
 
 
-class FstabEntry(NamedTuple):
+class FstabEntry(msgspec.Struct, frozen=True):
     """A line that is no comment; a field that is missing is empty, `line` counts from 1."""
 
     line: int

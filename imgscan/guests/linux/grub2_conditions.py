@@ -6,8 +6,9 @@ files) depends on the machine: such branches count as taken.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from imgscan.errors import LimitExceeded
 from imgscan.guests.linux.boot_entry import Command
@@ -16,8 +17,7 @@ CONDITIONS: Final = 64
 """Conditions inside each other."""
 
 
-@dataclass(slots=True)
-class _If:
+class _If(msgspec.Struct):
     """An `if` that is being read: `holds` is the answer of the branch's condition, None when it cannot be told."""
 
     holds: bool | None

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.model.volume import Volume
 
@@ -15,7 +17,7 @@ PATHS: Final = ("/etc/mdadm/mdadm.conf", "/etc/mdadm.conf")
 _MOST_LINES: Final = 1024
 
 
-class ArrayLine(NamedTuple):
+class ArrayLine(msgspec.Struct, frozen=True):
     """An ARRAY line: the device's name as in /dev, and what tells the array (None: not said)."""
 
     device: str

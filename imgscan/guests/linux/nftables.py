@@ -6,7 +6,9 @@ Source: nft(8), "Expressions", "Statements". A condition that is not known here 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import LimitExceeded
@@ -72,7 +74,7 @@ def _chain(chain: ScriptChain, table: Table, prefix: str) -> Chain:
     return Chain(rules, "drop" if chain.policy == "drop" else "accept", chain.policy_where)
 
 
-class _Value(NamedTuple):
+class _Value(msgspec.Struct, frozen=True):
     """The right side of a comparison: its elements, and whether it is compared with `!=`; a map has verdicts."""
 
     elements: list[str]

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import CorruptStructure, LimitExceeded, UnsupportedFormat
@@ -29,7 +30,7 @@ _TOKEN: Final = re.compile(
 _SKIPPED_OBJECTS: Final = frozenset({"counter", "quota", "ct", "limit", "flowtable", "secmark", "synproxy", "tunnel"})
 
 
-class Token(NamedTuple):
+class Token(msgspec.Struct, frozen=True):
     """A word, a string (with its quotes), a mark, or the end of a statement (`;`)."""
 
     text: str
@@ -47,8 +48,7 @@ class Token(NamedTuple):
         return self.text.strip('"')
 
 
-@dataclass(slots=True)
-class ScriptChain:
+class ScriptChain(msgspec.Struct):
     """A chain: `hook` is empty for one that only others jump to; each rule is a list of tokens."""
 
     type: str = ""
@@ -56,17 +56,16 @@ class ScriptChain:
     priority: int = 0
     policy: str = "accept"
     policy_where: Evidence | None = None
-    rules: list[list[Token]] = field(default_factory=list)
+    rules: list[list[Token]] = msgspec.field(default_factory=list)
 
 
-@dataclass(slots=True)
-class Table:
+class Table(msgspec.Struct):
     """A table: `sets` holds the elements of its sets and maps, `compared` counts them where rules use them."""
 
     family: str
     is_dormant: bool = False
-    chains: dict[str, ScriptChain] = field(default_factory=dict)
-    sets: dict[str, list[Token]] = field(default_factory=dict)
+    chains: dict[str, ScriptChain] = msgspec.field(default_factory=dict)
+    sets: dict[str, list[Token]] = msgspec.field(default_factory=dict)
     compared: int = 0
 
 
@@ -137,7 +136,7 @@ class _Script:
                 if self._count > TOKENS:
                     raise LimitExceeded(f"there are more than {TOKENS} words", where=token.file.path)
                 # the evidence is the line that uses it
-                found += [each._replace(line=token.line, file=token.file) for each in value]
+                found += [msgspec.structs.replace(each, line=token.line, file=token.file) for each in value]
             else:
                 found.append(token)
         return found
@@ -194,7 +193,7 @@ class _Script:
     def _chain(self, chain: ScriptChain, tokens: list[Token]) -> None:
         rule: list[Token] = []
         depth = 0
-        for token in (*tokens, *([tokens[-1]._replace(text=";")] if tokens else [])):
+        for token in (*tokens, *([msgspec.structs.replace(tokens[-1], text=";")] if tokens else [])):
             depth += {"{": 1, "}": -1}.get(token.text, 0)
             if token.text != ";":
                 rule.append(token)

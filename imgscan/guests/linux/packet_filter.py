@@ -7,9 +7,10 @@ is the first one (no rate is used up). So there are five answers to whether a ru
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.errors import LimitExceeded, UnsupportedFormat
 from imgscan.model.access import Decision
@@ -52,7 +53,7 @@ def inverted(match: Match) -> Match:
     return opposites.get(match, match)
 
 
-class FilterRule(NamedTuple):
+class FilterRule(msgspec.Struct, frozen=True):
     """A rule: `verdict` is `accept`, `drop`, `return`, `continue`, `jump NAME`, `goto NAME`; any other is not known."""
 
     match: Callable[[int], Match]
@@ -62,16 +63,15 @@ class FilterRule(NamedTuple):
     """About how many comparisons a match takes."""
 
 
-@dataclass(slots=True)
-class Chain:
+class Chain(msgspec.Struct):
     """A chain; `policy` decides at the end of one that the system calls, and is empty for others."""
 
-    rules: list[FilterRule] = field(default_factory=list)
+    rules: list[FilterRule] = msgspec.field(default_factory=list)
     policy: str = ""
     policy_where: Evidence | None = None
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True):
     """What decided: None goes on behind the chain."""
 
     decision: Decision

@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
+
+import msgspec
 
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import CorruptStructure
@@ -24,7 +26,7 @@ _LINK: Final = re.compile(r"S\d\d(.+)")
 _DEFAULT_LEVEL: Final = re.compile(r"[^:#]*:([0-9S]):initdefault:")
 
 
-class Link(NamedTuple):
+class Link(msgspec.Struct, frozen=True):
     """A link that starts a service: its folder and name."""
 
     folder: str
@@ -36,7 +38,7 @@ class Link(NamedTuple):
         return f"{self.folder}/{self.name}"
 
 
-class Started(NamedTuple):
+class Started(msgspec.Struct, frozen=True):
     """What a boot starts: `name` of the service, and what reads the lines that run then."""
 
     name: str

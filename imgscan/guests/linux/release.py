@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.guest_tree import GuestTree, Location
 from imgscan.devices.limits import KIB
@@ -22,7 +24,7 @@ from imgscan.model.text import shown
 RELEASE_BYTES: Final = 64 * KIB
 
 
-class Release(NamedTuple):
+class Release(msgspec.Struct, frozen=True):
     """The identity of an installed Linux: `service_pack` is `SP3`, `variant` is `server`, `workstation`, ..."""
 
     id: Fact[str | None]
@@ -32,7 +34,7 @@ class Release(NamedTuple):
     variant: Fact[str | None]
 
 
-class _Said(NamedTuple):
+class _Said(msgspec.Struct, frozen=True):
     """What one file says; None where it does not say. The line numbers count from 1.
 
     `service_pack` is its number, `0` for none.
@@ -48,7 +50,7 @@ class _Said(NamedTuple):
     variant: Assignment | None = None
 
 
-class _File(NamedTuple):
+class _File(msgspec.Struct, frozen=True):
     place: Location
     text: str
 
@@ -73,11 +75,11 @@ def read_release(tree: GuestTree) -> Release:
         if file is None or said is None:
             continue
         if said.id is None:  # an os-release without ID: an older file beside it may have the name
-            nameless = nameless or _release(file, said._replace(id=_DEFAULT_ID))
+            nameless = nameless or _release(file, msgspec.structs.replace(said, id=_DEFAULT_ID))
         elif failed is None or (path, said.id) not in _SHARED:
             return _point_release(tree, _release(file, said))
     if failed is not None:
-        return Release(*(unread_because(failed) for _ in Release._fields))
+        return Release(*(unread_because(failed) for _ in Release.__struct_fields__))
     nothing: Fact[str | None] = known(None)
     return nameless or Release(nothing, nothing, nothing, nothing, nothing)
 
@@ -137,7 +139,9 @@ def _point_release(tree: GuestTree, release: Release) -> Release:
         version = said.version if said is not None and said.id == release.id.value else None
         match = re.match(r"[0-9]+(\.[0-9]+)*", version or "")
         if file is not None and match is not None and f"{match[0]}.".startswith(f"{major}."):
-            return release._replace(version=known(match[0], file.evidence(1), *release.version.evidence))
+            return msgspec.structs.replace(
+                release, version=known(match[0], file.evidence(1), *release.version.evidence)
+            )
     return release
 
 

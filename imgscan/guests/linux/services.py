@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, Protocol
+
+import msgspec
 
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import UnsupportedFormat
@@ -30,7 +32,7 @@ class InitSystem(Protocol):
         ...
 
 
-class _Found(NamedTuple):
+class _Found(msgspec.Struct, frozen=True):
     manager: Manager
     init: InitSystem
 

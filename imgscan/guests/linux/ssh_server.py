@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -47,7 +47,7 @@ _SOCKET_GENERATORS: Final = (
 """Ubuntu's, which makes the socket listen where sshd_config says."""
 
 
-class SshServer(NamedTuple):
+class SshServer(msgspec.Struct, frozen=True):
     """The facts about the SSH server."""
 
     program: Fact[str | None]
@@ -189,7 +189,7 @@ def _of_socket(settings: SshSettings, socket: Unit) -> tuple[SshSettings, tuple[
     return new, tuple(stream.where for stream in streams)
 
 
-class _CommandLine(NamedTuple):
+class _CommandLine(msgspec.Struct, frozen=True):
     """What a command line sets: the configuration's path, and settings before those of that file."""
 
     config: str | None = None

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import CorruptStructure, LimitExceeded, UnsupportedFormat
@@ -36,7 +38,7 @@ _READ: Final = _WANTED | {"match", "include"}
 _WORD: Final = re.compile(r'"([^"]*)"|([^\s"]+)')
 
 
-class Setting(NamedTuple):
+class Setting(msgspec.Struct, frozen=True):
     """A keyword in lower case with its arguments."""
 
     keyword: str
@@ -44,7 +46,7 @@ class Setting(NamedTuple):
     where: Evidence
 
 
-class SshdConfig(NamedTuple):
+class SshdConfig(msgspec.Struct, frozen=True):
     """The settings, and the lines that made them; `wheres` are by keyword in lower case."""
 
     settings: SshSettings

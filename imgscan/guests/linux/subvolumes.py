@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.filesystem import FileSystem, Subvolume, SubvolumeFileSystem
 from imgscan.devices.guest_tree import GuestTree, decode, read_file
@@ -30,14 +32,14 @@ _ENTRIES: Final = 64
 _ROOT_FLAGS: Final = re.compile(r"(?:^|\s)rootflags=[\"']?([^\s\"']+)")
 
 
-class Root(NamedTuple):
+class Root(msgspec.Struct, frozen=True):
     """A root of a Linux: `path` is where it lies on its volume (`/`, `/subvol:@`), `tree` shows its files."""
 
     path: str
     tree: GuestTree
 
 
-class _Candidate(NamedTuple):
+class _Candidate(msgspec.Struct, frozen=True):
     """A root with the subvolume that its own fstab mounts as / (None: it names none)."""
 
     root: Root

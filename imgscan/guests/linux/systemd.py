@@ -10,7 +10,9 @@ import fnmatch
 import re
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.filesystem import Entry
 from imgscan.devices.guest_tree import GuestTree
@@ -95,7 +97,7 @@ class Unit:
         return found
 
 
-class _Located(NamedTuple):
+class _Located(msgspec.Struct, frozen=True):
     """Where a name leads: `names` are those on the way, the unit's own last; `path` is None when it is masked."""
 
     names: list[str]

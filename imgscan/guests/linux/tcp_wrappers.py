@@ -10,7 +10,9 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import LimitExceeded, UnsupportedFormat
@@ -31,7 +33,7 @@ _SESSION_PROGRAMS: Final = ("/usr/lib/openssh/sshd-session", "/usr/libexec/opens
 """OpenSSH 9.8 and later handle a connection in a program of their own."""
 
 
-class _Line(NamedTuple):
+class _Line(msgspec.Struct, frozen=True):
     match: Match
     grants: bool
     where: Evidence

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+import msgspec
 
 from imgscan.errors import CorruptStructure, LimitExceeded
 from imgscan.guests.linux.config_file import ConfigFile
@@ -13,7 +15,7 @@ DEPTH: Final = 64
 """Elements inside each other."""
 
 
-class Element(NamedTuple):
+class Element(msgspec.Struct, frozen=True):
     """An element: `path` are the names from the root to it, `line` counts from 1, `parent` is an index (-1: none)."""
 
     path: tuple[str, ...]

@@ -6,7 +6,9 @@ Source: Microsoft, "BCD Reference" (object types, BcdBootMgr, BcdLibrary and Bcd
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.limits import BOOT_ENTRIES
 from imgscan.errors import CorruptStructure, ImageError, LimitExceeded
@@ -32,14 +34,14 @@ _OS_LOADER, _RESUME, _MEMORY_TEST = 0x10200003, 0x10200004, 0x10200005
 _LEGACY_LOADERS: Final = (0x10300006, 0x10300007)
 
 
-class BcdStore(NamedTuple):
+class BcdStore(msgspec.Struct, frozen=True):
     """A store's menu: entries in its order, then tools and recovery; `shows_ntldr` is whether it offers NTLDR."""
 
     entries: tuple[BootEntry, ...]
     shows_ntldr: bool
 
 
-class _Object(NamedTuple):
+class _Object(msgspec.Struct, frozen=True):
     """One object of the store."""
 
     identifier: str

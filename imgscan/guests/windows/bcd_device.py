@@ -8,8 +8,9 @@ flags and length (32 bits each, the length from the type on), 4 bytes unused, an
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Final, Literal
+
+import msgspec
 
 from imgscan.guests.windows.partitions import PartitionName, Partitions
 
@@ -23,8 +24,7 @@ _BLOCK_IO_KINDS: Final[dict[int, Literal["ramdisk", "file", "virtual-disk"]]] = 
 _STYLE_OF_GPT, _STYLE_OF_MBR = 0, 1
 
 
-@dataclass(frozen=True, slots=True)
-class BcdDevice:
+class BcdDevice(msgspec.Struct, frozen=True):
     """A device: `partition` is set for that kind; `boot` is the partition that the boot manager was started from."""
 
     kind: Literal["partition", "boot", "locate", "ramdisk", "file", "virtual-disk", "unknown"]

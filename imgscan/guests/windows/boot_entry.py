@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from imgscan.guests.windows.partitions import PartitionName
 from imgscan.model.evidence import Evidence
@@ -12,8 +13,7 @@ EntryMeaning = Literal["windows", "windows-nt5", "recovery", "tool", "other-syst
 """`windows` starts a Windows folder by its own loader; `windows-nt5` hands over to NTLDR."""
 
 
-@dataclass(frozen=True, slots=True)
-class BootEntry:
+class BootEntry(msgspec.Struct, frozen=True):
     r"""An entry. `device` is where its loader lies and `root` where the system does, None when it names no partition.
 
     `directory` is the Windows folder as `/Windows`, None when the entry names none; `anywhere` is whether the root is

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.device import BlockDevice, check_range
 from imgscan.devices.limits import REGISTRY_HASHED_BYTES, REGISTRY_HIVE_BYTES, REGISTRY_LOG_BYTES, REGISTRY_LOG_ENTRIES
@@ -24,7 +26,7 @@ _HASHED_BYTES: Final = 128 << 10
 """Bytes of entries that are checked when a log is opened, from its end on; others are when a page of theirs is read."""
 
 
-class _Log(NamedTuple):
+class _Log(msgspec.Struct, frozen=True):
     """A log file whose base block is whole: `block` is the block's first sector."""
 
     device: BlockDevice
@@ -39,7 +41,7 @@ class _Log(NamedTuple):
         return _word(self.block, 4)
 
 
-class _Entry(NamedTuple):
+class _Entry(msgspec.Struct, frozen=True):
     """An entry of a log of the new format; `position` is in the log's file."""
 
     log: _Log

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from imgscan.devices.filesystem import FileSystem
 from imgscan.devices.guest_tree import GuestTree, Location
@@ -27,8 +28,7 @@ _FILESYSTEMS: Final = {"ntfs", "vfat", "exfat"}
 """What Windows' loaders read."""
 
 
-@dataclass(frozen=True, slots=True)
-class OwnSystem:
+class OwnSystem(msgspec.Struct, frozen=True):
     """Whose menu it is: `directory` is the Windows folder, `is_nt5` whether NTLDR starts it (None: not known)."""
 
     volume: str
@@ -36,8 +36,7 @@ class OwnSystem:
     is_nt5: bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class WindowsBoot:
+class WindowsBoot(msgspec.Struct, frozen=True):
     """Facts of `System` with the same names, and what they had to do without."""
 
     menu: Fact[tuple[MenuEntry, ...]]
@@ -46,17 +45,16 @@ class WindowsBoot:
     unread: tuple[UnreadPlace, ...]
 
 
-@dataclass(slots=True)
-class _Found:
+class _Found(msgspec.Struct):
     """What the volumes hold."""
 
-    entries: list[BootEntry] = field(default_factory=list)
-    menus: list[Evidence] = field(default_factory=list)
-    looked: list[Evidence] = field(default_factory=list)
-    failed: list[tuple[ImageError, AtPath]] = field(default_factory=list)
-    unread: list[UnreadPlace] = field(default_factory=list)
-    managers: list[Evidence] = field(default_factory=list)
-    nt5_loaders: list[Evidence] = field(default_factory=list)
+    entries: list[BootEntry] = msgspec.field(default_factory=list)
+    menus: list[Evidence] = msgspec.field(default_factory=list)
+    looked: list[Evidence] = msgspec.field(default_factory=list)
+    failed: list[tuple[ImageError, AtPath]] = msgspec.field(default_factory=list)
+    unread: list[UnreadPlace] = msgspec.field(default_factory=list)
+    managers: list[Evidence] = msgspec.field(default_factory=list)
+    nt5_loaders: list[Evidence] = msgspec.field(default_factory=list)
 
 
 def read_boot(own: OwnSystem, filesystems: Mapping[str, FileSystem], partitions: Partitions) -> WindowsBoot:

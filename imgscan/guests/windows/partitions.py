@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.model.disk import Disk
 
 _EXTENDED: Final = {"0x05", "0x0f", "0x85"}
 
 
-class PartitionName(NamedTuple):
+class PartitionName(msgspec.Struct, frozen=True):
     """A partition as Windows stores it: `source` is `mbr:5cbea03e@1048576` or `gpt:GUID`.
 
     `volume` is the volume that it is, None when there is none, or several.

@@ -2,7 +2,9 @@ r"""Which hive file of a Windows holds a key that is named as Windows does (``HK
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.errors import UsageError
 from imgscan.guests.windows.hives import HiveFile, SystemHive
@@ -29,7 +31,7 @@ _HIVES: Final = {
 _CURRENT: Final = "currentcontrolset"
 
 
-class RegistryPath(NamedTuple):
+class RegistryPath(msgspec.Struct, frozen=True):
     r"""A hive's file name in System32/config, and the key in it; `mounted` is the hive's name, as ``HKLM\SYSTEM``."""
 
     hive: str

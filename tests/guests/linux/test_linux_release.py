@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 from memory_filesystem import Link, MemoryFileSystem
+from msgspec.structs import astuple
 
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import CorruptStructure, ImageError
@@ -252,7 +253,7 @@ def test_a_derivative_is_not_taken_for_what_it_derives_from() -> None:
 def test_a_file_of_zeros_is_damage() -> None:
     """What a power failure leaves of a file that was being written."""
     release = read_release(GuestTree({"/": MemoryFileSystem({"/etc/os-release": "\0" * 400})}))
-    assert {fact.unread for fact in release} == {"corrupt"}
+    assert {fact.unread for fact in astuple(release)} == {"corrupt"}
 
 
 def test_hostile_text_is_shown_safely() -> None:
