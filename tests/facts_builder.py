@@ -23,6 +23,7 @@ from imgscan.model.profile import Profile, Use
 from imgscan.model.rule import Outcome, Result
 from imgscan.model.system import MenuEntry, MenuEntryKind, Mount, Reference, System
 from imgscan.model.volume import Free, Volume
+from imgscan.model.windows import Languages
 from imgscan.rules import BY_NAME
 
 MIB, GIB, TIB = 1 << 20, 1 << 30, 1 << 40
@@ -160,6 +161,9 @@ def a_windows_system(root: str = "disk0/p2", **changes: Any) -> System:
         hive = "/Windows/System32/config/SOFTWARE"
         return AtRegistry(root, hive, r"Microsoft\Windows NT\CurrentVersion", value)
 
+    def control(key: str, value: str) -> AtRegistry:
+        return AtRegistry(root, "/Windows/System32/config/SYSTEM", rf"ControlSet001\Control\{key}", value)
+
     fields: dict[str, Any] = {
         "family": "windows",
         "root": root,
@@ -170,6 +174,11 @@ def a_windows_system(root: str = "disk0/p2", **changes: Any) -> System:
         "edition": known("ServerStandard", at("EditionID")),
         "installation_type": known("Server", at("InstallationType")),
         "build": known("14393", at("CurrentBuildNumber")),
+        "service_pack": known(None, at("CSDVersion")),
+        "product_type": known("server", control(r"ProductOptions", "ProductType")),
+        "languages": known(
+            Languages(installed="en-US", interface=("en-US",)), control(r"Nls\Language", "InstallLanguage")
+        ),
         "directory": "/Windows",
         "menu": known(
             (
@@ -430,6 +439,10 @@ def an_unread_system(family: Any = "linux", root: str = "disk0/p1") -> System:
         hostname=lost(),
         bootloader=lost(),
         kernel=lost(),
+        edition=lost(),
+        installation_type=lost(),
+        product_type=lost(),
+        languages=lost(),
         mounts=lost(),
         mount_units=lost(),
         crypttab=lost(),

@@ -57,6 +57,7 @@ from imgscan.model.rule import Result, Rule
 from imgscan.model.system import MenuEntry, Mount, System
 from imgscan.model.text import shown
 from imgscan.model.volume import Free, Volume
+from imgscan.model.windows import Languages
 from imgscan.rules.explanation import SECTIONS, explanation_of
 
 FOLDER = Path(rules.__file__).parent
@@ -231,6 +232,13 @@ MACHINES: dict[str, MachineFacts] = {
     "loaders": replace(an_efi_linux_machine(), boot=efi_boot(a_loader("grub2"), a_loader("systemd-boot"))),
     "menu": a_linux_machine(menu=known((MenuEntry(title="x", kind="chainload", target="disk0/p2"),))),
     "unread menu": with_system(a_linux_machine(), menu=lost()),
+    "windows 2003": a_windows_machine(version=known("5.2.3790")),
+    "windows 2008": a_windows_machine(
+        version=known("6.0.6003"), languages=known(Languages(installed=None, interface=("de-DE",)))
+    ),
+    "windows 7": a_windows_machine(
+        version=known("6.1.7601"), product_type=known("workstation"), edition=known("ProfessionalN")
+    ),
     "two systems": replace(a_linux_machine(), systems=(a_linux_system(), a_linux_system("disk0/p2"))),
     "odd format": with_disk(an_efi_windows_machine(), format=None, problems=(a_problem("refused"),)),
     "odd bios": with_boot(with_disk(an_efi_windows_machine("vhd"), format=None), firmware="both"),
@@ -347,7 +355,9 @@ def _facts(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Fact[Any]]:
 
 TEXT = st.one_of(st.none(), st.sampled_from(["rhel", "5", "5.11", "x86_64", "x86", "grub2", "lilo", ""]), st.text())
 IDS = st.one_of(TEXT, st.sampled_from(["sles", "ol", "fedora", "debian", "linux"]))
-RELEASES = st.one_of(TEXT, st.sampled_from(["12.3", "12", "6.10", "21", "8.0", "9" * 5000, "1." * 4000 + "1"]))
+RELEASES = st.one_of(
+    TEXT, st.sampled_from(["12.3", "12", "6.10", "21", "8.0", "6.1.7601", "10.0.17763", "9" * 5000, "1." * 4000 + "1"])
+)
 KERNELS = st.one_of(TEXT, st.sampled_from(["4.4.73-5-default", "2.6.32-754.el6.x86_64", "-", "4.4"]))
 CONTENT = st.sampled_from([None, "ext4", "xfs", "ntfs", "vfat", "ReFS", "swap", "LVM2_member", "odd"])
 PROBLEMS = st.lists(
@@ -463,6 +473,12 @@ SYSTEMS = st.builds(
     architecture=_facts(TEXT),
     kernel=st.one_of(st.none(), _facts(KERNELS)),
     bootloader=_facts(TEXT),
+    edition=st.one_of(st.none(), _facts(st.one_of(TEXT, st.sampled_from(["ServerStandard", "ServerDatacenterACor"])))),
+    installation_type=st.one_of(st.none(), _facts(TEXT)),
+    product_type=st.one_of(st.none(), _facts(st.sampled_from(["workstation", "server", "domain-controller", None]))),
+    languages=st.one_of(
+        st.none(), _facts(st.builds(Languages, installed=TEXT, interface=st.lists(st.text(), max_size=2).map(tuple)))
+    ),
     menu=_facts(ENTRIES),
     mounts=_facts(MOUNTS),
     mount_units=_facts(MOUNTS),

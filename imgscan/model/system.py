@@ -9,6 +9,7 @@ import msgspec
 from imgscan.model.access import Firewall, ServiceStart, SshSettings
 from imgscan.model.evidence import Evidence
 from imgscan.model.fact import NOT_COLLECTED, Fact, unread
+from imgscan.model.windows import Languages
 
 SourceKind = Literal[
     "uuid", "label", "partuuid", "partlabel", "device-name", "hardware-name", "mapper", "logical-volume", "array",
@@ -104,8 +105,10 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     `SP3`). Linux: `variant` is os-release's VARIANT_ID (`server`, `workstation`); `ssh_server` is the path of the SSH
     server's program, None when there is none; `ssh_settings` is None when it has no configuration; `firewalls` are
     those that start with the system; `mounts` are the lines of fstab, `mount_units` the units of the system's owner.
-    Windows: `build` is `17763.1234`, `release` its name for the release (`1809`, `22H2`), `hives` how its registry's
-    files were left. Facts that only one family has are None on the other.
+    Windows: `build` is `17763.1234`, `release` its name for the release (`1809`, `22H2`), `product_type` is
+    `workstation`, `server` or `domain-controller`, `channel` how it was licensed in its own words (`Retail`,
+    `Volume:GVLK`, `OEM:DM`), `domain` the DNS domain that it is in, `hives` how its registry's files were left. Facts
+    that only one family has are None on the other.
     """
 
     family: Literal["linux", "windows", "other"]
@@ -123,6 +126,10 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     service_pack: Fact[str | None] | None = None
     variant: Fact[str | None] | None = None
     release: Fact[str | None] | None = None
+    product_type: Fact[str | None] | None = None
+    channel: Fact[str | None] | None = None
+    domain: Fact[str | None] | None = None
+    languages: Fact[Languages] | None = None
     hives: tuple[Fact[HiveState], ...] = ()
     directory: str | None = None
     mounts: Fact[tuple[Mount, ...]] = unread("not-collected", NOT_COLLECTED)

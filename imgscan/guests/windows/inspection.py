@@ -8,9 +8,11 @@ from imgscan.devices.filesystem import FileSystem
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import ImageError
 from imgscan.guests.systems import FoundSystem, Inspected
+from imgscan.guests.windows.activation import read_channel
 from imgscan.guests.windows.architecture import read_architecture
 from imgscan.guests.windows.drive_letters import read_drive_letters
 from imgscan.guests.windows.hives import HiveFile, SystemHive
+from imgscan.guests.windows.languages import read_languages
 from imgscan.guests.windows.menu import OwnSystem, read_boot
 from imgscan.guests.windows.partitions import Partitions
 from imgscan.guests.windows.version import read_version
@@ -52,6 +54,10 @@ def inspect_windows(
         build=version.build,
         service_pack=version.service_pack,
         release=version.release,
+        product_type=version.product_type,
+        channel=read_channel(software),
+        domain=_domain(system),
+        languages=read_languages(system),
         hives=(software.state, system.state),
         architecture=read_architecture(tree, found.directory, system),
         hostname=_hostname(system),
@@ -61,6 +67,16 @@ def inspect_windows(
         mounts=read_drive_letters(system, partitions, filesystems),
     )
     return Inspected(inspected, tree, (*software.left_out, *system.left_out, *boot.unread))
+
+
+def _domain(system: SystemHive) -> Fact[str | None]:
+    """Return the DNS domain; a member of a workgroup has none."""
+    try:
+        tcpip = system.control("Services\\Tcpip\\Parameters")
+    except ImageError as error:
+        return unread_because(error, AtPath(system.volume, system.path))
+    name = system.text(tcpip, "Domain")
+    return system.text(tcpip, "NV Domain") if name.is_known and name.value is None else name
 
 
 def _hostname(system: SystemHive) -> Fact[str | None]:

@@ -2,6 +2,9 @@
 
 from imgscan.model.rule import Rule
 from imgscan.rules.system import (
+    client_not_us_english,
+    non_ascii_language_pack,
+    non_english_language_pack,
     rhel5_on_vhdx,
     unsupported_architecture,
     unsupported_kernel,
@@ -13,4 +16,7 @@ RULES: tuple[Rule, ...] = (
     unsupported_kernel.RULE,
     unsupported_architecture.RULE,
     rhel5_on_vhdx.RULE,
+    client_not_us_english.RULE,
+    non_ascii_language_pack.RULE,
+    non_english_language_pack.RULE,
 )

@@ -1,0 +1,16 @@
+"""What is asked of an installed Windows alone."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Languages(msgspec.Struct, frozen=True, kw_only=True):
+    """Languages as tags (`en-US`, `de-DE`; `de-0c07` and `lcid-0999` where a number has no tag here).
+
+    `installed` is the one that Windows was installed in, None when it does not say; `interface` are those of the user
+    interface, that one included.
+    """
+
+    installed: str | None
+    interface: tuple[str, ...]
