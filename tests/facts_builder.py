@@ -23,7 +23,7 @@ from imgscan.model.profile import Profile, Use
 from imgscan.model.rule import Outcome, Result
 from imgscan.model.system import MenuEntry, MenuEntryKind, Mount, Reference, System
 from imgscan.model.volume import Free, Volume
-from imgscan.model.windows import Languages
+from imgscan.model.windows import Languages, RemoteDesktop
 from imgscan.rules import BY_NAME
 
 MIB, GIB, TIB = 1 << 20, 1 << 30, 1 << 40
@@ -179,6 +179,11 @@ def a_windows_system(root: str = "disk0/p2", **changes: Any) -> System:
         "languages": known(
             Languages(installed="en-US", interface=("en-US",)), control(r"Nls\Language", "InstallLanguage")
         ),
+        "remote_desktop": known(
+            RemoteDesktop(starts=True, port=3389, detail="connections are allowed by fDenyTSConnections"),
+            control("Terminal Server", "fDenyTSConnections"),
+        ),
+        "firewalls": known((), control("Services", "")),
         "directory": "/Windows",
         "menu": known(
             (
@@ -443,6 +448,7 @@ def an_unread_system(family: Any = "linux", root: str = "disk0/p1") -> System:
         installation_type=lost(),
         product_type=lost(),
         languages=lost(),
+        remote_desktop=lost(),
         mounts=lost(),
         mount_units=lost(),
         crypttab=lost(),

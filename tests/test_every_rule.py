@@ -57,7 +57,7 @@ from imgscan.model.rule import Result, Rule
 from imgscan.model.system import MenuEntry, Mount, System
 from imgscan.model.text import shown
 from imgscan.model.volume import Free, Volume
-from imgscan.model.windows import Languages
+from imgscan.model.windows import Languages, RemoteDesktop
 from imgscan.rules.explanation import SECTIONS, explanation_of
 
 FOLDER = Path(rules.__file__).parent
@@ -235,6 +235,9 @@ MACHINES: dict[str, MachineFacts] = {
     "windows 2003": a_windows_machine(version=known("5.2.3790")),
     "windows 2008": a_windows_machine(
         version=known("6.0.6003"), languages=known(Languages(installed=None, interface=("de-DE",)))
+    ),
+    "windows without a way in": a_windows_machine(
+        remote_desktop=known(RemoteDesktop(starts=False, port=3389, detail="off")), firewalls=known(())
     ),
     "windows 7": a_windows_machine(
         version=known("6.1.7601"), product_type=known("workstation"), edition=known("ProfessionalN")
@@ -479,6 +482,7 @@ SYSTEMS = st.builds(
     languages=st.one_of(
         st.none(), _facts(st.builds(Languages, installed=TEXT, interface=st.lists(st.text(), max_size=2).map(tuple)))
     ),
+    remote_desktop=_facts(st.builds(RemoteDesktop, starts=st.booleans(), port=st.integers(0, 2**33), detail=st.text())),
     menu=_facts(ENTRIES),
     mounts=_facts(MOUNTS),
     mount_units=_facts(MOUNTS),

@@ -9,7 +9,7 @@ import msgspec
 from imgscan.model.access import Firewall, ServiceStart, SshSettings
 from imgscan.model.evidence import Evidence
 from imgscan.model.fact import NOT_COLLECTED, Fact, unread
-from imgscan.model.windows import Languages
+from imgscan.model.windows import Languages, RemoteDesktop
 
 SourceKind = Literal[
     "uuid", "label", "partuuid", "partlabel", "device-name", "hardware-name", "mapper", "logical-volume", "array",
@@ -130,6 +130,7 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     channel: Fact[str | None] | None = None
     domain: Fact[str | None] | None = None
     languages: Fact[Languages] | None = None
+    remote_desktop: Fact[RemoteDesktop] = unread("not-collected", NOT_COLLECTED)
     hives: tuple[Fact[HiveState], ...] = ()
     directory: str | None = None
     mounts: Fact[tuple[Mount, ...]] = unread("not-collected", NOT_COLLECTED)

@@ -14,3 +14,11 @@ class Languages(msgspec.Struct, frozen=True, kw_only=True):
 
     installed: str | None
     interface: tuple[str, ...]
+
+
+class RemoteDesktop(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether Remote Desktop takes connections when the system has started, at which TCP port; `detail` is why."""
+
+    starts: bool
+    port: int
+    detail: str

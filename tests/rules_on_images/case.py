@@ -59,6 +59,8 @@ WINDOWS_RULES = (
     "client-not-us-english",
     "non-ascii-language-pack",
     "non-english-language-pack",
+    "rdp-disabled",
+    "firewall-blocks-rdp",
     "gpt-boot-on-32-bit-windows",
     "root-not-on-boot-disk",
     "unsupported-boot-filesystem",

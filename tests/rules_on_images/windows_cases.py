@@ -16,6 +16,9 @@ CLIENT: Outcomes = windows_outcomes("vhd", client_not_us_english="pass")
 OLD: Outcomes = windows_outcomes("vhd", non_english_language_pack="pass")
 WINDOWS_2012 = replace(WINDOWS_2019, product="Windows Server 2012 Standard", version="6.2", build="9200", release=None)
 
+TERMINAL_SERVER = "CurrentControlSet\\Control\\Terminal Server"
+STANDARD = "CurrentControlSet\\Services\\SharedAccess\\Parameters\\FirewallPolicy\\StandardProfile"
+
 
 def installed(windows: Windows) -> Callable[[], Path]:
     return lambda: windows_bios(windows)
@@ -98,5 +101,29 @@ CASES = (
         replace(WINDOWS_2012, language="id-ID"),
         OLD,
         readiness="ready",
+    ),
+    case(
+        "rdp-disabled",
+        "fDenyTSConnections",
+        WINDOWS_2019,
+        WINDOWS_2019.changed("SYSTEM", TERMINAL_SERVER, "fDenyTSConnections", 1),
+        SERVER,
+        readiness="ready-with-warnings",
+    ),
+    case(
+        "firewall-blocks-rdp",
+        "another port than the one that is open",
+        WINDOWS_2019,
+        WINDOWS_2019.changed("SYSTEM", f"{TERMINAL_SERVER}\\WinStations\\RDP-Tcp", "PortNumber", 3390),
+        SERVER,
+        readiness="ready-with-warnings",
+    ),
+    case(
+        "firewall-blocks-rdp",
+        "Windows Server 2003 with no open port",
+        WINDOWS_2003,
+        WINDOWS_2003.changed("SYSTEM", f"{STANDARD}\\GloballyOpenPorts\\List", "3389:TCP", None),
+        OLD,
+        readiness="ready-with-warnings",
     ),
 )

@@ -11,10 +11,12 @@ from imgscan.guests.systems import FoundSystem, Inspected
 from imgscan.guests.windows.activation import read_channel
 from imgscan.guests.windows.architecture import read_architecture
 from imgscan.guests.windows.drive_letters import read_drive_letters
+from imgscan.guests.windows.firewalls import read_firewalls
 from imgscan.guests.windows.hives import HiveFile, SystemHive
 from imgscan.guests.windows.languages import read_languages
 from imgscan.guests.windows.menu import OwnSystem, read_boot
 from imgscan.guests.windows.partitions import Partitions
+from imgscan.guests.windows.remote_desktop import read_remote_desktop
 from imgscan.guests.windows.version import read_version
 from imgscan.model.disk import Disk
 from imgscan.model.evidence import AtPath
@@ -42,6 +44,7 @@ def inspect_windows(
     release = version.version.value
     is_nt5 = release.startswith(("4.", "5.")) if isinstance(release, str) else None
     boot = read_boot(OwnSystem(found.volume, found.directory, is_nt5), filesystems, partitions)
+    desktop = read_remote_desktop(software, system, version.edition, version.product_type)
     inspected = System(
         family="windows",
         root=found.volume,
@@ -58,6 +61,8 @@ def inspect_windows(
         channel=read_channel(software),
         domain=_domain(system),
         languages=read_languages(system),
+        remote_desktop=desktop,
+        firewalls=read_firewalls(software, system, version.version, desktop),
         hives=(software.state, system.state),
         architecture=read_architecture(tree, found.directory, system),
         hostname=_hostname(system),
