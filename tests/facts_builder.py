@@ -23,7 +23,7 @@ from imgscan.model.profile import Profile, Use
 from imgscan.model.rule import Outcome, Result
 from imgscan.model.system import MenuEntry, MenuEntryKind, Mount, Reference, System
 from imgscan.model.volume import Free, Volume
-from imgscan.model.windows import Languages, RemoteDesktop
+from imgscan.model.windows import Framework, Languages, PageFile, RemoteDesktop
 from imgscan.rules import BY_NAME
 
 MIB, GIB, TIB = 1 << 20, 1 << 30, 1 << 40
@@ -184,6 +184,16 @@ def a_windows_system(root: str = "disk0/p2", **changes: Any) -> System:
             control("Terminal Server", "fDenyTSConnections"),
         ),
         "firewalls": known((), control("Services", "")),
+        "page_files": known(
+            (PageFile(path="C:\\pagefile.sys", minimum=1024, maximum=1024),),
+            control(r"Session Manager\Memory Management", "PagingFiles"),
+        ),
+        "frameworks": known((Framework(version="3.5"), Framework(version="4.6.2")), at("Release")),
+        "updates": known((), at("CurrentState")),
+        "universal_clock": known(False, control("TimeZoneInformation", "RealTimeIsUniversal")),
+        "hibernated": known(False, AtPath(root, "/")),
+        "driver_signing": known(None, at("CurrentBuildNumber")),
+        "started_software": known((), control("Services", "")),
         "directory": "/Windows",
         "menu": known(
             (
@@ -449,6 +459,13 @@ def an_unread_system(family: Any = "linux", root: str = "disk0/p1") -> System:
         product_type=lost(),
         languages=lost(),
         remote_desktop=lost(),
+        page_files=lost(),
+        frameworks=lost(),
+        updates=lost(),
+        universal_clock=lost(),
+        hibernated=lost(),
+        driver_signing=lost(),
+        started_software=lost(),
         mounts=lost(),
         mount_units=lost(),
         crypttab=lost(),

@@ -57,7 +57,7 @@ from imgscan.model.rule import Result, Rule
 from imgscan.model.system import MenuEntry, Mount, System
 from imgscan.model.text import shown
 from imgscan.model.volume import Free, Volume
-from imgscan.model.windows import Languages, RemoteDesktop
+from imgscan.model.windows import Framework, Languages, PageFile, RemoteDesktop, StartedSoftware, Update
 from imgscan.rules.explanation import SECTIONS, explanation_of
 
 FOLDER = Path(rules.__file__).parent
@@ -238,6 +238,16 @@ MACHINES: dict[str, MachineFacts] = {
     ),
     "windows without a way in": a_windows_machine(
         remote_desktop=known(RemoteDesktop(starts=False, port=3389, detail="off")), firewalls=known(())
+    ),
+    "windows with nothing": a_windows_machine(
+        version=known("6.1.7601"),
+        universal_clock=known(True),
+        updates=known((Update(name="KB2800213", state="installed"), Update(name="KB2922223", state="installed"))),
+        page_files=known(()),
+        frameworks=known(()),
+        hibernated=known(False),
+        driver_signing=known("warn"),
+        started_software=known(()),
     ),
     "windows 7": a_windows_machine(
         version=known("6.1.7601"), product_type=known("workstation"), edition=known("ProfessionalN")
@@ -464,6 +474,7 @@ MOUNTS = st.lists(
     ),
     max_size=2,
 ).map(tuple)
+SIZES = st.integers(0, 2**40)
 SYSTEMS = st.builds(
     System,
     family=st.sampled_from(["linux", "windows", "other"]),
@@ -483,6 +494,43 @@ SYSTEMS = st.builds(
         st.none(), _facts(st.builds(Languages, installed=TEXT, interface=st.lists(st.text(), max_size=2).map(tuple)))
     ),
     remote_desktop=_facts(st.builds(RemoteDesktop, starts=st.booleans(), port=st.integers(0, 2**33), detail=st.text())),
+    page_files=_facts(
+        st.lists(
+            st.builds(
+                PageFile, path=st.text(), minimum=st.one_of(st.none(), SIZES), maximum=st.one_of(st.none(), SIZES)
+            ),
+            max_size=2,
+        ).map(tuple)
+    ),
+    frameworks=_facts(
+        st.lists(st.builds(Framework, version=st.one_of(st.text(), st.sampled_from(["3.5", "4.8"]))), max_size=2).map(
+            tuple
+        )
+    ),
+    updates=_facts(
+        st.lists(
+            st.builds(
+                Update,
+                name=st.sampled_from(["KB2922223", "KB2800213"]),
+                state=st.sampled_from(["installed", "absent", "superseded"]),
+            ),
+            max_size=2,
+        ).map(tuple)
+    ),
+    universal_clock=_facts(st.booleans()),
+    hibernated=_facts(st.booleans()),
+    driver_signing=_facts(st.sampled_from([None, "ignore", "warn", "block"])),
+    started_software=_facts(
+        st.lists(
+            st.builds(
+                StartedSoftware,
+                kind=st.sampled_from(["antivirus", "intrusion-detection", "snapshot-backup"]),
+                product=st.text(),
+                service=st.text(),
+            ),
+            max_size=2,
+        ).map(tuple)
+    ),
     menu=_facts(ENTRIES),
     mounts=_facts(MOUNTS),
     mount_units=_facts(MOUNTS),

@@ -104,6 +104,7 @@ class Windows:
     product_type: str = "ServerNT"
     language: str = "en-US"
     changes: tuple[Change, ...] = ()
+    files: tuple[tuple[str, bytes], ...] = ()
 
     def changed(self, hive: Literal["SOFTWARE", "SYSTEM"], key: str, name: str, value: RegistryData | None) -> Windows:
         """Return the same Windows with a value set, or with none (None); `CurrentControlSet` is the only one."""
@@ -240,7 +241,10 @@ def software_hive(windows: Windows) -> bytes:
     keys: Keys = {"Microsoft\\Windows NT\\CurrentVersion": values}
     frameworks = "Microsoft\\NET Framework Setup\\NDP"
     keys[f"{frameworks}\\v3.5"] = {"Install": 1, "SP": 1, "Version": "3.5.30729.01"}
-    if not windows.version.startswith("5."):
+    if windows.version.startswith("5."):
+        keys["Microsoft\\Driver Signing"] = {"Policy": b"\0"}
+    else:
+        keys["Microsoft\\Windows\\CurrentVersion\\Component Based Servicing\\Packages"] = {}
         keys[f"{frameworks}\\v4\\Full"] = {"Install": 1, "Release": 461814, "Version": "4.7.03190"}
     return hive(_with_changes(keys, windows, "SOFTWARE"))
 
@@ -377,7 +381,7 @@ def windows_files(windows: Windows) -> dict[str, bytes]:
         files["/boot.ini"] = windows.boot_ini.encode("cp437")
         files["/ntldr"] = b"\xe9\xd5\x01" + bytes(509)
         files["/NTDETECT.COM"] = b"\xe9" + bytes(511)
-    return files
+    return files | dict(windows.files)
 
 
 def ntfs_image(files: Mapping[str, bytes], *, size: int = 24 * MIB, start: int = MIB, label: str = "Windows") -> Path:

@@ -37,7 +37,7 @@ from windows_builder import WINDOWS_8, WINDOWS_2019, Entry, Place, ntfs_image, w
 MIB, TIB = 1 << 20, 1 << 40
 SMALL_VMDK = linux_outcomes("vmdk", **NO_DATA_VOLUME)
 SMALL_VHDX = linux_outcomes("vhdx", **NO_DATA_VOLUME)
-WINDOWS_EFI = windows_efi_outcomes("vhdx", client_not_us_english="pass")
+WINDOWS_EFI = windows_efi_outcomes("vhdx", client_not_us_english="pass", hotfix_missing="pass")
 UEFI_64, UEFI_32 = WINDOWS_8, replace(WINDOWS_8, architecture="x86")
 
 

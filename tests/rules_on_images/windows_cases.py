@@ -11,12 +11,20 @@ from rules_on_images.case import Case, Outcomes, windows_outcomes
 from rules_on_images.machines import one_disk, windows_bios
 from windows_builder import WINDOWS_8, WINDOWS_2003, WINDOWS_2019, Windows
 
+PACKAGES = "Microsoft\\Windows\\CurrentVersion\\Component Based Servicing\\Packages"
+SERVICES = "CurrentControlSet\\Services"
 SERVER: Outcomes = windows_outcomes("vhd")
-CLIENT: Outcomes = windows_outcomes("vhd", client_not_us_english="pass")
-OLD: Outcomes = windows_outcomes("vhd", non_english_language_pack="pass")
+CLIENT: Outcomes = windows_outcomes("vhd", client_not_us_english="pass", hotfix_missing="pass")
+OLD: Outcomes = windows_outcomes("vhd", non_english_language_pack="pass", driver_signing_enforced="pass")
+OF_2012: Outcomes = windows_outcomes("vhd", non_english_language_pack="pass", hotfix_missing="pass")
+OF_2008_R2: Outcomes = windows_outcomes("vhd", hotfix_missing="pass")
+WINDOWS_2008_R2 = replace(
+    WINDOWS_2019, product="Windows Server 2008 R2 Standard", version="6.1", build="7601", release=None
+).changed("SOFTWARE", f"{PACKAGES}\\Package_for_KB2800213~31bf3856ad364e35~amd64~~6.1.1.1", "CurrentState", 0x70)
 WINDOWS_2012 = replace(WINDOWS_2019, product="Windows Server 2012 Standard", version="6.2", build="9200", release=None)
 
 TERMINAL_SERVER = "CurrentControlSet\\Control\\Terminal Server"
+MEMORY = "CurrentControlSet\\Control\\Session Manager\\Memory Management"
 STANDARD = "CurrentControlSet\\Services\\SharedAccess\\Parameters\\FirewallPolicy\\StandardProfile"
 
 
@@ -99,7 +107,7 @@ CASES = (
         "an Indonesian Windows Server 2012",
         WINDOWS_2012,
         replace(WINDOWS_2012, language="id-ID"),
-        OLD,
+        OF_2012,
         readiness="ready",
     ),
     case(
@@ -125,5 +133,60 @@ CASES = (
         WINDOWS_2003.changed("SYSTEM", f"{STANDARD}\\GloballyOpenPorts\\List", "3389:TCP", None),
         OLD,
         readiness="ready-with-warnings",
+    ),
+    case(
+        "pagefile-not-fixed",
+        "a page file that grows",
+        WINDOWS_2019,
+        WINDOWS_2019.changed("SYSTEM", MEMORY, "PagingFiles", ["C:\\pagefile.sys 1024 4096"]),
+        SERVER,
+        readiness="ready-with-warnings",
+    ),
+    case(
+        "dotnet-missing",
+        "no .NET Framework but 3.5",
+        WINDOWS_2019,
+        WINDOWS_2019.changed("SOFTWARE", "Microsoft\\NET Framework Setup\\NDP\\v4\\Full", "Install", 0),
+        SERVER,
+        readiness="ready-with-warnings",
+    ),
+    case(
+        "hotfix-missing",
+        "a clock in UTC without the hotfix for it",
+        WINDOWS_2008_R2,
+        WINDOWS_2008_R2.changed("SYSTEM", "CurrentControlSet\\Control\\TimeZoneInformation", "RealTimeIsUniversal", 1),
+        OF_2008_R2,
+        readiness="ready-with-warnings",
+    ),
+    case(
+        "hibernated-system",
+        "hiberfil.sys of a system that sleeps, against that of one that woke up",
+        replace(WINDOWS_2019, files=(("/hiberfil.sys", b"WAKE".ljust(8192, b"\0")),)),
+        replace(WINDOWS_2019, files=(("/hiberfil.sys", b"HIBR".ljust(8192, b"\0")),)),
+        SERVER,
+        readiness="ready-with-warnings",
+    ),
+    case(
+        "driver-signing-enforced",
+        "Windows Server 2003 that warns",
+        WINDOWS_2003,
+        WINDOWS_2003.changed("SOFTWARE", "Microsoft\\Driver Signing", "Policy", b"\1"),
+        OLD,
+        readiness="ready-with-warnings",
+    ),
+    *(
+        case(
+            finding,
+            f"the service {service} starts by itself, against by hand",
+            WINDOWS_2019.changed("SYSTEM", f"{SERVICES}\\{service}", "Start", 3),
+            WINDOWS_2019.changed("SYSTEM", f"{SERVICES}\\{service}", "Start", 2),
+            SERVER,
+            readiness="ready-with-warnings",
+        )
+        for finding, service in (
+            ("antivirus-enabled", "WinDefend"),
+            ("intrusion-detection-enabled", "OssecSvc"),
+            ("snapshot-backup-software", "VeeamVssSupport"),
+        )
     ),
 )
