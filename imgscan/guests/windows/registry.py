@@ -48,8 +48,8 @@ class Hive:
         self._cells_left = cells
         if device.size < layout.BASE_BLOCK_SIZE:
             raise TruncatedRead(f"a hive has {layout.BASE_BLOCK_SIZE} bytes or more", where=self.name, offset=0)
-        block = self._pages.read_at(0, layout.BASE_BLOCK.sizeof())
-        base = layout.BASE_BLOCK.parse(block)
+        block = self._pages.read_at(0, layout.BASE_BLOCK_BYTES)
+        base = layout.parse_base_block(block)
         if base.signature != layout.SIGNATURE:
             raise CorruptStructure("it is not a registry hive: it does not begin with regf", where=self.name)
         if base.major_version != 1 or not 2 <= base.minor_version <= 6:
