@@ -25,7 +25,6 @@ WINDOWS_2012 = replace(WINDOWS_2019, product="Windows Server 2012 Standard", ver
 
 TERMINAL_SERVER = "CurrentControlSet\\Control\\Terminal Server"
 MEMORY = "CurrentControlSet\\Control\\Session Manager\\Memory Management"
-STANDARD = "CurrentControlSet\\Services\\SharedAccess\\Parameters\\FirewallPolicy\\StandardProfile"
 
 
 def installed(windows: Windows) -> Callable[[], Path]:
@@ -51,34 +50,6 @@ CASES = (
         "a later build, which is Windows Server 2022",
         WINDOWS_2019,
         replace(WINDOWS_2019, build="20348"),
-        SERVER,
-    ),
-    case(
-        "unsupported-operating-system",
-        "Windows Server 2003 without a service pack",
-        WINDOWS_2003,
-        replace(WINDOWS_2003, service_pack=None),
-        OLD,
-    ),
-    case(
-        "unsupported-operating-system",
-        "Essentials instead of Standard",
-        WINDOWS_2019,
-        replace(WINDOWS_2019, edition="ServerSolution"),
-        SERVER,
-    ),
-    case(
-        "unsupported-operating-system",
-        "a Nano Server",
-        WINDOWS_2019,
-        replace(WINDOWS_2019, installation_type="Nano Server"),
-        SERVER,
-    ),
-    case(
-        "unsupported-operating-system",
-        "Windows Server 2019 for 32 bit, which there never was",
-        WINDOWS_2019,
-        replace(WINDOWS_2019, architecture="x86"),
         SERVER,
     ),
     case(
@@ -124,14 +95,6 @@ CASES = (
         WINDOWS_2019,
         WINDOWS_2019.changed("SYSTEM", f"{TERMINAL_SERVER}\\WinStations\\RDP-Tcp", "PortNumber", 3390),
         SERVER,
-        readiness="ready-with-warnings",
-    ),
-    case(
-        "firewall-blocks-rdp",
-        "Windows Server 2003 with no open port",
-        WINDOWS_2003,
-        WINDOWS_2003.changed("SYSTEM", f"{STANDARD}\\GloballyOpenPorts\\List", "3389:TCP", None),
-        OLD,
         readiness="ready-with-warnings",
     ),
     case(
