@@ -37,6 +37,7 @@ FAMILY_TITLES = {
     "system": "Installed systems",
     "mounts": "The mount table",
     "access": "Reaching the system",
+    "software": "What runs on the installed system",
 }
 DEMO = "tests/fixtures/images/debian12-bios.vmdk"
 EXAMPLE_MARK = "```text\n"

@@ -23,6 +23,7 @@ from imgscan.model.profile import Profile, Use
 from imgscan.model.rule import Outcome, Result
 from imgscan.model.system import MenuEntry, MenuEntryKind, Mount, Reference, System
 from imgscan.model.volume import Free, Volume
+from imgscan.model.windows import Framework, Languages, PageFile, RemoteDesktop
 from imgscan.rules import BY_NAME
 
 MIB, GIB, TIB = 1 << 20, 1 << 30, 1 << 40
@@ -160,6 +161,9 @@ def a_windows_system(root: str = "disk0/p2", **changes: Any) -> System:
         hive = "/Windows/System32/config/SOFTWARE"
         return AtRegistry(root, hive, r"Microsoft\Windows NT\CurrentVersion", value)
 
+    def control(key: str, value: str) -> AtRegistry:
+        return AtRegistry(root, "/Windows/System32/config/SYSTEM", rf"ControlSet001\Control\{key}", value)
+
     fields: dict[str, Any] = {
         "family": "windows",
         "root": root,
@@ -170,6 +174,26 @@ def a_windows_system(root: str = "disk0/p2", **changes: Any) -> System:
         "edition": known("ServerStandard", at("EditionID")),
         "installation_type": known("Server", at("InstallationType")),
         "build": known("14393", at("CurrentBuildNumber")),
+        "service_pack": known(None, at("CSDVersion")),
+        "product_type": known("server", control(r"ProductOptions", "ProductType")),
+        "languages": known(
+            Languages(installed="en-US", interface=("en-US",)), control(r"Nls\Language", "InstallLanguage")
+        ),
+        "remote_desktop": known(
+            RemoteDesktop(starts=True, port=3389, detail="connections are allowed by fDenyTSConnections"),
+            control("Terminal Server", "fDenyTSConnections"),
+        ),
+        "firewalls": known((), control("Services", "")),
+        "page_files": known(
+            (PageFile(path="C:\\pagefile.sys", minimum=1024, maximum=1024),),
+            control(r"Session Manager\Memory Management", "PagingFiles"),
+        ),
+        "frameworks": known((Framework(version="3.5"), Framework(version="4.6.2")), at("Release")),
+        "updates": known((), at("CurrentState")),
+        "universal_clock": known(False, control("TimeZoneInformation", "RealTimeIsUniversal")),
+        "hibernated": known(False, AtPath(root, "/")),
+        "driver_signing": known(None, at("CurrentBuildNumber")),
+        "started_software": known((), control("Services", "")),
         "directory": "/Windows",
         "menu": known(
             (
@@ -430,6 +454,18 @@ def an_unread_system(family: Any = "linux", root: str = "disk0/p1") -> System:
         hostname=lost(),
         bootloader=lost(),
         kernel=lost(),
+        edition=lost(),
+        installation_type=lost(),
+        product_type=lost(),
+        languages=lost(),
+        remote_desktop=lost(),
+        page_files=lost(),
+        frameworks=lost(),
+        updates=lost(),
+        universal_clock=lost(),
+        hibernated=lost(),
+        driver_signing=lost(),
+        started_software=lost(),
         mounts=lost(),
         mount_units=lost(),
         crypttab=lost(),

@@ -57,6 +57,7 @@ from imgscan.model.rule import Result, Rule
 from imgscan.model.system import MenuEntry, Mount, System
 from imgscan.model.text import shown
 from imgscan.model.volume import Free, Volume
+from imgscan.model.windows import Framework, Languages, PageFile, RemoteDesktop, StartedSoftware, Update
 from imgscan.rules.explanation import SECTIONS, explanation_of
 
 FOLDER = Path(rules.__file__).parent
@@ -231,6 +232,26 @@ MACHINES: dict[str, MachineFacts] = {
     "loaders": replace(an_efi_linux_machine(), boot=efi_boot(a_loader("grub2"), a_loader("systemd-boot"))),
     "menu": a_linux_machine(menu=known((MenuEntry(title="x", kind="chainload", target="disk0/p2"),))),
     "unread menu": with_system(a_linux_machine(), menu=lost()),
+    "windows 2003": a_windows_machine(version=known("5.2.3790")),
+    "windows 2008": a_windows_machine(
+        version=known("6.0.6003"), languages=known(Languages(installed=None, interface=("de-DE",)))
+    ),
+    "windows without a way in": a_windows_machine(
+        remote_desktop=known(RemoteDesktop(starts=False, port=3389, detail="off")), firewalls=known(())
+    ),
+    "windows with nothing": a_windows_machine(
+        version=known("6.1.7601"),
+        universal_clock=known(True),
+        updates=known((Update(name="KB2800213", state="installed"), Update(name="KB2922223", state="installed"))),
+        page_files=known(()),
+        frameworks=known(()),
+        hibernated=known(False),
+        driver_signing=known("warn"),
+        started_software=known(()),
+    ),
+    "windows 7": a_windows_machine(
+        version=known("6.1.7601"), product_type=known("workstation"), edition=known("ProfessionalN")
+    ),
     "two systems": replace(a_linux_machine(), systems=(a_linux_system(), a_linux_system("disk0/p2"))),
     "odd format": with_disk(an_efi_windows_machine(), format=None, problems=(a_problem("refused"),)),
     "odd bios": with_boot(with_disk(an_efi_windows_machine("vhd"), format=None), firmware="both"),
@@ -347,7 +368,9 @@ def _facts(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Fact[Any]]:
 
 TEXT = st.one_of(st.none(), st.sampled_from(["rhel", "5", "5.11", "x86_64", "x86", "grub2", "lilo", ""]), st.text())
 IDS = st.one_of(TEXT, st.sampled_from(["sles", "ol", "fedora", "debian", "linux"]))
-RELEASES = st.one_of(TEXT, st.sampled_from(["12.3", "12", "6.10", "21", "8.0", "9" * 5000, "1." * 4000 + "1"]))
+RELEASES = st.one_of(
+    TEXT, st.sampled_from(["12.3", "12", "6.10", "21", "8.0", "6.1.7601", "10.0.17763", "9" * 5000, "1." * 4000 + "1"])
+)
 KERNELS = st.one_of(TEXT, st.sampled_from(["4.4.73-5-default", "2.6.32-754.el6.x86_64", "-", "4.4"]))
 CONTENT = st.sampled_from([None, "ext4", "xfs", "ntfs", "vfat", "ReFS", "swap", "LVM2_member", "odd"])
 PROBLEMS = st.lists(
@@ -451,6 +474,7 @@ MOUNTS = st.lists(
     ),
     max_size=2,
 ).map(tuple)
+SIZES = st.integers(0, 2**40)
 SYSTEMS = st.builds(
     System,
     family=st.sampled_from(["linux", "windows", "other"]),
@@ -463,6 +487,50 @@ SYSTEMS = st.builds(
     architecture=_facts(TEXT),
     kernel=st.one_of(st.none(), _facts(KERNELS)),
     bootloader=_facts(TEXT),
+    edition=st.one_of(st.none(), _facts(st.one_of(TEXT, st.sampled_from(["ServerStandard", "ServerDatacenterACor"])))),
+    installation_type=st.one_of(st.none(), _facts(TEXT)),
+    product_type=st.one_of(st.none(), _facts(st.sampled_from(["workstation", "server", "domain-controller", None]))),
+    languages=st.one_of(
+        st.none(), _facts(st.builds(Languages, installed=TEXT, interface=st.lists(st.text(), max_size=2).map(tuple)))
+    ),
+    remote_desktop=_facts(st.builds(RemoteDesktop, starts=st.booleans(), port=st.integers(0, 2**33), detail=st.text())),
+    page_files=_facts(
+        st.lists(
+            st.builds(
+                PageFile, path=st.text(), minimum=st.one_of(st.none(), SIZES), maximum=st.one_of(st.none(), SIZES)
+            ),
+            max_size=2,
+        ).map(tuple)
+    ),
+    frameworks=_facts(
+        st.lists(st.builds(Framework, version=st.one_of(st.text(), st.sampled_from(["3.5", "4.8"]))), max_size=2).map(
+            tuple
+        )
+    ),
+    updates=_facts(
+        st.lists(
+            st.builds(
+                Update,
+                name=st.sampled_from(["KB2922223", "KB2800213"]),
+                state=st.sampled_from(["installed", "absent", "superseded"]),
+            ),
+            max_size=2,
+        ).map(tuple)
+    ),
+    universal_clock=_facts(st.booleans()),
+    hibernated=_facts(st.booleans()),
+    driver_signing=_facts(st.sampled_from([None, "ignore", "warn", "block"])),
+    started_software=_facts(
+        st.lists(
+            st.builds(
+                StartedSoftware,
+                kind=st.sampled_from(["antivirus", "intrusion-detection", "snapshot-backup"]),
+                product=st.text(),
+                service=st.text(),
+            ),
+            max_size=2,
+        ).map(tuple)
+    ),
     menu=_facts(ENTRIES),
     mounts=_facts(MOUNTS),
     mount_units=_facts(MOUNTS),

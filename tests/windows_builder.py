@@ -13,9 +13,9 @@ import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from tools import ROOT, require_tool
 
@@ -65,9 +65,26 @@ class Entry:
         return fixed.get(self.kind, f"{{{uuid.uuid5(uuid.NAMESPACE_OID, self.title)}}}")
 
 
+RegistryData = str | int | bytes | list[str]
+Keys = dict[str, dict[str, RegistryData]]
+LCIDS = {"en-US": "0409", "en-GB": "0809", "de-DE": "0407", "ja-JP": "0411", "id-ID": "0421"}
+
+
+class Change(NamedTuple):
+    """A value of a hive that differs from the healthy one's."""
+
+    hive: Literal["SOFTWARE", "SYSTEM"]
+    key: str
+    name: str
+    value: RegistryData | None
+
+
 @dataclass(frozen=True)
 class Windows:
-    """What to install. `bcd` and `boot_ini` are written when given; the boot manager lies beside the store."""
+    """What to install. `bcd` and `boot_ini` are written when given; the boot manager lies beside the store.
+
+    It can be reached by Remote Desktop, has a page file of a fixed size and a .NET Framework, and is in one language.
+    """
 
     product: str = "Windows Server 2019 Standard"
     edition: str | None = "ServerStandard"
@@ -85,6 +102,14 @@ class Windows:
     efi: bool = False
     boot_ini: str | None = None
     product_type: str = "ServerNT"
+    language: str = "en-US"
+    changes: tuple[Change, ...] = ()
+    files: tuple[tuple[str, bytes], ...] = ()
+
+    def changed(self, hive: Literal["SOFTWARE", "SYSTEM"], key: str, name: str, value: RegistryData | None) -> Windows:
+        """Return the same Windows with a value set, or with none (None); `CurrentControlSet` is the only one."""
+        key = key.replace("CurrentControlSet", "ControlSet001")
+        return replace(self, changes=(*self.changes, Change(hive, key, name, value)))
 
 
 WINDOWS_2019 = Windows(bcd=(Entry("Windows Server", Place()),))
@@ -96,6 +121,17 @@ WINDOWS_11 = Windows(
     ubr=4169,
     release="23H2",
     product_type="WinNT",
+)
+WINDOWS_8 = Windows(
+    product="Windows 8 Pro",
+    edition="Professional",
+    installation_type="Client",
+    version="6.2",
+    build="9200",
+    ubr=None,
+    release=None,
+    product_type="WinNT",
+    bcd=(Entry("Windows 8", Place()),),
 )
 WINDOWS_7_X86 = Windows(
     product="Windows 7 Ultimate",
@@ -152,7 +188,7 @@ def empty_hive() -> bytes:
     return (base + struct.pack("<I", checksum)).ljust(4096, b"\0") + bins
 
 
-def hive(keys: Mapping[str, Mapping[str, str | int | bytes | list[str]]]) -> bytes:
+def hive(keys: Mapping[str, Mapping[str, RegistryData]]) -> bytes:
     """Return a hive with these keys and values, merged by hivexregedit: text, number, bytes, list of texts."""
     lines = ["Windows Registry Editor Version 5.00", ""]
     parents = {key.rsplit("\\", depth)[0] for key in keys for depth in range(key.count("\\") + 1)}
@@ -174,7 +210,7 @@ def _quoted(name: str) -> str:
     return "@" if not name else '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _reg_data(data: str | int | bytes | list[str]) -> str:
+def _reg_data(data: RegistryData) -> str:
     if isinstance(data, int):
         return f"dword:{data:08x}"
     if isinstance(data, bytes):
@@ -185,7 +221,7 @@ def _reg_data(data: str | int | bytes | list[str]) -> str:
 
 
 def software_hive(windows: Windows) -> bytes:
-    values: dict[str, str | int | bytes | list[str]] = {
+    values: dict[str, RegistryData] = {
         "ProductName": windows.product,
         "CurrentBuild": windows.build,
         "CurrentBuildNumber": windows.build,
@@ -202,25 +238,68 @@ def software_hive(windows: Windows) -> bytes:
         "ReleaseId": windows.release,
     }
     values |= {name: value for name, value in optional.items() if value is not None}
-    return hive({"Microsoft\\Windows NT\\CurrentVersion": values})
+    keys: Keys = {"Microsoft\\Windows NT\\CurrentVersion": values}
+    frameworks = "Microsoft\\NET Framework Setup\\NDP"
+    keys[f"{frameworks}\\v3.5"] = {"Install": 1, "SP": 1, "Version": "3.5.30729.01"}
+    if windows.version.startswith("5."):
+        keys["Microsoft\\Driver Signing"] = {"Policy": b"\0"}
+    else:
+        keys["Microsoft\\Windows\\CurrentVersion\\Component Based Servicing\\Packages"] = {}
+        keys[f"{frameworks}\\v4\\Full"] = {"Install": 1, "Release": 461814, "Version": "4.7.03190"}
+    return hive(_with_changes(keys, windows, "SOFTWARE"))
+
+
+REMOTE_DESKTOP_RULE = (
+    "v2.28|Action=Allow|Active=TRUE|Dir=In|Protocol=6|LPort=3389|App=%SystemRoot%\\system32\\svchost.exe|"
+    "Svc=termservice|Name=@FirewallAPI.dll,-28775|Desc=@FirewallAPI.dll,-28756|EmbedCtxt=@FirewallAPI.dll,-28752|"
+)
 
 
 def system_hive(windows: Windows) -> bytes:
-    control = "ControlSet001\\Control"
+    control, services = "ControlSet001\\Control", "ControlSet001\\Services"
     architecture = {"x86": "x86", "x86_64": "AMD64", "aarch64": "ARM64"}[windows.architecture]
-    return hive(
-        {
-            "Select": {"Current": 1, "Default": 1, "Failed": 0, "LastKnownGood": 1},
-            f"{control}\\ComputerName\\ComputerName": {"ComputerName": windows.hostname.upper()},
-            f"{control}\\ProductOptions": {"ProductType": windows.product_type},
-            f"{control}\\Session Manager\\Environment": {"PROCESSOR_ARCHITECTURE": architecture},
-            "ControlSet001\\Services\\Tcpip\\Parameters": {"Hostname": windows.hostname},
-            "MountedDevices": {
-                "\\DosDevices\\C:": windows.place.mounted_device(),
-                "\\DosDevices\\D:": "\\??\\IDE#CdRomNECVMWar_VMware_IDE_CDR10".encode("utf-16-le"),
-            },
-        }
-    )
+    is_old = windows.version.startswith("5.")
+    policy = f"{services}\\SharedAccess\\Parameters\\FirewallPolicy"
+    keys: Keys = {
+        "Select": {"Current": 1, "Default": 1, "Failed": 0, "LastKnownGood": 1},
+        f"{control}\\ComputerName\\ComputerName": {"ComputerName": windows.hostname.upper()},
+        f"{control}\\ProductOptions": {"ProductType": windows.product_type},
+        f"{control}\\Session Manager\\Environment": {"PROCESSOR_ARCHITECTURE": architecture},
+        f"{control}\\Session Manager\\Memory Management": {"PagingFiles": ["C:\\pagefile.sys 1024 1024"]},
+        f"{control}\\Nls\\Language": {"InstallLanguage": LCIDS[windows.language], "Default": "0409"},
+        f"{control}\\Terminal Server": {"fDenyTSConnections": 0},
+        f"{control}\\Terminal Server\\WinStations\\RDP-Tcp": {"PortNumber": 3389, "fEnableWinStation": 1},
+        f"{services}\\TermService": {"Start": 3 if is_old else 2},
+        f"{services}\\Tcpip\\Parameters": {"Hostname": windows.hostname},
+        "MountedDevices": {
+            "\\DosDevices\\C:": windows.place.mounted_device(),
+            "\\DosDevices\\D:": "\\??\\IDE#CdRomNECVMWar_VMware_IDE_CDR10".encode("utf-16-le"),
+        },
+    }
+    if is_old:
+        keys[f"{services}\\SharedAccess"] = {"Start": 2}
+        for profile in ("DomainProfile", "StandardProfile"):
+            keys[f"{policy}\\{profile}"] = {"EnableFirewall": 1, "DoNotAllowExceptions": 0}
+            opened = {"3389:TCP": "3389:TCP:*:Enabled:@xpsp2res.dll,-22009"}
+            keys[f"{policy}\\{profile}\\GloballyOpenPorts\\List"] = {**opened}
+    else:
+        keys[f"{control}\\MUI\\UILanguages\\{windows.language}"] = {"LCID": int(LCIDS[windows.language], 16)}
+        keys[f"{services}\\MpsSvc"] = {"Start": 2}
+        for profile in ("DomainProfile", "PublicProfile", "StandardProfile"):
+            keys[f"{policy}\\{profile}"] = {"EnableFirewall": 1}
+        keys[f"{policy}\\FirewallRules"] = {"RemoteDesktop-UserMode-In-TCP": REMOTE_DESKTOP_RULE}
+    return hive(_with_changes(keys, windows, "SYSTEM"))
+
+
+def _with_changes(keys: Keys, windows: Windows, hive_name: str) -> Keys:
+    for change in windows.changes:
+        if change.hive == hive_name:
+            values = keys.setdefault(change.key, {})
+            if change.value is None:
+                values.pop(change.name, None)
+            else:
+                values[change.name] = change.value
+    return keys
 
 
 def bcd_store(entries: tuple[Entry, ...], place: Place) -> bytes:
@@ -232,7 +311,7 @@ def bcd_store(entries: tuple[Entry, ...], place: Place) -> bytes:
         "ntldr": 0x10300006,
         "boot-sector": 0x10400008,
     }
-    keys: dict[str, dict[str, str | int | bytes | list[str]]] = {"Description": {"KeyName": "BCD00000000"}}
+    keys: Keys = {"Description": {"KeyName": "BCD00000000"}}
 
     def element(identifier: str, number: str, data: str | bytes | list[str]) -> None:
         keys[f"Objects\\{identifier}\\Elements\\{number}"] = {"Element": data}
@@ -302,7 +381,7 @@ def windows_files(windows: Windows) -> dict[str, bytes]:
         files["/boot.ini"] = windows.boot_ini.encode("cp437")
         files["/ntldr"] = b"\xe9\xd5\x01" + bytes(509)
         files["/NTDETECT.COM"] = b"\xe9" + bytes(511)
-    return files
+    return files | dict(windows.files)
 
 
 def ntfs_image(files: Mapping[str, bytes], *, size: int = 24 * MIB, start: int = MIB, label: str = "Windows") -> Path:

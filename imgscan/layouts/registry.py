@@ -10,8 +10,6 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from construct import Bytes, Int32ul, Int64ul, Struct
-
 SIGNATURE = b"regf"
 BASE_BLOCK_SIZE = 4096
 """Bytes of the base block; the hive bins follow."""
@@ -28,23 +26,34 @@ RESIDENT = 0x80000000
 NAME_IS_LATIN1 = {"key": 0x20, "value": 0x01}
 """Flag of key nodes and of values: the name holds one byte for each character (KEY_COMP_NAME, VALUE_COMP_NAME)."""
 
-BASE_BLOCK = Struct(
-    "signature" / Bytes(4),
-    "primary_sequence" / Int32ul,
-    "secondary_sequence" / Int32ul,
-    "last_written" / Int64ul,
-    "major_version" / Int32ul,
-    "minor_version" / Int32ul,
-    "file_type" / Int32ul,
-    "file_format" / Int32ul,
-    "root_cell" / Int32ul,
-    "bins_size" / Int32ul,
-    "clustering_factor" / Int32ul,
-    "file_name" / Bytes(64),
-    "reserved" / Bytes(396),
-    "checksum" / Int32ul,
-)
-"""The first 512 bytes of the base block; `bins_size` in bytes, `clustering_factor` in sectors."""
+
+class BaseBlock(NamedTuple):
+    """The fields of a base block that tell what follows; `bins_size` in bytes, the cell as an offset."""
+
+    signature: bytes
+    primary_sequence: int
+    secondary_sequence: int
+    last_written: int
+    major_version: int
+    minor_version: int
+    file_type: int
+    file_format: int
+    root_cell: int
+    bins_size: int
+    clustering_factor: int
+    file_name: bytes
+    checksum: int
+
+
+_BASE_BLOCK = struct.Struct("<4sIIQIIIIIII64s396xI")  # not construct: it would be all that a Windows needs it for
+BASE_BLOCK_BYTES = _BASE_BLOCK.size
+"""Bytes of the base block that are more than padding: the first 512."""
+
+
+def parse_base_block(block: bytes) -> BaseBlock:
+    """Return the fields of a base block; `block` holds at least `BASE_BLOCK_BYTES` bytes."""
+    return BaseBlock._make(_BASE_BLOCK.unpack_from(block))
+
 
 CHECKED_BYTES = 508
 """Bytes of the base block that its checksum covers."""

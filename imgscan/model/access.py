@@ -44,8 +44,9 @@ Decision = Literal["allow", "block"]
 
 
 class Firewall(msgspec.Struct, frozen=True, kw_only=True):
-    """A firewall that starts with the system, and what it does with a new connection to the SSH server's port.
+    """A firewall that starts with the system, and what it does with a new connection to its way in.
 
+    That is the SSH server's port, on Windows that of Remote Desktop.
     `name`: `firewalld`, `nftables`, `iptables`, `ufw`, `SuSEfirewall2`, `tcp-wrappers`, or that of another product,
     whose decision is unread. `detail` is one sentence.
     """

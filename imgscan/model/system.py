@@ -9,6 +9,7 @@ import msgspec
 from imgscan.model.access import Firewall, ServiceStart, SshSettings
 from imgscan.model.evidence import Evidence
 from imgscan.model.fact import NOT_COLLECTED, Fact, unread
+from imgscan.model.windows import Framework, Languages, PageFile, RemoteDesktop, StartedSoftware, Update
 
 SourceKind = Literal[
     "uuid", "label", "partuuid", "partlabel", "device-name", "hardware-name", "mapper", "logical-volume", "array",
@@ -104,8 +105,12 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     `SP3`). Linux: `variant` is os-release's VARIANT_ID (`server`, `workstation`); `ssh_server` is the path of the SSH
     server's program, None when there is none; `ssh_settings` is None when it has no configuration; `firewalls` are
     those that start with the system; `mounts` are the lines of fstab, `mount_units` the units of the system's owner.
-    Windows: `build` is `17763.1234`, `release` its name for the release (`1809`, `22H2`), `hives` how its registry's
-    files were left. Facts that only one family has are None on the other.
+    Windows: `build` is `17763.1234`, `release` its name for the release (`1809`, `22H2`), `product_type` is
+    `workstation`, `server` or `domain-controller`, `channel` how it was licensed in its own words (`Retail`,
+    `Volume:GVLK`, `OEM:DM`), `domain` the DNS domain that it is in, `hives` how its registry's files were left,
+    `updates` those that were looked for, `universal_clock` whether its clock runs in UTC, `driver_signing` is `ignore`,
+    `warn` or `block` where a Windows has that setting, `started_software` are products of a table of imgscan's. Facts
+    that only one family has are None on the other.
     """
 
     family: Literal["linux", "windows", "other"]
@@ -123,6 +128,18 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     service_pack: Fact[str | None] | None = None
     variant: Fact[str | None] | None = None
     release: Fact[str | None] | None = None
+    product_type: Fact[str | None] | None = None
+    channel: Fact[str | None] | None = None
+    domain: Fact[str | None] | None = None
+    languages: Fact[Languages] | None = None
+    remote_desktop: Fact[RemoteDesktop] = unread("not-collected", NOT_COLLECTED)
+    page_files: Fact[tuple[PageFile, ...]] = unread("not-collected", NOT_COLLECTED)
+    frameworks: Fact[tuple[Framework, ...]] = unread("not-collected", NOT_COLLECTED)
+    updates: Fact[tuple[Update, ...]] = unread("not-collected", NOT_COLLECTED)
+    universal_clock: Fact[bool] = unread("not-collected", NOT_COLLECTED)
+    hibernated: Fact[bool] = unread("not-collected", NOT_COLLECTED)
+    driver_signing: Fact[str | None] = unread("not-collected", NOT_COLLECTED)
+    started_software: Fact[tuple[StartedSoftware, ...]] = unread("not-collected", NOT_COLLECTED)
     hives: tuple[Fact[HiveState], ...] = ()
     directory: str | None = None
     mounts: Fact[tuple[Mount, ...]] = unread("not-collected", NOT_COLLECTED)

@@ -5,7 +5,7 @@ A file has `name`, `title`, `version`, `date` and a list of ``[[use]]`` with `ru
 
 The operating systems that the target takes are tables of their own, ``[[systems.linux]]`` and ``[[systems.windows]]``
 (one for each line of the target's page): several rules ask for them. A use with ``list = "linux"`` has those as its
-parameter `systems`.
+parameter `systems`, one with ``list = "windows"`` has the others as `windows`.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _use(entry: dict[str, Any], systems: dict[str, list[dict[str, Any]]], number
     if raw.list is not None:
         if raw.list not in systems:
             raise ProfileError(f"{at}: list: there is no [[systems.{raw.list}]] in the profile", where=where)
-        params = {**params, "systems": systems[raw.list]}
+        params = {**params, "systems" if raw.list == "linux" else raw.list: systems[raw.list]}
     return Use(
         rule=rule,
         severity=raw.severity,

@@ -13,8 +13,8 @@ def hive() -> bytes:
 
 
 def test_base_block_of_a_hive_that_hivex_wrote() -> None:
-    base = registry.BASE_BLOCK.parse(hive())
-    assert registry.BASE_BLOCK.sizeof() == 512
+    base = registry.parse_base_block(hive())
+    assert registry.BASE_BLOCK_BYTES == 512
     assert (base.major_version, base.minor_version) == (1, 3)
     assert base.root_cell == 0x20
     assert base.bins_size == len(hive()) - registry.BASE_BLOCK_SIZE

@@ -10,6 +10,8 @@ from pathlib import Path
 from disk_builder import DEFAULT_SIZE, KERNEL, UUIDS, run, write_at
 from rules_on_images.case import (
     NO_DATA_VOLUME,
+    OF_OTHER_SYSTEMS,
+    WINDOWS_RULES,
     Case,
     Moved,
     linux_outcomes,
@@ -30,13 +32,13 @@ from rules_on_images.machines import (
     windows_bios,
     windows_efi,
 )
-from windows_builder import WINDOWS_2019, Entry, Place, Windows, ntfs_image, windows_files
+from windows_builder import WINDOWS_8, WINDOWS_2019, Entry, Place, ntfs_image, windows_files
 
 MIB, TIB = 1 << 20, 1 << 40
 SMALL_VMDK = linux_outcomes("vmdk", **NO_DATA_VOLUME)
 SMALL_VHDX = linux_outcomes("vhdx", **NO_DATA_VOLUME)
-WINDOWS_EFI = windows_efi_outcomes("vhdx")
-UEFI_64, UEFI_32 = Windows(), Windows(architecture="x86")
+WINDOWS_EFI = windows_efi_outcomes("vhdx", client_not_us_english="pass", hotfix_missing="pass")
+UEFI_64, UEFI_32 = WINDOWS_8, replace(WINDOWS_8, architecture="x86")
 
 
 def debian_changed(change: Change) -> Make:
@@ -436,9 +438,11 @@ CASES = (
             "unsupported-data-filesystem/0": Moved("not-applicable", "the other volume is a root and holds no data"),
             "fstab-unresolvable/0": Moved("fail", "the data volume that fstab names is gone"),
             "unsupported-data-filesystem/1": Moved("not-applicable", OF_SECOND_SYSTEM),
-            "gpt-boot-on-32-bit-windows/1": Moved("pass", OF_SECOND_SYSTEM),
-            "root-not-on-boot-disk/1": Moved("pass", OF_SECOND_SYSTEM),
-            "unsupported-boot-filesystem/1": Moved("pass", OF_SECOND_SYSTEM),
+            **{
+                f"{rule}/1": Moved("not-applicable" if rule in OF_OTHER_SYSTEMS else "pass", OF_SECOND_SYSTEM)
+                for rule in WINDOWS_RULES
+                if rule != "unsupported-data-filesystem"
+            },
         },
     ),
     Case(

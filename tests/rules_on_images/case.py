@@ -54,6 +54,21 @@ LINUX_RULES = (
     "fstab-network-filesystems",
 )
 WINDOWS_RULES = (
+    "unsupported-operating-system",
+    "unsupported-architecture",
+    "client-not-us-english",
+    "non-ascii-language-pack",
+    "non-english-language-pack",
+    "rdp-disabled",
+    "firewall-blocks-rdp",
+    "pagefile-not-fixed",
+    "dotnet-missing",
+    "hotfix-missing",
+    "hibernated-system",
+    "driver-signing-enforced",
+    "antivirus-enabled",
+    "intrusion-detection-enabled",
+    "snapshot-backup-software",
     "gpt-boot-on-32-bit-windows",
     "root-not-on-boot-disk",
     "unsupported-boot-filesystem",
@@ -61,8 +76,14 @@ WINDOWS_RULES = (
 )
 ABOUT_LAYERS = ("incomplete-volume-group", "incomplete-data-volume-group", "degraded-array")
 """Rules about volume layers, which most of the machines here do not have."""
-OF_OTHER_SYSTEMS = ("unsupported-kernel",)
-"""Rules about other distributions than Debian, which the healthy Linux is."""
+OF_OTHER_SYSTEMS = (
+    "unsupported-kernel",
+    "client-not-us-english",
+    "non-english-language-pack",
+    "hotfix-missing",
+    "driver-signing-enforced",
+)
+"""Rules about other distributions than Debian, which the healthy Linux is, or than Windows Server 2019."""
 OF_OTHER_FORMATS = {
     "vmdk": ("differencing-disk", "mixed-vhd-and-vhdx", "generation-2-on-vhd"),
     "vhd": ("snapshot-present",),

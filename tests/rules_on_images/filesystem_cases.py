@@ -119,7 +119,7 @@ CASES = (
         "Windows Server 2003 on FAT",
         one_disk(lambda: windows_bios(WINDOWS_2003), "vhd"),
         one_disk(lambda: windows_bios(WINDOWS_2003, "vfat"), "vhd"),
-        windows_outcomes("vhd"),
+        windows_outcomes("vhd", non_english_language_pack="pass", driver_signing_enforced="pass"),
     ),
     Case(
         "unsupported-data-filesystem/0",

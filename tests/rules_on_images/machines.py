@@ -9,6 +9,7 @@ import hashlib
 import struct
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -169,9 +170,7 @@ def windows_efi(installed: Windows, scheme: str) -> Path:
         )
         place = Place(gpt=WINDOWS_GUID if by_guid else None, signature=SIGNATURE, start=WINDOWS_START)
         esp_place = Place(gpt=ESP_GUID if by_guid else None, signature=SIGNATURE, start=MIB)
-        here = Windows(
-            product=installed.product, architecture=installed.architecture, place=place, hostname=installed.hostname
-        )
+        here = replace(installed, place=place, bcd=None)
         loader = pe_file(installed.architecture)
         esp = {
             "EFI/Microsoft/Boot/bootmgfw.efi": loader,

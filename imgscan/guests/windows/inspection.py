@@ -8,11 +8,22 @@ from imgscan.devices.filesystem import FileSystem
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import ImageError
 from imgscan.guests.systems import FoundSystem, Inspected
+from imgscan.guests.windows.activation import read_channel
 from imgscan.guests.windows.architecture import read_architecture
 from imgscan.guests.windows.drive_letters import read_drive_letters
+from imgscan.guests.windows.driver_signing import read_driver_signing
+from imgscan.guests.windows.firewalls import read_firewalls
+from imgscan.guests.windows.frameworks import read_frameworks
+from imgscan.guests.windows.hibernation import read_hibernation
 from imgscan.guests.windows.hives import HiveFile, SystemHive
+from imgscan.guests.windows.languages import read_languages
 from imgscan.guests.windows.menu import OwnSystem, read_boot
+from imgscan.guests.windows.page_files import read_page_files
 from imgscan.guests.windows.partitions import Partitions
+from imgscan.guests.windows.registry_value import Value
+from imgscan.guests.windows.remote_desktop import read_remote_desktop
+from imgscan.guests.windows.started_software import read_started_software
+from imgscan.guests.windows.updates import read_updates
 from imgscan.guests.windows.version import read_version
 from imgscan.model.disk import Disk
 from imgscan.model.evidence import AtPath
@@ -40,6 +51,7 @@ def inspect_windows(
     release = version.version.value
     is_nt5 = release.startswith(("4.", "5.")) if isinstance(release, str) else None
     boot = read_boot(OwnSystem(found.volume, found.directory, is_nt5), filesystems, partitions)
+    desktop = read_remote_desktop(software, system, version.edition, version.product_type)
     inspected = System(
         family="windows",
         root=found.volume,
@@ -52,6 +64,19 @@ def inspect_windows(
         build=version.build,
         service_pack=version.service_pack,
         release=version.release,
+        product_type=version.product_type,
+        channel=read_channel(software),
+        domain=_domain(system),
+        languages=read_languages(system),
+        remote_desktop=desktop,
+        firewalls=read_firewalls(software, system, version.version, desktop),
+        page_files=read_page_files(system),
+        frameworks=read_frameworks(software),
+        updates=read_updates(software, version.version),
+        universal_clock=_universal_clock(system),
+        hibernated=read_hibernation(tree),
+        driver_signing=read_driver_signing(software, version.version),
+        started_software=read_started_software(system),
         hives=(software.state, system.state),
         architecture=read_architecture(tree, found.directory, system),
         hostname=_hostname(system),
@@ -61,6 +86,25 @@ def inspect_windows(
         mounts=read_drive_letters(system, partitions, filesystems),
     )
     return Inspected(inspected, tree, (*software.left_out, *system.left_out, *boot.unread))
+
+
+def _universal_clock(system: SystemHive) -> Fact[bool]:
+    """Return whether the hardware clock runs in UTC (RealTimeIsUniversal)."""
+    try:
+        key = system.control("Control\\TimeZoneInformation")
+    except ImageError as error:
+        return unread_because(error, AtPath(system.volume, system.path))
+    return system.fact(key, "RealTimeIsUniversal", Value.number).map(bool)
+
+
+def _domain(system: SystemHive) -> Fact[str | None]:
+    """Return the DNS domain; a member of a workgroup has none."""
+    try:
+        tcpip = system.control("Services\\Tcpip\\Parameters")
+    except ImageError as error:
+        return unread_because(error, AtPath(system.volume, system.path))
+    name = system.text(tcpip, "Domain")
+    return system.text(tcpip, "NV Domain") if name.is_known and name.value is None else name
 
 
 def _hostname(system: SystemHive) -> Fact[str | None]:

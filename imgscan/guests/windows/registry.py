@@ -48,8 +48,8 @@ class Hive:
         self._cells_left = cells
         if device.size < layout.BASE_BLOCK_SIZE:
             raise TruncatedRead(f"a hive has {layout.BASE_BLOCK_SIZE} bytes or more", where=self.name, offset=0)
-        block = self._pages.read_at(0, layout.BASE_BLOCK.sizeof())
-        base = layout.BASE_BLOCK.parse(block)
+        block = self._pages.read_at(0, layout.BASE_BLOCK_BYTES)
+        base = layout.parse_base_block(block)
         if base.signature != layout.SIGNATURE:
             raise CorruptStructure("it is not a registry hive: it does not begin with regf", where=self.name)
         if base.major_version != 1 or not 2 <= base.minor_version <= 6:
@@ -161,6 +161,29 @@ class Key:
     def subkeys(self, on_error: OnError | None = None) -> Iterator[Key]:
         """Yield the keys below in the hive's order; with `on_error`, those that cannot be read are left out."""
         return self._keys(None, on_error)
+
+    def subkeys_from(self, prefix: str, most: int) -> Iterator[Key]:
+        """Yield the keys below whose names begin with an ASCII prefix, in their order; a list is sorted by its names.
+
+        :raises ImageError: the list, or a key on the way, cannot be read
+        :raises LimitExceeded: there are more than `most`
+        """
+        cells = list(_Children(self._hive, self._node.subkeys_list, None)) if self._node.subkeys else []
+        wanted = _upcase(prefix)
+        low, high = 0, len(cells)
+        while low < high:
+            middle = (low + high) // 2
+            if _upcase(Key(self._hive, cells[middle], self.path, self._cells).name) < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        for index in range(low, len(cells)):
+            key = Key(self._hive, cells[index], self.path, self._cells)
+            if not _upcase(key.name).startswith(wanted):
+                return
+            if index - low >= most:
+                raise LimitExceeded(f"more than {most} keys begin with {prefix}", where=self._hive.name)
+            yield key
 
     def value(self, name: str) -> Value | None:
         """Return the value `name` (empty: the default value), None when it is not there.

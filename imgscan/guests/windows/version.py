@@ -17,6 +17,21 @@ PRODUCT_OPTIONS: Final = "Control\\ProductOptions"
 WINDOWS_11_BUILD: Final = 22000
 """The first build of Windows 11, whose ProductName still says Windows 10."""
 
+_PRODUCT_TYPES: Final = {"winnt": "workstation", "servernt": "server", "lanmannt": "domain-controller"}
+_KINDS: Final = {"workstation": "Client", "server": "Server", "domain-controller": "Server", None: None}
+"""InstallationType, which began with Windows 7, by product type."""
+_SERVER_SUITES: Final = (
+    ("datacenter", "ServerDatacenter"),
+    ("blade", "ServerWeb"),
+    ("small business", "ServerSBS"),
+    ("small business(restricted)", "ServerSBS"),
+    ("storage server", "ServerStorage"),
+    ("compute server", "ServerCluster"),
+    ("enterprise", "ServerEnterprise"),
+)
+_CLIENT_SUITES: Final = (("personal", "Home"),)
+"""Suites of `ProductSuite`, the strongest first, and the edition's name as EditionID would have it."""
+
 
 class WindowsVersion(msgspec.Struct, frozen=True):
     """Facts of `System` with the same names."""
@@ -28,6 +43,7 @@ class WindowsVersion(msgspec.Struct, frozen=True):
     installation_type: Fact[str | None]
     service_pack: Fact[str | None]
     release: Fact[str | None]
+    product_type: Fact[str | None]
 
 
 def read_version(software: HiveFile, system: SystemHive) -> WindowsVersion:
@@ -36,17 +52,20 @@ def read_version(software: HiveFile, system: SystemHive) -> WindowsVersion:
         software.number(CURRENT_VERSION, "CurrentBuildNumber"),
         lambda: software.number(CURRENT_VERSION, "CurrentBuild"),  # on Windows XP and 2003 obsolete, and nonsense
     )
-    kind = _first(software.text(CURRENT_VERSION, "InstallationType"), lambda: _product_type(system))
+    product_type = _product_type(system)
+    kind = _first(software.text(CURRENT_VERSION, "InstallationType"), lambda: product_type.map(_KINDS.get))
+    version = _joined(_release_number(software), build)
     return WindowsVersion(
-        version=_joined(_release_number(software), build),
+        version=version,
         product=_product(software.text(CURRENT_VERSION, "ProductName"), build, kind),
-        edition=software.text(CURRENT_VERSION, "EditionID"),
+        edition=_edition(software, system, version, product_type),
         build=_joined(build, software.number(CURRENT_VERSION, "UBR"), optional=True),
         installation_type=kind,
         service_pack=software.text(CURRENT_VERSION, "CSDVersion"),
         release=_first(
             software.text(CURRENT_VERSION, "DisplayVersion"), lambda: software.text(CURRENT_VERSION, "ReleaseId")
         ),
+        product_type=product_type,
     )
 
 
@@ -75,13 +94,36 @@ def _product(name: Fact[str | None], build: Fact[str | None], kind: Fact[str | N
 
 
 def _product_type(system: SystemHive) -> Fact[str | None]:
-    """Return `Client` or `Server` from the SYSTEM hive: InstallationType began with Windows 7."""
+    """Return `workstation`, `server` or `domain-controller` from the SYSTEM hive."""
     try:
         key = system.control(PRODUCT_OPTIONS)
     except ImageError as error:
         return unread_because(error, AtPath(system.volume, system.path))
-    names = {"winnt": "Client", "servernt": "Server", "lanmannt": "Server"}
-    return system.fact(key, "ProductType", lambda value: names.get(value.text().lower()))
+    return system.fact(key, "ProductType", lambda value: _PRODUCT_TYPES.get(value.text().lower()))
+
+
+def _edition(
+    software: HiveFile, system: SystemHive, version: Fact[str | None], product_type: Fact[str | None]
+) -> Fact[str | None]:
+    """Return EditionID, which came with Vista; before it, `ProductSuite` tells the editions apart."""
+    edition = software.text(CURRENT_VERSION, "EditionID")
+    is_old = isinstance(version.value, str) and version.value.startswith("5.")
+    if not edition.is_known or edition.value is not None or not is_old:
+        return edition
+    if not product_type.is_known:
+        return product_type
+    is_server = product_type.value in {"server", "domain-controller"}
+    try:
+        key = system.control(PRODUCT_OPTIONS)
+    except ImageError as error:
+        return unread_because(error, AtPath(system.volume, system.path))
+    suites = system.fact(key, "ProductSuite", lambda value: {suite.lower() for suite in value.texts()})
+    if not suites.is_known:
+        return suites.map(lambda _: None)
+    found = suites.value if isinstance(suites.value, set) else set()
+    names = [name for suite, name in (_SERVER_SUITES if is_server else _CLIENT_SUITES) if suite in found]
+    name = names[0] if names else "ServerStandard" if is_server else "Professional"
+    return known(name, *suites.evidence, *product_type.evidence)
 
 
 def _first(fact: Fact[str | None], other: Callable[[], Fact[str | None]]) -> Fact[str | None]:

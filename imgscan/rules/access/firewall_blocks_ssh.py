@@ -21,41 +21,16 @@ TCP port 22 before the first one that drops it. Do not bind it to an interface's
 
 from __future__ import annotations
 
-from imgscan.errors import UnreadFact
-from imgscan.model.access import Firewall
-from imgscan.model.evidence import AtOffset
 from imgscan.model.machine import MachineFacts
-from imgscan.model.rule import NoParams, Result, Rule, failed, passed
+from imgscan.model.rule import NoParams, Result, Rule
 from imgscan.model.system import System
 from imgscan.rules.explanation import how_to_fix, title
+from imgscan.rules.firewall_decisions import judge_firewalls
 
 
 def check(_machine: MachineFacts, system: System, _params: NoParams) -> Result:
-    """Let a firewall that blocks stand, else one that was not followed, else all allow it."""
-    firewalls = system.firewalls.get()
-    where = system.firewalls.evidence or (AtOffset(system.root, 0, 0, "installed system"),)
-    unread: UnreadFact | None = None
-    allowing: list[Firewall] = []
-    for firewall in firewalls:
-        try:
-            decision = firewall.decision.get()
-        except UnreadFact as signal:
-            detail = f"{firewall.name}: {signal.detail}"
-            unread = unread or UnreadFact(signal.why, detail, signal.evidence)
-            continue
-        if decision == "block":
-            detail = f" ({firewall.detail})" if firewall.detail else ""
-            return failed(
-                f"{firewall.name}{detail} blocks new connections to the SSH server",
-                *(firewall.decision.evidence or where),
-            )
-        allowing.append(firewall)
-    if unread is not None:
-        raise unread
-    if not allowing:
-        return passed("no host firewall starts with the system", *where)
-    evidence = tuple(dict.fromkeys(piece for each in allowing for piece in each.decision.evidence))
-    return passed(f"{', '.join(each.name for each in allowing)} lets SSH in", *(evidence or where))
+    """Judge the firewalls that start."""
+    return judge_firewalls(system, blocked="the SSH server", let_in="SSH")
 
 
 RULE = Rule(

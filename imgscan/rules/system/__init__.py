@@ -2,6 +2,14 @@
 
 from imgscan.model.rule import Rule
 from imgscan.rules.system import (
+    client_not_us_english,
+    dotnet_missing,
+    driver_signing_enforced,
+    hibernated_system,
+    hotfix_missing,
+    non_ascii_language_pack,
+    non_english_language_pack,
+    pagefile_not_fixed,
     rhel5_on_vhdx,
     unsupported_architecture,
     unsupported_kernel,
@@ -13,4 +21,12 @@ RULES: tuple[Rule, ...] = (
     unsupported_kernel.RULE,
     unsupported_architecture.RULE,
     rhel5_on_vhdx.RULE,
+    client_not_us_english.RULE,
+    non_ascii_language_pack.RULE,
+    non_english_language_pack.RULE,
+    pagefile_not_fixed.RULE,
+    dotnet_missing.RULE,
+    hotfix_missing.RULE,
+    hibernated_system.RULE,
+    driver_signing_enforced.RULE,
 )

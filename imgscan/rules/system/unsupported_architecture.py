@@ -1,18 +1,19 @@
-"""The installed Linux is not built for a processor that the target has.
+"""The installed system is not built for a processor that the target has.
 
 What it checks
 --------------
 What the system's own programs are built for, by the ELF header of the first one that every system has (`/bin/sh`,
-`/sbin/init`, ...). A 32-bit system on a 64-bit kernel is a 32-bit system.
+`/sbin/init`, ...); a 32-bit system on a 64-bit kernel is a 32-bit system. Of a Windows the PE header of its kernel, or
+what it calls its processor. Which Windows is taken with 32 bits is `unsupported-operating-system`'s question.
 
 Why it matters
 --------------
-The target takes 64-bit Linux only; the import of a 32-bit system ends with an error.
+The target takes 64-bit Linux only, and Windows for x86 processors; the import of another system ends with an error.
 
 How to fix
 ----------
-There is no safe way to turn an installed system into one of another architecture: install the 64-bit release of the
-distribution on a new machine and move the data there.
+There is no safe way to turn an installed system into one of another architecture: install the system for 64-bit x86
+on a new machine and move the data there.
 """
 
 from __future__ import annotations

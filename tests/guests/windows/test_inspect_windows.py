@@ -97,7 +97,7 @@ def values(system: System) -> dict[str, object]:
             {
                 "version": "5.2.3790",
                 "product": "Microsoft Windows Server 2003",
-                "edition": None,
+                "edition": "ServerStandard",
                 "build": "3790",
                 "installation_type": "Server",
                 "service_pack": "Service Pack 2",
@@ -246,3 +246,82 @@ def test_a_signature_that_two_disks_have_names_no_volume() -> None:
     system = inspect_windows(FoundSystem("windows", "disk0/p1", "/Windows"), {"disk0/p1": filesystem}, [], disks).system
     assert [mount.volume for mount in system.mounts.get()] == [None]
     assert [entry.kind for entry in system.menu.get()] == ["unknown"]
+
+
+# --- language, edition, licence, domain ------------------------------------------------------------------------------
+
+NLS, MUI = "CurrentControlSet\\Control\\Nls", "CurrentControlSet\\Control\\MUI\\UILanguages"
+
+
+@pytest.mark.parametrize(
+    ("windows", "installed", "interface"),
+    [
+        (WINDOWS_2019, "en-US", ("en-US",)),
+        (replace(WINDOWS_2019, language="de-DE"), "de-DE", ("de-DE",)),
+        (WINDOWS_2019.changed("SYSTEM", f"{MUI}\\ja-JP", "LCID", 0x411), "en-US", ("en-US", "ja-JP")),
+        (WINDOWS_2019.changed("SYSTEM", f"{NLS}\\Language", "InstallLanguage", "0809"), "en-GB", ("en-GB", "en-US")),
+        (
+            WINDOWS_2019.changed("SYSTEM", f"{NLS}\\Language", "InstallLanguage", "0c07"),
+            "de-0c07",
+            ("de-0c07", "en-US"),
+        ),
+        (WINDOWS_2019.changed("SYSTEM", f"{NLS}\\Language", "InstallLanguage", "x"), "lcid-x", ("lcid-x", "en-US")),
+        (WINDOWS_2019.changed("SYSTEM", f"{NLS}\\Language", "InstallLanguage", None), None, ("en-US",)),
+        (WINDOWS_2003, "en-US", ("en-US",)),
+        (WINDOWS_2003.changed("SYSTEM", f"{NLS}\\MUILanguages", "0411", "1"), "en-US", ("en-US", "ja-JP")),
+    ],
+)
+def test_languages(windows: Windows, installed: str | None, interface: tuple[str, ...]) -> None:
+    fact = inspect(windows_files(windows), f"/{windows.directory}").system.languages
+    assert fact is not None
+    assert (fact.get().installed, fact.get().interface) == (installed, interface)
+    assert isinstance(fact.evidence[0], AtRegistry)
+
+
+@pytest.mark.parametrize(
+    ("suites", "product_type", "edition", "kind"),
+    [
+        ([], "ServerNT", "ServerStandard", "server"),
+        (["Enterprise", "Terminal Server"], "LanmanNT", "ServerEnterprise", "domain-controller"),
+        (["Terminal Server", "Enterprise", "DataCenter"], "ServerNT", "ServerDatacenter", "server"),
+        (["Blade", "Terminal Server"], "ServerNT", "ServerWeb", "server"),
+        (["Small Business", "Terminal Server"], "ServerNT", "ServerSBS", "server"),
+        (["Terminal Server"], "WinNT", "Professional", "workstation"),
+        (["Personal"], "WinNT", "Home", "workstation"),
+    ],
+)
+def test_editions_before_vista(suites: list[str], product_type: str, edition: str, kind: str) -> None:
+    windows = replace(WINDOWS_2003, product_type=product_type)
+    windows = windows.changed("SYSTEM", "CurrentControlSet\\Control\\ProductOptions", "ProductSuite", suites)
+    system = inspect(windows_files(windows), "/WINDOWS").system
+    assert system.edition is not None
+    assert system.product_type is not None
+    assert (system.edition.get(), system.product_type.get()) == (edition, kind)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "channel"),
+    [
+        ("DigitalProductId4", bytes(0x3F8) + "Volume:GVLK".encode("utf-16-le").ljust(0x100, b"\0"), "Volume:GVLK"),
+        ("DigitalProductId4", bytes(0x4F8), None),
+        ("DigitalProductId4", bytes(10), None),
+        ("ProductId", "00330-80000-00000-AAOEM", "OEM"),
+        ("ProductId", "69713-640-1234567-45678", None),
+    ],
+)
+def test_the_licence(name: str, value: str | bytes, channel: str | None) -> None:
+    windows = WINDOWS_2019.changed("SOFTWARE", "Microsoft\\Windows NT\\CurrentVersion", name, value)
+    fact = inspect(windows_files(windows)).system.channel
+    assert fact is not None
+    assert fact.get() == channel
+
+
+def test_the_domain() -> None:
+    tcpip = "CurrentControlSet\\Services\\Tcpip\\Parameters"
+    for name in ("Domain", "NV Domain"):
+        fact = inspect(windows_files(WINDOWS_2019.changed("SYSTEM", tcpip, name, "corp.example"))).system.domain
+        assert fact is not None
+        assert fact.get() == "corp.example"
+    fact = inspect(windows_files(WINDOWS_2019)).system.domain
+    assert fact is not None
+    assert fact.get() is None

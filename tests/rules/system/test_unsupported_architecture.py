@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from facts_builder import a_linux_machine, answer, lost, outcome
+from facts_builder import a_linux_machine, a_windows_machine, answer, lost, outcome
 
 from imgscan.model.evidence import AtPath
 from imgscan.model.fact import known
@@ -34,3 +34,11 @@ def test_it_names_the_program() -> None:
 
 def test_unread_is_unknown() -> None:
     assert outcome(RULE, a_linux_machine(architecture=lost())) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("architecture", "expected"),
+    [("x86_64", "pass"), ("x86", "pass"), ("aarch64", "fail"), ("ia64", "fail"), ("arm", "fail"), (None, "unknown")],
+)
+def test_each_architecture_of_windows(architecture: str | None, expected: str) -> None:
+    assert outcome(RULE, a_windows_machine(architecture=known(architecture, SHELL))) == expected

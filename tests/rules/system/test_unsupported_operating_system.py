@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from facts_builder import a_linux_machine, answer, lost, outcome, use_of
+from facts_builder import a_linux_machine, a_windows_machine, answer, lost, outcome, use_of
 
 from imgscan.model.evidence import AtPath
 from imgscan.model.fact import Fact, known
@@ -185,3 +187,140 @@ def test_the_list_is_the_page_s() -> None:
         ("Fedora Server", None, ["19 to 21"], []),
     ]
     assert {bits for line in use_of(RULE, "linux").params.systems for bits in line.bits} == {64}
+
+
+# --- Windows ---------------------------------------------------------------------------------------------------------
+
+SERVERS = [
+    # version, product name, edition, service pack, what is on the list: 64 bit, 32 bit; the name
+    ("5.0.2195", "Microsoft Windows 2000", "ServerStandard", "Service Pack 4", "", "Windows 2000 Server"),
+    ("5.2.3790", "Microsoft Windows Server 2003", "ServerStandard", "Service Pack 1", "64 32", "Windows Server 2003"),
+    ("5.2.3790", "Microsoft Windows Server 2003", "ServerDatacenter", "Service Pack 2", "64 32", "Windows Server 2003"),
+    ("5.2.3790", "Microsoft Windows Server 2003", "ServerEnterprise", None, "", "Windows Server 2003"),
+    ("5.2.3790", "Microsoft Windows Server 2003", "ServerWeb", "Service Pack 2", "", "Windows Server 2003"),
+    ("5.2.3790", "Microsoft Windows Server 2003 R2", "ServerStandard", None, "64 32", "Windows Server 2003 R2"),
+    ("6.0.6001", "Windows Server (R) 2008 Standard", "ServerStandard", "x", "64 32", "Windows Server 2008"),
+    ("6.0.6002", "Windows Server 2008", "ServerEnterpriseV", "Service Pack 2", "64 32", "Windows Server 2008"),
+    ("6.0.6003", "Windows Server 2008", "ServerWeb", "Service Pack 2", "", "Windows Server 2008"),
+    ("6.1.7601", "x", "ServerWeb", "Service Pack 1", "64", "Windows Server 2008 R2"),
+    ("6.1.7601", "x", "ServerEnterpriseCore", "Service Pack 1", "64", "Windows Server 2008 R2"),
+    ("6.1.7600", "x", "ServerFoundation", None, "", "Windows Server 2008 R2"),
+    ("6.2.9200", "x", "ServerStandard", None, "64", "Windows Server 2012"),
+    ("6.2.9200", "x", "ServerEnterprise", None, "", "Windows Server 2012"),
+    ("6.3.9600", "x", "ServerDatacenter", None, "64", "Windows Server 2012 R2"),
+    ("6.3.9600", "x", "ServerSolution", None, "", "Windows Server 2012 R2"),
+    ("10.0.14393", "x", "ServerStandardEval", None, "64", "Windows Server 2016"),
+    ("10.0.16299", "x", "ServerDatacenterACor", None, "64", "Windows Server 1709"),
+    ("10.0.17134", "x", "ServerStandardACor", None, "64", "Windows Server 1803"),
+    ("10.0.17763", "x", "ServerStandard", None, "64", "Windows Server 2019"),
+    ("10.0.17763", "x", "ServerDatacenterCor", None, "64", "Windows Server 2019"),
+    ("10.0.17763", "x", "ServerDatacenterACor", None, "", "Windows Server 1809"),
+    ("10.0.18362", "x", "ServerStandardACor", None, "", "Windows Server 1903"),
+    ("10.0.19042", "x", "ServerStandardACor", None, "", "Windows Server 20H2"),
+    ("10.0.20348", "x", "ServerStandard", None, "", "Windows Server 2022"),
+    ("10.0.20348", "x", "ServerTurbine", None, "", "Windows Server 2022"),
+    ("10.0.26100", "x", "ServerDatacenter", None, "", "Windows Server 2025"),
+    ("10.0.29999", "x", "ServerDatacenter", None, "", "Windows Server build 29999"),
+]
+CLIENTS = [
+    ("5.1.2600", "x", "Professional", "Service Pack 3", "", "Windows XP"),
+    ("5.2.3790", "x", "Professional", "Service Pack 2", "", "Windows XP x64"),
+    ("6.0.6002", "x", "Business", "Service Pack 2", "", "Windows Vista"),
+    ("6.1.7601", "x", "HomePremium", "Service Pack 1", "64 32", "Windows 7"),
+    ("6.1.7600", "x", "ProfessionalN", None, "64 32", "Windows 7"),
+    ("6.1.7601", "x", "UltimateKN", "Service Pack 1", "64 32", "Windows 7"),
+    ("6.1.7601", "x", "Starter", "Service Pack 1", "", "Windows 7"),
+    ("6.2.9200", "x", "Core", None, "64 32", "Windows 8"),
+    ("6.2.9200", "x", "ProfessionalWMC", None, "64 32", "Windows 8"),
+    ("6.3.9600", "x", "Core", None, "", "Windows 8.1"),
+    ("6.3.9600", "x", "Enterprise", None, "64", "Windows 8.1"),
+    ("10.0.10240", "Windows 10 Home", "CoreSingleLanguage", None, "64", "Windows 10"),
+    ("10.0.17763", "Windows 10 Enterprise LTSC", "EnterpriseS", None, "64", "Windows 10"),
+    ("10.0.19045", "Windows 10 Education", "EducationN", None, "64", "Windows 10"),
+    ("10.0.19045", "Windows 10 Enterprise", "ServerRdsh", None, "", "Windows 10"),
+    ("10.0.22000", "Windows 10 Pro", "Professional", None, "", "Windows 11"),
+    ("10.0.26100", "Windows 10 Pro", "Professional", None, "", "Windows 11"),
+]
+HIVE = AtPath("disk0/p2", "/Windows/System32/config/SOFTWARE")
+
+
+def a_windows(kind: str, version: str, product: str, edition: str | None, pack: str | None, bits: int) -> MachineFacts:
+    return a_windows_machine(
+        version=known(version, HIVE),
+        product=known(product, HIVE),
+        edition=known(edition, HIVE),
+        service_pack=known(pack, HIVE),
+        product_type=known(kind, HIVE),
+        architecture=known({32: "x86", 64: "x86_64"}[bits], HIVE),
+    )
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [*(("server", line) for line in SERVERS), *(("workstation", line) for line in CLIENTS)],
+    ids=lambda value: value if isinstance(value, str) else f"{value[0]} {value[2]}",
+)
+def test_every_windows(kind: str, line: tuple[str, str, str, str | None, str, str], bits: int) -> None:
+    version, product, edition, pack, listed, name = line
+    said = answer(RULE, a_windows(kind, version, product, edition, pack, bits))
+    assert said.outcome == ("pass" if str(bits) in listed.split() else "fail"), said.summary
+    assert said.summary.startswith(name)
+
+
+def test_a_domain_controller_is_a_server() -> None:
+    machine = a_windows("domain-controller", "6.3.9600", "x", "ServerStandard", None, 64)
+    assert outcome(RULE, machine) == "pass"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"installation_type": known("Nano Server", HIVE)}, "fail"),
+        ({"edition": known("ServerDatacenterNano", HIVE)}, "fail"),
+        ({"installation_type": known("Server Core", HIVE)}, "pass"),
+        ({"installation_type": known(None, HIVE)}, "pass"),
+        ({"installation_type": lost()}, "unknown"),
+        ({"version": known("10.0", HIVE)}, "unknown"),
+        ({"version": known(None, HIVE)}, "unknown"),
+        ({"version": known("new", HIVE)}, "unknown"),
+        ({"version": lost()}, "unknown"),
+        ({"product_type": known(None, HIVE)}, "unknown"),
+        ({"product_type": lost()}, "unknown"),
+        ({"product_type": None}, "unknown"),
+        ({"edition": known(None, HIVE)}, "unknown"),
+        ({"edition": lost()}, "unknown"),
+        ({"architecture": lost()}, "unknown"),
+        ({"architecture": known(None, HIVE)}, "unknown"),
+        ({"architecture": known("aarch64", HIVE)}, "pass"),  # that is unsupported-architecture's question
+        ({"product": lost(), "service_pack": lost(), "build": lost()}, "pass"),
+        ({"version": known("5.2.3790", HIVE), "service_pack": lost()}, "unknown"),
+        ({"version": known("5.2.3790", HIVE), "service_pack": known("Paket", HIVE)}, "unknown"),
+        ({"version": known("6.0.6002", HIVE), "architecture": lost()}, "pass"),  # the list has both
+    ],
+)
+def test_what_decides_about_a_windows(changes: dict[str, Any], expected: str) -> None:
+    assert outcome(RULE, a_windows_machine(**changes)) == expected
+
+
+def test_nano_server_is_named() -> None:
+    machine = a_windows_machine(version=known("6.3.9600", HIVE), installation_type=known("Nano Server", HIVE))
+    assert answer(RULE, machine).summary == (
+        "Windows Server 2012 R2 Nano Server on disk0/p2 is not on the list: Nano Server: the list rules it out"
+    )
+
+
+def test_the_list_of_windows_is_the_page_s() -> None:
+    lines = [str(line) for line in use_of(RULE, "windows").params.windows]
+    assert lines == [
+        "windows-server-2003 SP1 or later (Standard, Datacenter, Enterprise; 32 or 64 bit)",
+        "windows-server-2003-r2 (Standard, Datacenter, Enterprise; 32 or 64 bit)",
+        "windows-server-2008 (Standard, Datacenter, Enterprise; 32 or 64 bit)",
+        "windows-server-2008-r2 (Standard, Web Server, Datacenter, Enterprise; 64 bit)",
+        *(f"windows-server-{name} (Standard, Datacenter; 64 bit)" for name in ("2012", "2012-r2", "2016", "1709")),
+        *(f"windows-server-{name} (Standard, Datacenter; 64 bit)" for name in ("1803", "2019")),
+        "windows-7 (Home, Professional, Enterprise, Ultimate; 32 or 64 bit)",
+        "windows-8 (Home, Professional, Enterprise; 32 or 64 bit)",
+        "windows-8.1 (Professional, Enterprise; 64 bit)",
+        "windows-10 (Home, Professional, Enterprise, Education; 64 bit)",
+    ]

@@ -1,0 +1,116 @@
+"""Products that start with a Windows and get in the way of a migration, told by their services and drivers."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from imgscan.errors import ImageError
+from imgscan.guests.windows.hives import SystemHive
+from imgscan.guests.windows.services import MANUAL, those_that_start
+from imgscan.model.evidence import AtPath, Evidence
+from imgscan.model.fact import Fact, known, unread_because
+from imgscan.model.windows import StartedSoftware
+
+_SERVICES: Final[dict[Literal["antivirus", "intrusion-detection", "snapshot-backup"], dict[str, str]]] = {
+    "antivirus": {
+        "WinDefend": "Windows Defender",
+        "MsMpSvc": "Microsoft Security Essentials",
+        "Sense": "Microsoft Defender for Endpoint",
+        "McShield": "McAfee VirusScan",
+        "mfemms": "McAfee Endpoint Security",
+        "masvc": "McAfee Agent",
+        "SepMasterService": "Symantec Endpoint Protection",
+        "Symantec AntiVirus": "Symantec AntiVirus",
+        "Norton AntiVirus Server": "Norton AntiVirus",
+        "NIS": "Norton Internet Security",
+        "SAVService": "Sophos Anti-Virus",
+        "Sophos Endpoint Defense Service": "Sophos Endpoint",
+        "ntrtscan": "Trend Micro OfficeScan",
+        "TmListen": "Trend Micro OfficeScan",
+        "Amsp": "Trend Micro",
+        "ds_agent": "Trend Micro Deep Security",
+        "AVP": "Kaspersky",
+        "kavfs": "Kaspersky",
+        "klnagent": "Kaspersky",
+        "ekrn": "ESET",
+        "CSFalconService": "CrowdStrike Falcon",
+        "csagent": "CrowdStrike Falcon",
+        "SentinelAgent": "SentinelOne",
+        "CylanceSvc": "Cylance",
+        "cyserver": "Palo Alto Cortex XDR",
+        "CarbonBlack": "Carbon Black",
+        "CbDefense": "Carbon Black",
+        "CbDefenseSensor": "Carbon Black",
+        "avast! Antivirus": "Avast",
+        "AVG Antivirus": "AVG",
+        "avgwd": "AVG",
+        "AntiVirService": "Avira",
+        "VSSERV": "Bitdefender",
+        "EPSecurityService": "Bitdefender",
+        "FA_Scheduler": "FortiClient",
+        "fshoster": "F-Secure",
+        "FSMA": "F-Secure",
+        "WRSVC": "Webroot",
+        "PandaAetherAgent": "Panda",
+        "PSUAService": "Panda",
+        "MBAMService": "Malwarebytes",
+        "ClamD": "ClamAV",
+        "xagt": "FireEye Endpoint",
+        "SBAMSvc": "VIPRE",
+        "inoRT": "CA eTrust Antivirus",
+    },
+    "intrusion-detection": {
+        "OssecSvc": "OSSEC",
+        "WazuhSvc": "Wazuh",
+        "SnortSvc": "Snort",
+        "Suricata": "Suricata",
+        "TripwireAgent": "Tripwire",
+        "teagent": "Tripwire",
+        "enterceptAgent": "McAfee Host Intrusion Prevention",
+        "BlackICE": "BlackICE",
+        "CSAgentMonitor": "Cisco Security Agent",
+        "SymantecCSP": "Symantec Critical System Protection",
+        "sisidsservice": "Symantec Critical System Protection",
+    },
+    "snapshot-backup": {
+        "VeeamEndpointBackupSvc": "Veeam Agent",
+        "VeeamVssSupport": "Veeam",
+        "AcrSch2Svc": "Acronis",
+        "AcronisAgent": "Acronis",
+        "ShadowProtectSvc": "StorageCraft ShadowProtect",
+        "ShadowControl": "StorageCraft ShadowProtect",
+        "BackupExecAgentAccelerator": "Backup Exec",
+        "bpinetd": "NetBackup",
+        "NetBackup INET Daemon": "NetBackup",
+        "DPMRA": "Data Protection Manager",
+        "obengine": "Azure Backup",
+        "GxVssProv": "Commvault",
+        "GxCVD(Instance001)": "Commvault",
+        "ArcserveUDPAgent": "Arcserve",
+        "CASAD2DWebSvc": "Arcserve D2D",
+        "RubrikBackupService": "Rubrik",
+        "CohesityAgent": "Cohesity",
+        "DattoBackupAgentService": "Datto",
+        "MacriumService": "Macrium Reflect",
+        "nsrexecd": "NetWorker",
+    },
+}
+
+
+def read_started_software(system: SystemHive) -> Fact[tuple[StartedSoftware, ...]]:
+    """Return the products of the table that start by themselves, each once."""
+    try:
+        where = system.at(system.control("Services"))
+    except ImageError as error:
+        return unread_because(error, AtPath(system.volume, system.path))
+    found: dict[tuple[str, str], StartedSoftware] = {}
+    evidence: list[Evidence] = []
+    for kind, services in _SERVICES.items():
+        for service, start in those_that_start(system, services).items():
+            if not start.is_known:
+                return Fact(unread=start.unread, detail=start.detail, evidence=start.evidence)
+            product = services[service]
+            if isinstance(start.value, int) and start.value < MANUAL and (kind, product) not in found:
+                found[kind, product] = StartedSoftware(kind=kind, product=product, service=service)
+                evidence += start.evidence
+    return known(tuple(found.values()), *(evidence or [where]))
