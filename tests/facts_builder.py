@@ -18,6 +18,7 @@ from imgscan.model.boot import Boot, BootCode, BootCodeName, Firmware, Loader
 from imgscan.model.disk import Disk, ImageFile, Parent, Partition, PartitionTable, Problem, ProblemKind
 from imgscan.model.evidence import AtOffset, AtPath, AtRegistry, Evidence
 from imgscan.model.fact import Fact, known, unread
+from imgscan.model.linux_boot import DefaultKernel, MenuFile, NamedVolume
 from imgscan.model.machine import Io, MachineFacts, StageIo
 from imgscan.model.profile import Profile, Use
 from imgscan.model.rule import Outcome, Result
@@ -129,9 +130,51 @@ def a_linux_system(root: str = "disk0/p1", **changes: Any) -> System:
             )
         ),
         **_access(root),
+        **_boot(root),
         "menu": a_menu(("Debian GNU/Linux", "own"), ("Debian (recovery mode)", "recovery"), ("memtest86+", "tool")),
     }
     return System(**{**fields, **changes})
+
+
+def _boot(root: str) -> dict[str, Any]:
+    """Return the facts of a GRUB menu that starts the distribution's own kernel."""
+    image, line = AtPath(root, "/boot/vmlinuz-3.16.0-4-amd64"), AtPath(root, "/boot/grub/grub.cfg", 110)
+    return {
+        "menu_files": known((a_menu_file(root),), AtPath(root, "/boot/grub/grub.cfg")),
+        "default_kernel": known(a_kernel(root), image, line),
+    }
+
+
+def a_menu_file(root: str = "disk0/p1", **changes: Any) -> MenuFile:
+    """Return a grub.cfg."""
+    fields: dict[str, Any] = {
+        "volume": root,
+        "path": "/boot/grub/grub.cfg",
+        "loader": "grub2",
+        "size": 5000,
+        "digest": "0" * 64,
+        "entries": 3,
+        "default": "0",
+        "timeout": 5,
+        "evidence": (AtPath(root, "/boot/grub/grub.cfg"),),
+    }
+    return MenuFile(**{**fields, **changes})
+
+
+def a_kernel(on: str = "disk0/p1", **changes: Any) -> DefaultKernel:
+    """Return a Debian's default kernel."""
+    fields: dict[str, Any] = {
+        "path": "/boot/vmlinuz-3.16.0-4-amd64",
+        "volume": on,
+        "format": "bzImage",
+        "version": "3.16.0-4-amd64",
+        "is_64_bit": True,
+        "initrds": ("/boot/initrd.img-3.16.0-4-amd64",),
+        "arguments": "root=UUID=3e6b ro quiet",
+        "root": NamedVolume(source="UUID=3e6b", volume=on, candidates=(on,)),
+        "evidence": (AtPath(on, "/boot/grub/grub.cfg", 110),),
+    }
+    return DefaultKernel(**{**fields, **changes})
 
 
 def _access(root: str) -> dict[str, Any]:
@@ -435,6 +478,8 @@ def an_unread_system(family: Any = "linux", root: str = "disk0/p1") -> System:
         crypttab=lost(),
         references=lost(),
         menu=lost(),
+        menu_files=lost(),
+        default_kernel=lost(),
         ssh_server=lost(),
         ssh_start=lost(),
         ssh_settings=lost(),

@@ -267,7 +267,11 @@ CASES = (
         one_disk(linux),
         one_disk(lambda: linux(files={"boot/grub/grub.cfg": None})),
         SMALL_VMDK,
-        moves=ABOUT_LINUX_BOOT_DISK,
+        moves={
+            **ABOUT_LINUX_BOOT_DISK,
+            "several-grub-configurations/0": Moved("not-applicable", "there is none"),
+            "unresolvable-root-device/0": Moved("not-applicable", "no menu names a root"),
+        },
     ),
     Case(
         "no-bootable-partition",
@@ -384,6 +388,7 @@ CASES = (
         one_disk(linux),
         one_disk(lambda: linux(bootloader="extlinux")),
         SMALL_VMDK,
+        moves={"several-grub-configurations/0": Moved("not-applicable", "there is none of GRUB")},
     ),
     Case(
         "root-not-on-boot-disk/0",
@@ -416,6 +421,10 @@ CASES = (
             "unsupported-operating-system/1": Moved("pass", OF_SECOND_SYSTEM),
             "unsupported-kernel/1": Moved("not-applicable", OF_SECOND_SYSTEM),
             "unsupported-architecture/1": Moved("pass", OF_SECOND_SYSTEM),
+            "several-grub-configurations/1": Moved("not-applicable", OF_SECOND_SYSTEM),
+            "unresolvable-default-kernel/1": Moved("not-applicable", OF_SECOND_SYSTEM),
+            "unresolvable-root-device/1": Moved("not-applicable", OF_SECOND_SYSTEM),
+            "paravirtual-only-kernel/1": Moved("not-applicable", OF_SECOND_SYSTEM),
             "ssh-disabled/1": Moved("fail", OF_SECOND_SYSTEM),
             "firewall-blocks-ssh/1": Moved("unknown", OF_SECOND_SYSTEM),
             "too-little-free-space/1": Moved("fail", OF_SECOND_SYSTEM),

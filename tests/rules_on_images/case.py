@@ -52,6 +52,10 @@ LINUX_RULES = (
     "fstab-invalid-entry",
     "fstab-unresolvable",
     "fstab-network-filesystems",
+    "several-grub-configurations",
+    "unresolvable-default-kernel",
+    "unresolvable-root-device",
+    "paravirtual-only-kernel",
 )
 WINDOWS_RULES = (
     "gpt-boot-on-32-bit-windows",

@@ -19,6 +19,7 @@ from rules_on_images import (
     image_cases,
     layer_cases,
     mount_cases,
+    kernel_cases,
 )
 from rules_on_images.case import Case, Outcomes
 from tools import requires_tool
@@ -35,6 +36,7 @@ CASES: tuple[Case, ...] = (
     *identity_cases.CASES,
     *access_cases.CASES,
     *mount_cases.CASES,
+    *kernel_cases.CASES,
 )
 EXIT_STATUS = {"ready": 0, "ready-with-warnings": 0, "not-ready": 1}
 
