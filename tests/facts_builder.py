@@ -18,6 +18,8 @@ from imgscan.model.boot import Boot, BootCode, BootCodeName, Firmware, Loader
 from imgscan.model.disk import Disk, ImageFile, Parent, Partition, PartitionTable, Problem, ProblemKind
 from imgscan.model.evidence import AtOffset, AtPath, AtRegistry, Evidence
 from imgscan.model.fact import Fact, known, unread
+from imgscan.model.initramfs import Initramfs, InitramfsFile, KernelDrivers
+from imgscan.model.kernel_package import KernelPackage
 from imgscan.model.linux_boot import DefaultKernel, MenuFile, NamedVolume
 from imgscan.model.machine import Io, MachineFacts, StageIo
 from imgscan.model.profile import Profile, Use
@@ -142,7 +144,35 @@ def _boot(root: str) -> dict[str, Any]:
     return {
         "menu_files": known((a_menu_file(root),), AtPath(root, "/boot/grub/grub.cfg")),
         "default_kernel": known(a_kernel(root), image, line),
+        "kernel_package": known(a_kernel_package(), AtPath(root, "/var/lib/dpkg/info/linux-image.list")),
+        "initramfs": known(an_initramfs(root), AtPath(root, "/boot/initrd.img-3.16.0-4-amd64")),
+        "kernel_drivers": known(some_drivers(), AtPath(root, "/lib/modules/3.16.0-4-amd64/modules.dep")),
     }
+
+
+def a_kernel_package(**changes: Any) -> KernelPackage:
+    """Return the package of a Debian's kernel."""
+    fields: dict[str, Any] = {
+        "manager": "dpkg",
+        "file": "/boot/vmlinuz-3.16.0-4-amd64",
+        "name": "linux-image-3.16.0-4-amd64",
+        "version": "3.16.7-ckt9-3~deb8u1",
+        "architecture": "amd64",
+        "vendor": "Debian Kernel Team <debian-kernel@lists.debian.org>",
+    }
+    return KernelPackage(**{**fields, **changes})
+
+
+def an_initramfs(on: str = "disk0/p1", **changes: Any) -> Initramfs:
+    """Return an initramfs with the drivers for Xen."""
+    file = InitramfsFile(path="/boot/initrd.img-3.16.0-4-amd64", volume=on, size=10 * MIB, forms=("gzip",))
+    return Initramfs(**{"files": (file,), "modules": ("ext4", "xen_blkfront", "xen_netfront"), **changes})
+
+
+def some_drivers(**changes: Any) -> KernelDrivers:
+    """Return the drivers of a kernel that has all that the target wants."""
+    fields: dict[str, Any] = {"version": "3.16.0-4-amd64", "builtin": ("ata_piix",), "modules": ("ena", "ixgbevf")}
+    return KernelDrivers(**{**fields, **changes})
 
 
 def a_menu_file(root: str = "disk0/p1", **changes: Any) -> MenuFile:
@@ -480,6 +510,9 @@ def an_unread_system(family: Any = "linux", root: str = "disk0/p1") -> System:
         menu=lost(),
         menu_files=lost(),
         default_kernel=lost(),
+        kernel_package=lost(),
+        initramfs=lost(),
+        kernel_drivers=lost(),
         ssh_server=lost(),
         ssh_start=lost(),
         ssh_settings=lost(),

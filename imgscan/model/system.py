@@ -9,7 +9,10 @@ import msgspec
 from imgscan.model.access import Firewall, ServiceStart, SshSettings
 from imgscan.model.evidence import Evidence
 from imgscan.model.fact import NOT_COLLECTED, Fact, unread
+from imgscan.model.initramfs import Initramfs, KernelDrivers
+from imgscan.model.kernel_package import KernelPackage
 from imgscan.model.linux_boot import DefaultKernel, MenuFile
+from imgscan.model.package import Package
 
 SourceKind = Literal[
     "uuid", "label", "partuuid", "partlabel", "device-name", "hardware-name", "mapper", "logical-volume", "array",
@@ -110,8 +113,10 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     `SP3`). Linux: `variant` is os-release's VARIANT_ID (`server`, `workstation`); `ssh_server` is the path of the SSH
     server's program, None when there is none; `ssh_settings` is None when it has no configuration; `firewalls` are
     those that start with the system; `mounts` are the lines of fstab, `mount_units` the units of the system's owner;
-    `menu_files` are all configurations of GRUB that were found, in use or not; `default_kernel` is None when there is
-    no kernel to choose from.
+    `menu_files` are all configurations of GRUB that were found, in use or not;
+    `default_kernel` is None when there is no kernel to choose from, `kernel_package` when there is no package database,
+    `initramfs` when the default entry loads none, `kernel_drivers` when no modules of that kernel are installed;
+    `packages` are all of the package manager's, None when it has no database.
 
     Windows: `build` is `17763.1234`, `release` its name for the release (`1809`, `22H2`), `hives` how its registry's
     files were left. Facts that only one family has are None on the other.
@@ -141,6 +146,10 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     menu: Fact[tuple[MenuEntry, ...]] = unread("not-collected", NOT_COLLECTED)
     menu_files: Fact[tuple[MenuFile, ...]] = unread("not-collected", NOT_COLLECTED)
     default_kernel: Fact[DefaultKernel | None] = unread("not-collected", NOT_COLLECTED)
+    kernel_package: Fact[KernelPackage | None] = unread("not-collected", NOT_COLLECTED)
+    initramfs: Fact[Initramfs | None] = unread("not-collected", NOT_COLLECTED)
+    kernel_drivers: Fact[KernelDrivers | None] = unread("not-collected", NOT_COLLECTED)
+    packages: Fact[tuple[Package, ...] | None] = unread("not-collected", NOT_COLLECTED)
     ssh_server: Fact[str | None] = unread("not-collected", NOT_COLLECTED)
     ssh_start: Fact[ServiceStart] = unread("not-collected", NOT_COLLECTED)
     ssh_settings: Fact[SshSettings | None] = unread("not-collected", NOT_COLLECTED)

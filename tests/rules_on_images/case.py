@@ -56,6 +56,10 @@ LINUX_RULES = (
     "unresolvable-default-kernel",
     "unresolvable-root-device",
     "paravirtual-only-kernel",
+    "custom-kernel",
+    "unreadable-initramfs",
+    "initramfs-rebuilt-on-import",
+    "enhanced-networking-driver-missing",
 )
 WINDOWS_RULES = (
     "gpt-boot-on-32-bit-windows",
@@ -97,7 +101,7 @@ class Case:
     healthy: Make
     faulty: Make
     expected: Outcomes
-    readiness: Literal["not-ready", "ready-with-warnings", "ready"] = "not-ready"
+    readiness: Literal["not-ready", "undecided", "ready-with-warnings", "ready"] = "not-ready"
     moves: Mapping[str, Moved] = field(default_factory=dict)
 
     @property

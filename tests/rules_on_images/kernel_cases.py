@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 
-from disk_builder import KERNEL, UUIDS, elf
+from disk_builder import KERNEL, MAINTAINER, MODULES_DEP, UUIDS, dpkg_status, elf, initramfs, kernel
 from rules_on_images.case import NO_DATA_VOLUME, Case, Moved, linux_outcomes
 from rules_on_images.machines import Make, linux, one_disk
 
@@ -14,7 +14,9 @@ SEVERAL, DEFAULT, ROOT = (
     "unresolvable-default-kernel/0",
     "unresolvable-root-device/0",
 )
-XEN = "paravirtual-only-kernel/0"
+XEN, CUSTOM, INITRAMFS = "paravirtual-only-kernel/0", "custom-kernel/0", "unreadable-initramfs/0"
+REBUILT, NETWORKING = "initramfs-rebuilt-on-import/0", "enhanced-networking-driver-missing/0"
+INITRD, OWN = f"boot/initrd.img-{KERNEL}", "4.1.2-own"
 NOT_READ = "it is about a kernel that is not there"
 LEGACY = (
     f"default 0\ntimeout 3\ntitle Debian\n\troot (hd0,0)\n\tkernel /boot/vmlinuz-{KERNEL} root=UUID={UUIDS['root']}\n"
@@ -90,7 +92,11 @@ CASES = (
         "the kernel is not there",
         menu(kernel="/boot/vmlinuz-4.0.0-1-amd64"),
         menu(),
-        moves={XEN: Moved("unknown", NOT_READ)},
+        moves={
+            XEN: Moved("unknown", NOT_READ),
+            CUSTOM: Moved("unknown", NOT_READ),
+            NETWORKING: Moved("unknown", NOT_READ),
+        },
     ),
     case(DEFAULT, "no saved entry", {"boot/grub/grubenv": "# GRUB Environment Block\n".ljust(1024, "#")}, BLS_MENU),
     case(
@@ -112,7 +118,69 @@ CASES = (
     case(
         XEN,
         "a kernel of the xen flavour",
-        {**menu(kernel="/boot/vmlinuz-3.0.76-0.11-xen"), "boot/vmlinuz-3.0.76-0.11-xen": xen_kernel("3.0.76-0.11-xen")},
+        {
+            **menu(kernel="/boot/vmlinuz-3.0.76-0.11-xen"),
+            "boot/vmlinuz-3.0.76-0.11-xen": xen_kernel("3.0.76-0.11-xen"),
+            "lib/modules/3.0.76-0.11-xen/modules.dep": MODULES_DEP,
+            f"var/lib/dpkg/info/linux-image-{KERNEL}.list": "/boot/vmlinuz-3.0.76-0.11-xen\n",
+        },
         menu(),
+    ),
+    case(
+        CUSTOM,
+        "a kernel of no package",
+        {
+            **menu(kernel=f"/boot/vmlinuz-{OWN}"),
+            f"boot/vmlinuz-{OWN}": kernel(f"{OWN} (root@build) #1"),
+            f"lib/modules/{OWN}/modules.dep": MODULES_DEP,
+            f"lib/modules/{OWN}/modules.builtin": "",
+        },
+        menu(),
+        readiness="ready-with-warnings",
+    ),
+    case(
+        CUSTOM,
+        "a package that was built by hand",
+        {"var/lib/dpkg/status": dpkg_status().replace(MAINTAINER, "root <root@build>")},
+        readiness="ready-with-warnings",
+    ),
+    case(
+        CUSTOM,
+        "a package database that is no text",
+        {"var/lib/dpkg/status": b"\0" * 4096},
+        readiness="ready",
+        moves={CUSTOM: Moved("unknown", "what owns the kernel cannot be read")},
+    ),
+    case(INITRAMFS, "no initramfs file", {INITRD: None}, moves={REBUILT: Moved("unknown", "nothing was read of it")}),
+    case(
+        INITRAMFS,
+        "an initramfs that is cut off",
+        {INITRD: initramfs()[:100]},
+        moves={REBUILT: Moved("unknown", "not all of it was read")},
+    ),
+    case(
+        INITRAMFS,
+        "an initramfs of zeros, as a full /boot leaves it",
+        {INITRD: bytes(4096)},
+        moves={REBUILT: Moved("unknown", "not all of it was read")},
+    ),
+    case(
+        INITRAMFS,
+        "an initramfs of a form that is not read",
+        {INITRD: b"\x89LZO\0\r\n\x1a\n" + bytes(100)},
+        readiness="undecided",
+        moves={INITRAMFS: Moved("unknown", "lzop is not read"), REBUILT: Moved("unknown", "the same")},
+    ),
+    case(
+        REBUILT,
+        "a name that only begins like the driver's",
+        {INITRD: initramfs("lib/xen-blkfront-other.ko", drivers=("net/xen-netfront.ko",))},
+        readiness="ready",
+    ),
+    case(
+        NETWORKING,
+        "no driver, but one whose name begins like it",
+        {f"lib/modules/{KERNEL}/modules.dep": MODULES_DEP.replace("ena.ko", "ena_other.ko")},
+        readiness="ready",
     ),
 )

@@ -27,7 +27,7 @@ from tools import requires_tool
 from imgscan import profiles
 from imgscan.cli.main import run
 
-TOOLS = ("qemu-img", "sfdisk", "mke2fs", "grub-mkimage", "mkfs.vfat", "mcopy", "mkntfs", "hivexregedit")
+TOOLS = ("qemu-img", "sfdisk", "mke2fs", "grub-mkimage", "mkfs.vfat", "mcopy", "mkntfs", "hivexregedit", "cpio", "gzip")
 CASES: tuple[Case, ...] = (
     *image_cases.CASES,
     *boot_cases.CASES,
@@ -38,7 +38,7 @@ CASES: tuple[Case, ...] = (
     *mount_cases.CASES,
     *kernel_cases.CASES,
 )
-EXIT_STATUS = {"ready": 0, "ready-with-warnings": 0, "not-ready": 1}
+EXIT_STATUS = {"ready": 0, "ready-with-warnings": 0, "not-ready": 1, "undecided": 3}
 
 
 class Scanned(NamedTuple):

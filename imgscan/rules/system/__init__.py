@@ -2,6 +2,7 @@
 
 from imgscan.model.rule import Rule
 from imgscan.rules.system import (
+    custom_kernel,
     rhel5_on_vhdx,
     unsupported_architecture,
     unsupported_kernel,
@@ -12,5 +13,6 @@ RULES: tuple[Rule, ...] = (
     unsupported_operating_system.RULE,
     unsupported_kernel.RULE,
     unsupported_architecture.RULE,
+    custom_kernel.RULE,
     rhel5_on_vhdx.RULE,
 )

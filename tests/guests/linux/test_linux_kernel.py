@@ -9,6 +9,7 @@ from memory_filesystem import Link, MemoryFileSystem
 
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import CorruptStructure
+from imgscan.guests.linux import kernel as kernel_reader
 from imgscan.guests.linux.boot_menu import read_boot_menu
 from imgscan.guests.linux.bootloader import read_bootloader
 from imgscan.guests.linux.devices import Devices
@@ -134,8 +135,9 @@ def test_a_kernel_of_xen_alone() -> None:
     assert not default({"/boot/vmlinuz-2.6.16": elf() + bytes(300)}).has_xen_notes
 
 
-def test_a_hostile_compressed_kernel_is_limited() -> None:
-    bomb = gzip.compress(elf() + bytes(200 << 20), 1)
+def test_a_hostile_compressed_kernel_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_reader, "_UNPACKED_BYTES", 4 << 20)
+    bomb = gzip.compress(elf() + bytes(8 << 20), 1)
     root = MemoryFileSystem({"/boot/vmlinuz-1": bomb})
     assert read_default_kernel(GuestTree({"/": root}), ()).unread == "limit"
 
@@ -150,7 +152,7 @@ def test_what_the_command_line_names() -> None:
     assert (found.arguments, found.initrds, found.evidence) == (" ".join(words), ("/initrd",), (line,))
     assert found.root == NamedVolume(source="UUID=1", volume=None)
     assert found.resume == NamedVolume(source="/dev/disk/by-path/x", volume=None, is_understood=False)
-    assert found.is_64_bit is False
+    assert found.is_64_bit is True
 
 
 def default(files: Mapping[str, str | bytes]) -> DefaultKernel:
