@@ -17,9 +17,9 @@ from rules_on_images import (
     filesystem_cases,
     identity_cases,
     image_cases,
+    kernel_cases,
     layer_cases,
     mount_cases,
-    kernel_cases,
 )
 from rules_on_images.case import Case, Outcomes
 from tools import requires_tool

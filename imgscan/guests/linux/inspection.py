@@ -12,10 +12,10 @@ from imgscan.guests.linux.architecture import read_architecture
 from imgscan.guests.linux.boot_menu import BootMenu, read_boot_menu
 from imgscan.guests.linux.bootloader import read_bootloader
 from imgscan.guests.linux.devices import Devices
-from imgscan.guests.linux.hostname import read_hostname
-from imgscan.guests.linux.mount_units import read_mount_units
 from imgscan.guests.linux.grub_files import read_menu_files
+from imgscan.guests.linux.hostname import read_hostname
 from imgscan.guests.linux.kernel import read_default_kernel, version_of
+from imgscan.guests.linux.mount_units import read_mount_units
 from imgscan.guests.linux.mounts import read_mounts
 from imgscan.guests.linux.release import read_release
 from imgscan.guests.linux.services import Services
