@@ -30,10 +30,12 @@ from imgscan.devices.named import NamedDevice
 from imgscan.devices.parts import Parts
 from imgscan.errors import ERRORS, ImageError, Why
 from imgscan.model.boot import Boot
+from imgscan.model.collect import USUAL, Group
 from imgscan.model.disk import ImageFacts
 from imgscan.model.fact import unread
 from imgscan.model.machine import MachineFacts
 from imgscan.model.system import System
+from imgscan.stages.costly import read_costly
 from imgscan.stages.disks import open_disks, read_partition_tables
 from imgscan.stages.state import ScanState, why_no_device
 from imgscan.stages.systems import inspect_access, inspect_boot, inspect_systems, systems_searched
@@ -44,11 +46,13 @@ class ScanOptions(msgspec.Struct, frozen=True):
     """What the user may set: `search` are further folders for parents; `input_format` overrides the detection.
 
     `left_out` are parts (`imgscan.devices.parts`) that are not read, with why and a sentence: they failed before.
+    `collect` are the costly groups of facts to read.
     """
 
     search: tuple[Path, ...] = ()
     input_format: str | None = None
     left_out: Mapping[str, tuple[Why, str]] = msgspec.field(default_factory=dict)
+    collect: frozenset[Group] = frozenset()
 
 
 class Watch(Protocol):
@@ -86,7 +90,7 @@ def inspect_machine(paths: Sequence[str | Path], options: ScanOptions | None = N
     :raises UsageError: the paths do not make a machine (no path, the same file twice, a sidecar instead of disks)
     :raises ImageError: a path cannot be opened at all
     """
-    with open_machine(paths, options) as machine:
+    with open_machine(paths, options or ScanOptions(collect=USUAL)) as machine:
         return machine.facts
 
 
@@ -131,6 +135,10 @@ def open_machine(
             watch.learnt(_facts(scan, boot_facts, found))
         with count("access"):
             found = inspect_access(scan, found, trees)
+        if options.collect:
+            if watch:
+                watch.learnt(_facts(scan, boot_facts, found))
+            found = read_costly(scan, found, trees, options.collect)
         facts = _facts(scan, boot_facts, found)
         yield OpenMachine(facts, scan.devices, scan.filesystems, trees, parts.failures)
 

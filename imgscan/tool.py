@@ -9,7 +9,7 @@ from functools import cache
 from imgscan.model.machine import Tool
 from imgscan.version import VERSION
 
-LIBRARIES = ("construct", "google-crc32c", "msgspec", "pytsk3", "xxhash", "zstandard")
+LIBRARIES = ("construct", "google-crc32c", "lz4", "msgspec", "pytsk3", "xxhash", "zstandard")
 """The libraries whose version can change what is read or how it is written."""
 
 

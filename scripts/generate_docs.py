@@ -36,6 +36,7 @@ FAMILY_TITLES = {
     "filesystem": "Filesystems",
     "system": "Installed systems",
     "mounts": "The mount table",
+    "drivers": "The kernel's drivers",
     "access": "Reaching the system",
     "software": "What runs on the installed system",
 }

@@ -62,6 +62,13 @@ DEBIAN = (
     'PRETTY_NAME="Debian GNU/Linux 8 (jessie)"\nNAME="Debian GNU/Linux"\nVERSION_ID="8"\n'
     'VERSION="8 (jessie)"\nID=debian\n'
 )
+MAINTAINER = "Debian Kernel Team <debian-kernel@lists.debian.org>"
+MODULES_DEP = (
+    "kernel/drivers/net/ethernet/amazon/ena/ena.ko:\nkernel/drivers/net/ethernet/intel/ixgbevf/ixgbevf.ko:\n"
+    "kernel/drivers/block/xen-blkfront.ko:\nkernel/drivers/net/xen-netfront.ko:\n"
+    "kernel/fs/xfs/xfs.ko: kernel/lib/libcrc32c.ko\n"
+)
+MODULES_BUILTIN = "kernel/drivers/char/random.ko\nkernel/drivers/xen/xen-pcifront.ko\n"
 SCREEN_SCRIPT = "serial --unit=0 --speed=115200\nterminal_output console serial\n"
 
 
@@ -221,9 +228,11 @@ def _system_files(options: Options, root_type: str, boot_type: str | None) -> di
         "bin/sh": elf(),
         "sbin/init": Link(b"/lib/systemd/systemd"),
         f"boot/vmlinuz-{KERNEL}": kernel(),
-        f"boot/initrd.img-{KERNEL}": b"",
+        f"boot/initrd.img-{KERNEL}": initramfs(),
         f"boot/config-{KERNEL}": b"CONFIG_64BIT=y\n",
-        f"lib/modules/{KERNEL}/modules.dep": b"",
+        f"lib/modules/{KERNEL}/modules.dep": MODULES_DEP.encode(),
+        f"lib/modules/{KERNEL}/modules.builtin": MODULES_BUILTIN.encode(),
+        f"var/lib/dpkg/info/linux-image-{KERNEL}.list": f"/.\n/boot\n/boot/vmlinuz-{KERNEL}\n".encode(),
         # it can be reached: an SSH server that starts, and a network by DHCP
         "lib/systemd/systemd": elf(),
         "usr/sbin/sshd": elf(),
@@ -271,7 +280,9 @@ def dpkg_status(*more: tuple[str, str]) -> str:
         *more,
     )
     return "\n".join(
-        f"Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n"
+        f"Package: {name}\nStatus: install ok installed\n"
+        f"Maintainer: {MAINTAINER if name.startswith('linux-image') else 'Somebody <somebody@debian.org>'}\n"
+        f"Architecture: amd64\nVersion: {version}\n"
         for name, version in packages
     )
 
@@ -292,6 +303,29 @@ def elf(machine: int = 62) -> bytes:
     return header + segment + code
 
 
+@cache
+def initramfs(
+    *more: str,
+    drivers: tuple[str, ...] = ("block/xen-blkfront.ko", "net/xen-netfront.ko"),
+    compress: str = "gzip -n -9",
+) -> bytes:
+    """Return an initramfs made by cpio and a compressor: the modules that an importer puts in, and more by path."""
+    with tempfile.TemporaryDirectory() as name:
+        tree, archive = Path(name) / "tree", Path(name) / "archive"
+        folder = f"lib/modules/{KERNEL}/kernel/drivers"
+        names = ["init", *(f"{folder}/{driver}" for driver in drivers), *more]
+        for path in names:
+            (tree / path).parent.mkdir(parents=True, exist_ok=True)
+            (tree / path).write_bytes(elf() + path.encode() * 50)
+        found = sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*"))
+        run("cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0", "-O", archive, text="\n".join(found) + "\n", cwd=tree)
+        if compress:
+            tool, *options = compress.split()
+            command = [require_tool(tool), *options, "-c", str(archive)]
+            return subprocess.run(command, capture_output=True, check=True).stdout
+        return archive.read_bytes()
+
+
 def kernel(version: str = f"{KERNEL} (debian-kernel@lists.debian.org) #1 SMP") -> bytes:
     """Return the set-up code of a bzImage (Linux x86 boot protocol 2.15) without the kernel that it would unpack."""
     image = bytearray(5 * 512)
@@ -301,6 +335,7 @@ def kernel(version: str = f"{KERNEL} (debian-kernel@lists.debian.org) #1 SMP") -
     struct.pack_into("<HI", image, 0x206, 0x020F, 0)
     struct.pack_into("<H", image, 0x20E, 0x400)  # kernel_version: from 0x200
     image[0x211] = 1  # LOADED_HIGH
+    image[0x236] = 1  # XLF_KERNEL_64
     image[0x600 : 0x600 + len(version)] = version.encode()
     return bytes(image)
 

@@ -18,6 +18,9 @@ from imgscan.model.boot import Boot, BootCode, BootCodeName, Firmware, Loader
 from imgscan.model.disk import Disk, ImageFile, Parent, Partition, PartitionTable, Problem, ProblemKind
 from imgscan.model.evidence import AtOffset, AtPath, AtRegistry, Evidence
 from imgscan.model.fact import Fact, known, unread
+from imgscan.model.initramfs import Initramfs, InitramfsFile, KernelDrivers
+from imgscan.model.kernel_package import KernelPackage
+from imgscan.model.linux_boot import DefaultKernel, MenuFile, NamedVolume
 from imgscan.model.machine import Io, MachineFacts, StageIo
 from imgscan.model.profile import Profile, Use
 from imgscan.model.rule import Outcome, Result
@@ -130,9 +133,79 @@ def a_linux_system(root: str = "disk0/p1", **changes: Any) -> System:
             )
         ),
         **_access(root),
+        **_boot(root),
         "menu": a_menu(("Debian GNU/Linux", "own"), ("Debian (recovery mode)", "recovery"), ("memtest86+", "tool")),
     }
     return System(**{**fields, **changes})
+
+
+def _boot(root: str) -> dict[str, Any]:
+    """Return the facts of a GRUB menu that starts the distribution's own kernel."""
+    image, line = AtPath(root, "/boot/vmlinuz-3.16.0-4-amd64"), AtPath(root, "/boot/grub/grub.cfg", 110)
+    return {
+        "menu_files": known((a_menu_file(root),), AtPath(root, "/boot/grub/grub.cfg")),
+        "default_kernel": known(a_kernel(root), image, line),
+        "kernel_package": known(a_kernel_package(), AtPath(root, "/var/lib/dpkg/info/linux-image.list")),
+        "initramfs": known(an_initramfs(root), AtPath(root, "/boot/initrd.img-3.16.0-4-amd64")),
+        "kernel_drivers": known(some_drivers(), AtPath(root, "/lib/modules/3.16.0-4-amd64/modules.dep")),
+    }
+
+
+def a_kernel_package(**changes: Any) -> KernelPackage:
+    """Return the package of a Debian's kernel."""
+    fields: dict[str, Any] = {
+        "manager": "dpkg",
+        "file": "/boot/vmlinuz-3.16.0-4-amd64",
+        "name": "linux-image-3.16.0-4-amd64",
+        "version": "3.16.7-ckt9-3~deb8u1",
+        "architecture": "amd64",
+        "vendor": "Debian Kernel Team <debian-kernel@lists.debian.org>",
+    }
+    return KernelPackage(**{**fields, **changes})
+
+
+def an_initramfs(on: str = "disk0/p1", **changes: Any) -> Initramfs:
+    """Return an initramfs with the drivers for Xen."""
+    file = InitramfsFile(path="/boot/initrd.img-3.16.0-4-amd64", volume=on, size=10 * MIB, forms=("gzip",))
+    return Initramfs(**{"files": (file,), "modules": ("ext4", "xen_blkfront", "xen_netfront"), **changes})
+
+
+def some_drivers(**changes: Any) -> KernelDrivers:
+    """Return the drivers of a kernel that has all that the target wants."""
+    fields: dict[str, Any] = {"version": "3.16.0-4-amd64", "builtin": ("ata_piix",), "modules": ("ena", "ixgbevf")}
+    return KernelDrivers(**{**fields, **changes})
+
+
+def a_menu_file(root: str = "disk0/p1", **changes: Any) -> MenuFile:
+    """Return a grub.cfg."""
+    fields: dict[str, Any] = {
+        "volume": root,
+        "path": "/boot/grub/grub.cfg",
+        "loader": "grub2",
+        "size": 5000,
+        "digest": "0" * 64,
+        "entries": 3,
+        "default": "0",
+        "timeout": 5,
+        "evidence": (AtPath(root, "/boot/grub/grub.cfg"),),
+    }
+    return MenuFile(**{**fields, **changes})
+
+
+def a_kernel(on: str = "disk0/p1", **changes: Any) -> DefaultKernel:
+    """Return a Debian's default kernel."""
+    fields: dict[str, Any] = {
+        "path": "/boot/vmlinuz-3.16.0-4-amd64",
+        "volume": on,
+        "format": "bzImage",
+        "version": "3.16.0-4-amd64",
+        "is_64_bit": True,
+        "initrds": ("/boot/initrd.img-3.16.0-4-amd64",),
+        "arguments": "root=UUID=3e6b ro quiet",
+        "root": NamedVolume(source="UUID=3e6b", volume=on, candidates=(on,)),
+        "evidence": (AtPath(on, "/boot/grub/grub.cfg", 110),),
+    }
+    return DefaultKernel(**{**fields, **changes})
 
 
 def _access(root: str) -> dict[str, Any]:
@@ -471,6 +544,11 @@ def an_unread_system(family: Any = "linux", root: str = "disk0/p1") -> System:
         crypttab=lost(),
         references=lost(),
         menu=lost(),
+        menu_files=lost(),
+        default_kernel=lost(),
+        kernel_package=lost(),
+        initramfs=lost(),
+        kernel_drivers=lost(),
         ssh_server=lost(),
         ssh_start=lost(),
         ssh_settings=lost(),

@@ -101,4 +101,4 @@ class MemoryFileSystem:
             return Entry(node, name, "directory", 0)
         if isinstance(content, Link):
             return Entry(node, name, "symlink", len(content))
-        return Entry(node, name, "file", 0 if isinstance(content, ImageError) else len(self._content(node)))
+        return Entry(node, name, "file", 4096 if isinstance(content, ImageError) else len(self._content(node)))

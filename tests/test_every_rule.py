@@ -268,6 +268,8 @@ MACHINES: dict[str, MachineFacts] = {
         free=known(Free(1, 1, 1)),
     ),
     "no way in": a_linux_machine(ssh_server=known(None), firewalls=known(())),
+    "no kernel": a_linux_machine(default_kernel=known(None), menu=known(()), menu_files=known(())),
+    "no modules": a_linux_machine(initramfs=known(None), kernel_drivers=known(None)),
     "dirty": and_volumes(
         a_linux_machine(), a_volume("disk0/p2", "xfs", condition=known("its log is to be replayed; it shows errors"))
     ),

@@ -27,6 +27,7 @@ from imgscan.batch.share import FileStamp, FoundFile, Identified, PathProblem, P
 from imgscan.batch.source import Source, SourceFiles
 from imgscan.errors import ImageError, ImgscanError, LedgerUnavailable, Why
 from imgscan.judge import judge
+from imgscan.model.collect import USUAL
 from imgscan.model.machine import MachineFacts
 from imgscan.model.profile import Profile
 from imgscan.model.report import Verdict
@@ -240,7 +241,7 @@ class Engine:
             for name in starting:  # before anything is written: workers are not to wait for that
                 at_work.add(name)
                 disks = machines[name].disks
-                job = make_job("inspect", disks, None, attempts[name].left_out)
+                job = make_job("inspect", disks, None, attempts[name].left_out, collect=USUAL)
                 self._pool.submit(Task(name, job, partial(SourceFiles, self._source, disks)))
             verdicts = {
                 result.name: {p.digest: judge(result.facts, p) for p in self._wanted.profiles} for result in results

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -26,6 +26,7 @@ from imgscan.devices.device import check_range
 from imgscan.devices.file import FileIdentity
 from imgscan.devices.host_files import LocalGivenFiles
 from imgscan.errors import ImgscanError, ParserCrashed
+from imgscan.model.collect import USUAL, Group
 from imgscan.model.disk import Disk, ImageFacts
 from imgscan.model.machine import MachineFacts
 
@@ -45,13 +46,14 @@ class ReadOptions(msgspec.Struct, frozen=True):
 
     `search` are further folders for parents; `input_format` overrides the detection. Without `isolated` they are
     parsed in this process (for finding faults, and for tests of the parsers themselves). `required` is whether a
-    machine may only be read when the worker is closed in fully.
+    machine may only be read when the worker is closed in fully. `collect` are the costly groups of facts to read.
     """
 
     search: tuple[Path, ...] = ()
     input_format: str | None = None
     isolated: bool = True
     required: bool = False
+    collect: frozenset[Group] = USUAL
 
 
 class Inspected(msgspec.Struct, frozen=True):
@@ -91,7 +93,7 @@ def inspect(
 
     killed = 0
     while True:
-        job = make_job("inspect", names, options.input_format, left_out)
+        job = make_job("inspect", names, options.input_format, left_out, collect=options.collect)
         with LocalGivenFiles(names, options.search) as files:
             ended = _run(job, files, limits, options, meanwhile=None if left_out or killed else prepare)
             images = files.identities()
@@ -124,6 +126,7 @@ def make_job(
     input_format: str | None = None,
     left_out: LeftOut | None = None,
     arguments: dict[str, str | int | bool | None] | None = None,
+    collect: Collection[Group] = (),
 ) -> Job:
     """Return a job as it goes to a worker."""
     return Job(
@@ -132,6 +135,7 @@ def make_job(
         input_format=input_format,
         left_out={part: (why, pack_text(detail)) for part, (why, detail) in (left_out or {}).items()},
         arguments=arguments or {},
+        collect=tuple(sorted(collect)),
     )
 
 

@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 
 from imgscan.errors import ERRORS, ImageError, ImgscanError, InternalFailure, LimitExceeded, UsageError, Why
+from imgscan.model.collect import Group
 
 JOB, CLOSED_IN, ASK, ANSWER, LEARNT = b"J", b"C", b"A", b"W", b"L"
 RESULT, ERROR, DATA, NOTE = b"R", b"E", b"D", b"N"
@@ -34,7 +35,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker shall do: `kind` is the module's name in `imgscan.batch.jobs`.
 
     `paths` are what the given files are called; a worker cannot open them, it asks for the first, the second, ...
-    `left_out` are parts not to read, with why and a sentence; `arguments` are the kind's own.
+    `left_out` are parts not to read, with why and a sentence; `arguments` are the kind's own; `collect` are
+    the costly groups of facts to read.
     """
 
     kind: str
@@ -42,6 +44,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     input_format: str | None = None
     left_out: dict[str, tuple[Why, bytes]] = {}
     arguments: dict[str, str | int | bool | None] = {}
+    collect: tuple[Group, ...] = ()
 
 
 class Ask(msgspec.Struct, frozen=True):

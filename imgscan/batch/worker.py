@@ -38,7 +38,15 @@ OTHERS: Final = (
     *("pytsk3", "lzma", "zlib", "bz2", "hashlib", "shlex", "unicodedata", "datetime", "locale", "binascii", "struct"),
     *("uuid", "base64", "xml.parsers.expat"),
     *("encodings.ascii", "encodings.latin_1", "encodings.utf_16", "encodings.utf_16_le", "encodings.utf_16_be"),
-    *("encodings.utf_32", "encodings.cp437", "encodings.cp1252", "google_crc32c", "xxhash", "zstandard"),
+    *(
+        "encodings.utf_32",
+        "encodings.cp437",
+        "encodings.cp1252",
+        "google_crc32c",
+        "lz4.block",
+        "xxhash",
+    ),
+    "zstandard",
 )
 """What they load when they need it, or Python does for them: nothing can be loaded when no file can be opened."""
 LIBRARIES: Final = ("construct", "pickle", "_compat_pickle")

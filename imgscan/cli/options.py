@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from imgscan.batch.isolated import ReadOptions
+from imgscan.model.collect import GROUPS, OF_OWN_PROFILES, USUAL, Group, groups_of
 from imgscan.reports import FORMATS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -81,6 +82,33 @@ def output_options(command: Command) -> Command:
 def _output(_context: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:
     """Take `-` for standard output, as other tools do."""
     return None if path == Path("-") else path
+
+
+COLLECTED = (*GROUPS, "all")
+collect_option = click.option(
+    "--collect",
+    multiple=True,
+    type=click.Choice(COLLECTED),
+    help="Also read these costly facts, which no rule of the profile needs. May be repeated.",
+)
+
+
+def groups_to_collect(asked: tuple[str, ...], profile_names: tuple[str, ...]) -> frozenset[Group]:
+    """Return the costly groups of facts that the profiles' rules need, and those asked for.
+
+    The needs of imgscan's own profiles are known before these are loaded; without a profile it is what any one needs.
+    """
+    if "all" in asked:
+        return frozenset(GROUPS)
+    found = {group for group in GROUPS if group in asked}
+    for name in profile_names:
+        needed = OF_OWN_PROFILES.get(name)
+        if needed is None:
+            from imgscan import profiles
+
+            needed = groups_of(read for use in profiles.load(name).uses for read in use.rule.reads)
+        found |= needed
+    return frozenset(found if profile_names else found | USUAL)
 
 
 paths_argument = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")

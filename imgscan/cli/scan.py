@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from imgscan.batch import isolated
 from imgscan.batch.isolated import ReadOptions
 from imgscan.cli.main import DEFAULT_PROFILE, INTERNAL, NOT_READY, OK, UNDECIDED, report_failures
 from imgscan.cli.options import (
+    collect_option,
     format_option,
+    groups_to_collect,
     image_options,
     output_options,
     paths_argument,
@@ -34,6 +37,7 @@ WORST_FIRST = (NOT_READY, UNDECIDED, OK)
 @profile_option
 @format_option
 @verbose_option
+@collect_option
 @output_options
 @image_options
 def command(
@@ -41,6 +45,7 @@ def command(
     profile_names: tuple[str, ...],
     format_: str,
     verbose: bool,
+    collect: tuple[str, ...],
     output: Path | None,
     force: bool,
     reading: ReadOptions,
@@ -59,6 +64,7 @@ def command(
         chosen.extend(profiles.load(name) for name in profile_names or (DEFAULT_PROFILE,))
         importlib.import_module(f"imgscan.reports.{format_}")
 
+    reading = msgspec.structs.replace(reading, collect=groups_to_collect(collect, profile_names or (DEFAULT_PROFILE,)))
     found = isolated.inspect(paths, reading, meanwhile=prepare)
     from imgscan.judge import report_on
 

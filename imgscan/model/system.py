@@ -9,6 +9,10 @@ import msgspec
 from imgscan.model.access import Firewall, ServiceStart, SshSettings
 from imgscan.model.evidence import Evidence
 from imgscan.model.fact import NOT_COLLECTED, Fact, unread
+from imgscan.model.initramfs import Initramfs, KernelDrivers
+from imgscan.model.kernel_package import KernelPackage
+from imgscan.model.linux_boot import DefaultKernel, MenuFile
+from imgscan.model.package import Package
 from imgscan.model.windows import Framework, Languages, PageFile, RemoteDesktop, StartedSoftware, Update
 
 SourceKind = Literal[
@@ -86,13 +90,18 @@ class MenuEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     `kind`: `own` starts this system, `other-system` names another one, `chainload` hands over to another boot sector or
     loader, `recovery` (WinRE, recovery partitions, rescue kernels of the same system), `tool` (memory test, firmware
-    set-up), `unknown` when it cannot be told.
+    set-up), `unknown` when it cannot be told. `id` is what a default may name besides the title. `kernel`, `initrds`
+    and `arguments` (the command line) are what GRUB loads, as the menu has it; None where the entry loads no kernel.
     """
 
     title: str
     kind: MenuEntryKind
     target: str | None = None
     default: bool = False
+    id: str | None = None
+    kernel: str | None = None
+    initrds: tuple[str, ...] = ()
+    arguments: str | None = None
     evidence: tuple[Evidence, ...] = ()
 
 
@@ -104,7 +113,12 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     loaders, or the EFI loader's `what`; `service_pack` is as the system calls it (Windows: `Service Pack 1`, SUSE:
     `SP3`). Linux: `variant` is os-release's VARIANT_ID (`server`, `workstation`); `ssh_server` is the path of the SSH
     server's program, None when there is none; `ssh_settings` is None when it has no configuration; `firewalls` are
-    those that start with the system; `mounts` are the lines of fstab, `mount_units` the units of the system's owner.
+    those that start with the system; `mounts` are the lines of fstab, `mount_units` the units of the system's owner;
+    `menu_files` are all configurations of GRUB that were found, in use or not;
+    `default_kernel` is None when there is no kernel to choose from, `kernel_package` when there is no package database,
+    `initramfs` when the default entry loads none, `kernel_drivers` when no modules of that kernel are installed;
+    `packages` are all of the package manager's, None when it has no database.
+
     Windows: `build` is `17763.1234`, `release` its name for the release (`1809`, `22H2`), `product_type` is
     `workstation`, `server` or `domain-controller`, `channel` how it was licensed in its own words (`Retail`,
     `Volume:GVLK`, `OEM:DM`), `domain` the DNS domain that it is in, `hives` how its registry's files were left,
@@ -147,6 +161,12 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     crypttab: Fact[tuple[CryptEntry, ...]] = unread("not-collected", NOT_COLLECTED)
     references: Fact[tuple[Reference, ...]] = unread("not-collected", NOT_COLLECTED)
     menu: Fact[tuple[MenuEntry, ...]] = unread("not-collected", NOT_COLLECTED)
+    menu_files: Fact[tuple[MenuFile, ...]] = unread("not-collected", NOT_COLLECTED)
+    default_kernel: Fact[DefaultKernel | None] = unread("not-collected", NOT_COLLECTED)
+    kernel_package: Fact[KernelPackage | None] = unread("not-collected", NOT_COLLECTED)
+    initramfs: Fact[Initramfs | None] = unread("not-collected", NOT_COLLECTED)
+    kernel_drivers: Fact[KernelDrivers | None] = unread("not-collected", NOT_COLLECTED)
+    packages: Fact[tuple[Package, ...] | None] = unread("not-collected", NOT_COLLECTED)
     ssh_server: Fact[str | None] = unread("not-collected", NOT_COLLECTED)
     ssh_start: Fact[ServiceStart] = unread("not-collected", NOT_COLLECTED)
     ssh_settings: Fact[SshSettings | None] = unread("not-collected", NOT_COLLECTED)

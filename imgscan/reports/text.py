@@ -19,6 +19,7 @@ from imgscan.model.boot import Boot
 from imgscan.model.disk import Disk, Partition
 from imgscan.model.evidence import AtOffset, AtPath, AtRegistry, Evidence
 from imgscan.model.fact import Fact
+from imgscan.model.initramfs import Initramfs
 from imgscan.model.machine import FactsFile, MachineFacts
 from imgscan.model.report import Finding, MachineReport, Report, Verdict
 from imgscan.model.system import System
@@ -322,6 +323,8 @@ def _system(index: int, system: System) -> RenderableType:
         ("licence", _fact(system.channel)),
         ("bootloader", _fact(system.bootloader)),
         ("kernel", _fact(system.kernel)),
+        ("of package", _fact(system.kernel_package.map(lambda found: (found.name or "none") if found else None))),
+        ("initramfs", _fact(system.initramfs.map(lambda found: _initramfs(found) if found else None))),
         ("SSH", _ssh(system)),
         ("registry", _registry(system)),
         ("firewall", _fact(system.firewalls.map(lambda found: ", ".join(each.name for each in found) or None))),
@@ -336,6 +339,11 @@ def _registry(system: System) -> str:
     states = [fact.get() for fact in system.hives if fact.is_known]
     left = [f"{state.path} {state.state}" for state in states if state.state != "clean"]
     return ", ".join(left) or "-"
+
+
+def _initramfs(found: Initramfs) -> str:
+    """Return how an initramfs is packed, or what is wrong with it."""
+    return " and ".join(file.flaw or "+".join(file.forms) for file in found.files)
 
 
 def _ssh(system: System) -> str:

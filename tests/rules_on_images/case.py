@@ -52,6 +52,14 @@ LINUX_RULES = (
     "fstab-invalid-entry",
     "fstab-unresolvable",
     "fstab-network-filesystems",
+    "several-grub-configurations",
+    "unresolvable-default-kernel",
+    "unresolvable-root-device",
+    "paravirtual-only-kernel",
+    "custom-kernel",
+    "unreadable-initramfs",
+    "initramfs-rebuilt-on-import",
+    "enhanced-networking-driver-missing",
 )
 WINDOWS_RULES = (
     "unsupported-operating-system",
@@ -114,7 +122,7 @@ class Case:
     healthy: Make
     faulty: Make
     expected: Outcomes
-    readiness: Literal["not-ready", "ready-with-warnings", "ready"] = "not-ready"
+    readiness: Literal["not-ready", "undecided", "ready-with-warnings", "ready"] = "not-ready"
     moves: Mapping[str, Moved] = field(default_factory=dict)
 
     @property

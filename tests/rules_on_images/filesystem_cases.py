@@ -8,6 +8,7 @@ from pathlib import Path
 
 from disk_builder import MIB, run
 from rules_on_images.case import NO_DATA_VOLUME, Case, Moved, linux_outcomes, windows_outcomes
+from rules_on_images.identity_cases import kernel_of
 from rules_on_images.machines import (
     Change,
     Make,
@@ -29,7 +30,8 @@ RHEL6 = "Red Hat Enterprise Linux Server release 6.9 (Santiago)\n"
 
 def of_release(text: str) -> Path:
     """Return a Linux with this /etc/redhat-release, as releases before os-release have it."""
-    return linux(os_release=None, files={"etc/redhat-release": text, "etc/debian_version": None})
+    files = {"etc/redhat-release": text, "etc/debian_version": None, **kernel_of("kernel", "Red Hat, Inc.")}
+    return linux(os_release=None, files=files)
 
 
 def with_data_disk(content: str) -> Make:

@@ -6,7 +6,8 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from disk_builder import KERNEL, elf, kernel
+from disk_builder import KERNEL, MODULES_DEP, elf, kernel
+from rpm_builder import kernel_database
 from rules_on_images.case import NO_DATA_VOLUME, Case, Outcomes, linux_outcomes
 from rules_on_images.machines import linux, one_disk
 
@@ -19,6 +20,8 @@ def released(**files: str | bytes | None) -> Callable[[], Path]:
     """Return a Linux with these release files below /etc (_ for -) and no other."""
     named = {f"etc/{name.replace('_', '-')}": content for name, content in files.items()}
     named.setdefault("etc/debian_version", None)
+    if "redhat" in "".join(named):
+        named |= kernel_of("kernel", "Red Hat, Inc." if "Red Hat" in str(files) else "CentOS")
     os_release = named.pop("etc/os-release", None)
     assert os_release is None or isinstance(os_release, str)
     return lambda: linux(os_release=os_release, files=named)
@@ -26,13 +29,34 @@ def released(**files: str | bytes | None) -> Callable[[], Path]:
 
 def suse(release: str, starts: str) -> Callable[[], Path]:
     """Return a SUSE Linux Enterprise Server 11 with that /etc/SuSE-release, whose default kernel is of that version."""
-    files: dict[str, str | bytes | None] = {"etc/SuSE-release": release, "etc/debian_version": None, **image_of(starts)}
+    files: dict[str, str | bytes | None] = {
+        "etc/SuSE-release": release,
+        "etc/debian_version": None,
+        **kernel_of("kernel-default", "SUSE LINUX Products GmbH, Nuernberg, Germany"),
+        **image_of(starts),
+    }
     return lambda: linux(os_release=None, files=files)
 
 
 def image_of(version: str) -> dict[str, str | bytes | None]:
     """Return the kernel that the boot menu names, as one of another version."""
-    return {f"boot/vmlinuz-{KERNEL}": kernel(f"{version} (builder@host) #1 SMP")}
+    return {
+        f"boot/vmlinuz-{KERNEL}": kernel(f"{version} (builder@host) #1 SMP"),
+        f"lib/modules/{version}/modules.dep": MODULES_DEP,
+    }
+
+
+def kernel_of(name: str, vendor: str) -> dict[str, str | bytes | None]:
+    """Return rpm's database in place of dpkg's, in which that package owns the kernel."""
+    return {
+        "var/lib/dpkg/status": None,
+        "var/lib/rpm/rpmdb.sqlite": kernel_database(name, vendor, f"/boot/vmlinuz-{KERNEL}"),
+    }
+
+
+def fedora(variant: str) -> Callable[[], Path]:
+    release = f"NAME=Fedora\nID=fedora\nVERSION_ID=21\nVARIANT_ID={variant}\n"
+    return lambda: linux(os_release=release, files=kernel_of("kernel-core", "Fedora Project"))
 
 
 def sles11(patch_level: int) -> str:
@@ -44,6 +68,7 @@ def oracle(starts: str) -> Callable[[], Path]:
         "etc/oracle-release": ORACLE,
         "etc/redhat-release": "Red Hat Enterprise Linux Server release 6.10 (Santiago)\n",
         "etc/debian_version": None,
+        **kernel_of("kernel-uek" if "uek" in starts else "kernel", "Oracle America"),
         **image_of(starts),
     }
     return lambda: linux(os_release=None, files=files)
@@ -73,8 +98,8 @@ CASES = (
     Case(
         "unsupported-operating-system/0",
         "Fedora 21 Workstation, against Server",
-        one_disk(lambda: linux(os_release="NAME=Fedora\nID=fedora\nVERSION_ID=21\nVARIANT_ID=server\n")),
-        one_disk(lambda: linux(os_release="NAME=Fedora\nID=fedora\nVERSION_ID=21\nVARIANT_ID=workstation\n")),
+        one_disk(fedora("server")),
+        one_disk(fedora("workstation")),
         HEALTHY,
     ),
     Case(

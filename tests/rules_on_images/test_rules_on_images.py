@@ -17,6 +17,7 @@ from rules_on_images import (
     filesystem_cases,
     identity_cases,
     image_cases,
+    kernel_cases,
     layer_cases,
     mount_cases,
     windows_cases,
@@ -27,7 +28,7 @@ from tools import requires_tool
 from imgscan import profiles
 from imgscan.cli.main import run
 
-TOOLS = ("qemu-img", "sfdisk", "mke2fs", "grub-mkimage", "mkfs.vfat", "mcopy", "mkntfs", "hivexregedit")
+TOOLS = ("qemu-img", "sfdisk", "mke2fs", "grub-mkimage", "mkfs.vfat", "mcopy", "mkntfs", "hivexregedit", "cpio", "gzip")
 CASES: tuple[Case, ...] = (
     *image_cases.CASES,
     *boot_cases.CASES,
@@ -37,8 +38,9 @@ CASES: tuple[Case, ...] = (
     *access_cases.CASES,
     *mount_cases.CASES,
     *windows_cases.CASES,
+    *kernel_cases.CASES,
 )
-EXIT_STATUS = {"ready": 0, "ready-with-warnings": 0, "not-ready": 1}
+EXIT_STATUS = {"ready": 0, "ready-with-warnings": 0, "not-ready": 1, "undecided": 3}
 
 
 class Scanned(NamedTuple):

@@ -14,7 +14,7 @@ from imgscan.scan import ScanOptions
 
 def run(job: Job, context: JobContext) -> bytes:
     """Return an `Inspection` as JSON."""
-    options = ScanOptions(input_format=job.input_format, left_out=context.left_out)
+    options = ScanOptions((), job.input_format, context.left_out, frozenset(job.collect))
     paths = [unpack_text(path) for path in job.paths]
     with scan.open_machine(paths, options, given=context.given, watch=context, counter=context.counter) as machine:
         return msgspec.json.encode(

@@ -46,11 +46,21 @@ class BootEntry:
 
 @dataclass(slots=True)
 class BootConfiguration:
-    """What a configuration file says: `default` is a number, an id or a title, with `>` for entries of submenus."""
+    """What a configuration file says: `default` is a number, an id or a title, with `>` for entries of submenus.
+
+    `once` is a default for the next start only. `lacks_saved_entry` is whether the default is to be the saved entry,
+    and none is saved; `has_loader_entries` whether files of /boot/loader/entries are in the menu. `timeout` is in
+    seconds, -1 for ever.
+    """
 
     entries: list[BootEntry] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
     default: str = "0"
+    once: str | None = None
+    fallback: str | None = None
+    timeout: int | None = None
+    lacks_saved_entry: bool = False
+    has_loader_entries: bool = False
 
     def leaves(self) -> Iterator[BootEntry]:
         """Yield the entries that start something, those of submenus too."""
@@ -64,19 +74,36 @@ class BootConfiguration:
 
     def default_entry(self) -> BootEntry | None:
         """Return the entry that `default` means, the first one when it means none, as GRUB falls back."""
+        entry = self._named() or (self.entries[0] if self.entries else None)
+        while entry is not None and entry.children is not None:
+            entry = entry.children[0] if entry.children else None
+        return entry
+
+    @property
+    def default_is_there(self) -> bool:
+        """Whether the menu has what `default` means."""
+        return self._named() is not None and not self.lacks_saved_entry
+
+    def _named(self) -> BootEntry | None:
+        """Return the entry or submenu that the default names, None when the menu has no such one."""
         level, chosen = self.entries, None
-        for part in self.default.replace(">>", "\0").split(">"):
+        for part in (self.once or self.default).replace(">>", "\0").split(">"):
             chosen = _named(level, part.replace("\0", ">").strip())
             if chosen is None:
                 break
             level = chosen.children or []
-        entry = chosen or (self.entries[0] if self.entries else None)
-        while entry is not None and entry.children is not None:
-            entry = entry.children[0] if entry.children else None
-        return entry
+        return chosen
 
 
 def _named(level: list[BootEntry], name: str) -> BootEntry | None:
     if name.isdecimal() and len(name) < 6:
         return level[int(name)] if int(name) < len(level) else None
     return next((entry for entry in level if name and name in {entry.id, entry.title}), None)
+
+
+def seconds(text: str) -> int | None:
+    """Return a timeout, -1 for ever; None for what is no number."""
+    digits = text.strip().removeprefix("-")
+    if not digits.isdecimal() or len(digits) > 9:
+        return None
+    return -1 if text.strip().startswith("-") else int(digits)

@@ -18,10 +18,11 @@ from imgscan.guests.linux.bootloader import (
 )
 from imgscan.guests.linux.devices import Devices
 from imgscan.guests.linux.grub2 import parse_environment, parse_grub2
+from imgscan.guests.linux.grub_files import ParsedMenu
 from imgscan.guests.linux.grub_legacy import parse_grub_legacy
 from imgscan.guests.linux.kernel import NamedKernel
 from imgscan.guests.linux.loader_entries import read_loader_entries
-from imgscan.guests.linux.menu_kinds import Place, Surroundings, find_boot, judge_entry, kernel_command
+from imgscan.guests.linux.menu_kinds import Place, Surroundings, find_boot, judge_entry, loaded
 from imgscan.guests.linux.syslinux_menu import parse_syslinux
 from imgscan.guests.linux.text_file import read_text
 from imgscan.model.evidence import AtPath, Evidence
@@ -39,13 +40,15 @@ _SYSTEMD_BOOT_FOLDERS: Final = ("/boot/loader", "/efi/loader", "/boot/efi/loader
 class BootMenu(NamedTuple):
     """The menu's entries, where they and the configuration look for things, and what was left out.
 
-    `kernels` are those that the default entries start, one for each configuration that has entries.
+    `kernels` are those that the default entries start, one for each configuration that has entries; `menus` are the
+    configurations themselves.
     """
 
     menu: Fact[tuple[MenuEntry, ...]]
     references: Fact[tuple[Reference, ...]]
     left_out: tuple[UnreadPlace, ...] = ()
     kernels: tuple[NamedKernel, ...] = ()
+    menus: tuple[ParsedMenu, ...] = ()
 
 
 @dataclass(slots=True)
@@ -57,6 +60,7 @@ class _Found:
     evidence: list[Evidence] = field(default_factory=list)
     left_out: list[UnreadPlace] = field(default_factory=list)
     kernels: list[NamedKernel] = field(default_factory=list)
+    menus: list[ParsedMenu] = field(default_factory=list)
 
 
 def read_boot_menu(
@@ -89,6 +93,7 @@ def read_boot_menu(
         known(tuple(found.references.values()), *evidence),
         tuple(found.left_out),
         tuple(found.kernels),
+        tuple(found.menus),
     )
 
 
@@ -206,23 +211,30 @@ def _add(
 ) -> None:
     """Put what a configuration says into the facts."""
     found.evidence.append(place.evidence())
+    found.menus.append(ParsedMenu(place, configuration))
     default = configuration.default_entry()
     has_entries = False
     for entry in configuration.leaves():
         has_entries = True
         judged = judge_entry(entry, about)
         evidence = _evidence(tree, place, entry, entry.line)
+        files = loaded(entry)
         menu_entry = MenuEntry(
             title=shown(entry.title),
             kind=judged.kind,
             target=None if judged.target is None else shown(judged.target),
             default=entry is default,
+            id=shown(entry.id) if entry.id else None,
+            kernel=None if files is None else shown(files.kernel),
+            initrds=() if files is None else tuple(map(shown, files.initrds)),
+            arguments=None if files is None else shown(" ".join(files.arguments)),
             evidence=(evidence,),
         )
         found.entries.append(menu_entry)
-        kernel = kernel_command(entry) if entry is default and judged.kind in {"own", "recovery", "unknown"} else None
-        if kernel is not None and len(kernel.words) > 1:
-            found.kernels.append(NamedKernel(kernel.words[1], _evidence(tree, place, entry, kernel.line)))
+        if files is not None and entry is default and judged.kind in {"own", "recovery", "unknown"}:
+            found.kernels.append(
+                NamedKernel(files.kernel, _evidence(tree, place, entry, files.line), files.initrds, files.arguments)
+            )
         if judged.kind in {"own", "recovery"} or (judged.kind == "unknown" and entry is default):
             _refer("boot", judged.boot, tree, place, entry, found)
             _refer("root", judged.root, tree, place, entry, found)

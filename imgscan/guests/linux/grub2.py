@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from imgscan.errors import LimitExceeded
-from imgscan.guests.linux.boot_entry import ENTRIES, BootConfiguration, BootEntry, Command
+from imgscan.guests.linux.boot_entry import ENTRIES, BootConfiguration, BootEntry, Command, seconds
 from imgscan.guests.linux.grub2_conditions import Conditions
 from imgscan.guests.linux.grub2_script import commands
 
@@ -48,6 +48,7 @@ class _Reader:
     ) -> None:
         self.configuration = BootConfiguration()
         self._variables = dict(environment)
+        self._next_entry = environment.get("next_entry")
         self._load = load
         self._loader_entries = loader_entries
         self._sourced: set[str] = set()
@@ -100,6 +101,7 @@ class _Reader:
             block.commands.append(command)
             return
         if command.name == "blscfg":
+            self.configuration.has_loader_entries = True
             entries = self._loader_entries(self._variables)
             self._count += len(entries)
             (self.configuration.entries if block is None else block.children or []).extend(entries)
@@ -122,13 +124,25 @@ class _Reader:
         name, equals, value = words[0].partition("=") if words else ("", "", "")
         if not equals or not name.isidentifier():
             return
-        if name == "default" and at_top:
-            if value and "${" not in value:
-                self.configuration.default = value
-            elif "${saved_entry}" in value:
-                self.configuration.default = "0"
+        if at_top:
+            self._set_menu(name, value, is_next=not command.is_literal and value == self._next_entry)
         if "${" not in value and len(value) < 4096:
             self._variables[name] = value
+
+    def _set_menu(self, name: str, value: str, *, is_next: bool) -> None:
+        """Take what a variable says of the menu; `is_next` is whether it is grubenv's entry for the next start."""
+        menu = self.configuration
+        if name == "default":
+            if is_next and value:
+                menu.once = value
+            elif value and "${" not in value:
+                menu.default, menu.lacks_saved_entry = value, False
+            elif "${saved_entry}" in value or not value:
+                menu.default, menu.lacks_saved_entry = "0", True
+        elif name == "fallback" and value and "${" not in value:
+            menu.fallback = value
+        elif name == "timeout":
+            menu.timeout = seconds(value) if "${" not in value else menu.timeout
 
 
 def _unwrapped(command: Command) -> Command:

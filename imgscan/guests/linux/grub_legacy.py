@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from imgscan.errors import LimitExceeded
-from imgscan.guests.linux.boot_entry import ENTRIES, BootConfiguration, BootEntry, Command
+from imgscan.guests.linux.boot_entry import ENTRIES, BootConfiguration, BootEntry, Command, seconds
 
 
 def parse_grub_legacy(text: str, path: str, saved: str | None) -> BootConfiguration:
@@ -27,5 +27,10 @@ def parse_grub_legacy(text: str, path: str, saved: str | None) -> BootConfigurat
         elif configuration.entries:
             configuration.entries[-1].commands.append(Command((name, *words[1:]), number))
         elif name == "default" and len(words) > 1:
+            # without a file `default` GRUB legacy starts the first entry, as it does without this line
             configuration.default = (saved or "0") if words[1] == "saved" else words[1]
+        elif name == "fallback" and len(words) > 1:
+            configuration.fallback = " ".join(words[1:])
+        elif name == "timeout" and len(words) > 1:
+            configuration.timeout = seconds(words[1])
     return configuration

@@ -12,8 +12,9 @@ from imgscan.guests.linux.architecture import read_architecture
 from imgscan.guests.linux.boot_menu import BootMenu, read_boot_menu
 from imgscan.guests.linux.bootloader import read_bootloader
 from imgscan.guests.linux.devices import Devices
+from imgscan.guests.linux.grub_files import read_menu_files
 from imgscan.guests.linux.hostname import read_hostname
-from imgscan.guests.linux.kernel import read_kernel
+from imgscan.guests.linux.kernel import read_default_kernel, version_of
 from imgscan.guests.linux.mount_units import read_mount_units
 from imgscan.guests.linux.mounts import read_mounts
 from imgscan.guests.linux.release import read_release
@@ -22,6 +23,7 @@ from imgscan.guests.systems import FoundSystem, Inspected
 from imgscan.model.disk import Disk
 from imgscan.model.evidence import Evidence, at_path
 from imgscan.model.fact import Fact
+from imgscan.model.linux_boot import DefaultKernel
 from imgscan.model.machine import UnreadPlace
 from imgscan.model.system import Mount, System
 from imgscan.model.text import shown
@@ -47,6 +49,7 @@ def inspect_linux(
         boot = read_boot_menu(tree, devices, root, name, loader)
     else:  # a /boot that only fstab tells may hide the one on the root: what lies there may start nothing
         boot = BootMenu(mounts.map(lambda _: ()), mounts.map(lambda _: ()), (_unread_place(root, mounts),))
+    kernel = _kernel(tree, boot, devices, at_path(root, f"{folder}/boot"))
     system = System(
         family="linux",
         root=root,
@@ -59,7 +62,9 @@ def inspect_linux(
         architecture=read_architecture(tree),
         hostname=attempt(lambda: read_hostname(tree), at_path(root, f"{folder}/etc/hostname")),
         bootloader=loader,
-        kernel=_kernel(tree, boot, at_path(root, f"{folder}/boot")),
+        kernel=version_of(kernel),
+        default_kernel=kernel,
+        menu_files=read_menu_files(tree, filesystems, boot.menus) if mounts.is_known else mounts.map(lambda _: ()),
         mounts=mounts,
         mount_units=attempt(
             lambda: read_mount_units(tree, Services(tree), devices), at_path(root, f"{folder}/etc/systemd")
@@ -71,11 +76,11 @@ def inspect_linux(
     return Inspected(system, tree, boot.left_out)
 
 
-def _kernel(tree: GuestTree, boot: BootMenu, where: Evidence) -> Fact[str | None]:
-    """Return the version of the kernel that starts by default."""
+def _kernel(tree: GuestTree, boot: BootMenu, devices: Devices, where: Evidence) -> Fact[DefaultKernel | None]:
+    """Return the kernel that starts by default."""
     if not boot.menu.is_known:
         return boot.menu.map(lambda _: None)
-    return attempt(lambda: read_kernel(tree, boot.kernels), where)
+    return attempt(lambda: read_default_kernel(tree, boot.kernels, devices), where)
 
 
 def _unread_place(volume: str, mounts: Fact[tuple[Mount, ...]]) -> UnreadPlace:

@@ -55,7 +55,8 @@ def parse_loader_entry(text: str, path: str, name: str, variables: Mapping[str, 
         elif key == "options":
             options.extend(expand(value, variables).split())
         elif key in _COMMANDS and value:
-            entry.commands.append(Command((_COMMANDS[key], value), number))
+            words = tuple(expand(value, variables).split()) if key == "initrd" else (value,)
+            entry.commands.append(Command((_COMMANDS[key], *words), number))
             linux = number if key == "linux" else linux
     entry.commands = [
         Command((*command.words, *options), command.line) if command.line == linux else command

@@ -13,6 +13,7 @@ from imgscan.guests.linux.devices import Devices, Resolution
 from imgscan.model.system import MenuEntryKind
 
 _LINUX: Final = ("linux", "linux16", "linuxefi", "kernel", "module", "module2")
+_INITRD: Final = frozenset({"initrd", "initrd16", "initrdefi"})
 _HANDS_OVER: Final = ("chainloader", "ntldr", "appleloader", "legacy_configfile", "multiboot_loader")
 _OTHER_KERNELS: Final = ("kfreebsd", "knetbsd", "kopenbsd", "xnu_kernel", "xnu_kernel64", "xnu_resume")
 _CONFIGURATIONS: Final = ("configfile", "extract_entries_configfile", "extract_legacy_entries_configfile")
@@ -181,6 +182,35 @@ def kernel_command(entry: BootEntry) -> Command | None:
     with_root = [command for command in found if any(word.startswith("root=") for word in command.words)]
     plain = [command for command in found if not command.name.startswith("module")]
     return next(iter(with_root or plain), None)
+
+
+class Loaded(NamedTuple):
+    """What an entry loads: the kernel's path as it stands there, the files with it, and the kernel's command line."""
+
+    kernel: str
+    initrds: tuple[str, ...]
+    arguments: tuple[str, ...]
+    line: int
+
+
+def loaded(entry: BootEntry) -> Loaded | None:
+    """Return what an entry loads; None for one that loads no Linux."""
+    command = kernel_command(entry)
+    words = [] if command is None else list(command.words[1:])
+    while words and words[0].startswith("--"):  # GRUB legacy: kernel --type=..., module2 --nounzip
+        words.pop(0)
+    if command is None or not words:
+        return None
+    initrds = [word for each in entry.commands if each.name in _INITRD for word in each.words[1:]]
+    if not initrds and command.name.startswith("module"):  # below a hypervisor the module after the kernel
+        modules = [each for each in entry.commands if each.name.startswith("module")]
+        after = modules[modules.index(command) + 1 :]
+        initrds = [word for each in after for word in each.words[1:] if not word.startswith("--")][:1]
+    initrds += [
+        name for word in words[1:] if word.startswith("initrd=") for name in word.removeprefix("initrd=").split(",")
+    ]
+    known = [name for name in initrds if name and not name.startswith("${")]
+    return Loaded(words[0], tuple(known), tuple(words[1:]), command.line)
 
 
 def _root(kernel: Command, about: Surroundings) -> Place | None:

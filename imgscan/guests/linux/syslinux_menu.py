@@ -83,7 +83,12 @@ def parse_syslinux(text: str, path: str, include: Include) -> BootConfiguration:
     reader = _Reader(include)
     reader.read(text, path)
     for entry in reader.menu.entries:
-        entry.commands = _as_grub_has_them(entry, reader.options)
+        files = [
+            Command((command.name, *command.words[1].split(",")), command.line)
+            for command in entry.commands
+            if command.name == "initrd"
+        ]
+        entry.commands = [*_as_grub_has_them(entry, reader.options), *files]
     return reader.menu
 
 

@@ -11,7 +11,11 @@ from imgscan.rules.boot import (
     generation_2_on_vhd,
     gpt_boot_on_32_bit_windows,
     no_bootable_partition,
+    paravirtual_only_kernel,
     root_not_on_boot_disk,
+    several_grub_configurations,
+    unresolvable_default_kernel,
+    unresolvable_root_device,
     unsupported_bootloader,
 )
 
@@ -27,4 +31,8 @@ RULES: tuple[Rule, ...] = (
     unsupported_bootloader.RULE,
     root_not_on_boot_disk.RULE,
     dual_boot.RULE,
+    several_grub_configurations.RULE,
+    unresolvable_default_kernel.RULE,
+    unresolvable_root_device.RULE,
+    paravirtual_only_kernel.RULE,
 )

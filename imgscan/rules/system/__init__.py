@@ -3,6 +3,7 @@
 from imgscan.model.rule import Rule
 from imgscan.rules.system import (
     client_not_us_english,
+    custom_kernel,
     dotnet_missing,
     driver_signing_enforced,
     hibernated_system,
@@ -20,6 +21,7 @@ RULES: tuple[Rule, ...] = (
     unsupported_operating_system.RULE,
     unsupported_kernel.RULE,
     unsupported_architecture.RULE,
+    custom_kernel.RULE,
     rhel5_on_vhdx.RULE,
     client_not_us_english.RULE,
     non_ascii_language_pack.RULE,

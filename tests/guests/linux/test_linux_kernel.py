@@ -1,19 +1,22 @@
 from __future__ import annotations
 
+import gzip
 from collections.abc import Mapping
 
 import pytest
-from disk_builder import kernel
+from disk_builder import elf, kernel
 from memory_filesystem import Link, MemoryFileSystem
 
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import CorruptStructure
+from imgscan.guests.linux import kernel as kernel_reader
 from imgscan.guests.linux.boot_menu import read_boot_menu
 from imgscan.guests.linux.bootloader import read_bootloader
 from imgscan.guests.linux.devices import Devices
-from imgscan.guests.linux.kernel import read_kernel
+from imgscan.guests.linux.kernel import NamedKernel, read_default_kernel, version_of
 from imgscan.model.evidence import AtPath
 from imgscan.model.fact import Fact
+from imgscan.model.linux_boot import DefaultKernel, NamedVolume
 
 SLES11 = """\
 default 0
@@ -46,7 +49,7 @@ def read(
     root = MemoryFileSystem({"/etc/hosts": "", **files})
     tree = GuestTree({"/": root, **{f"/{name}": each for name, each in mounts.items()}})
     menu = read_boot_menu(tree, Devices((), ()), "disk0/p1", "sles", read_bootloader(tree))
-    return read_kernel(tree, menu.kernels)
+    return version_of(read_default_kernel(tree, menu.kernels))
 
 
 def test_the_default_entry_of_grub_legacy() -> None:
@@ -109,7 +112,8 @@ def test_menus_that_start_different_kernels() -> None:
     ("image", "why"),
     [
         ({}, "missing"),
-        ({"/boot/vmlinuz-3.0.101-63-default": b"\x1f\x8b" + bytes(1000)}, "unsupported"),
+        ({"/boot/vmlinuz-3.0.101-63-default": bytes(1000)}, "unsupported"),
+        ({"/boot/vmlinuz-3.0.101-63-default": b"\x1f\x8b" + bytes(1000)}, "corrupt"),
         ({"/boot/vmlinuz-3.0.101-63-default": CorruptStructure("bad extent", where="disk0/p1")}, "corrupt"),
     ],
 )
@@ -117,3 +121,41 @@ def test_an_image_that_says_nothing(image: dict[str, str | bytes | CorruptStruct
     fact = read({"/boot/grub/menu.lst": SLES11, **image})
     assert fact.unread == why
     assert fact.evidence
+
+
+def test_a_kernel_of_xen_alone() -> None:
+    """A compressed ELF program with Xen's notes, as SUSE and Red Hat have it."""
+    program = elf() + bytes(3000) + b"GUEST_OS=linux,GUEST_VER=2.6\0" + b"Linux version 3.0.76-0.11-xen (geeko@b) " * 9
+    found = default({"/boot/vmlinuz-3.0.76-0.11-xen": gzip.compress(program)})
+    assert (found.format, found.version, found.is_64_bit) == ("compressed-elf", "3.0.76-0.11-xen", True)
+    assert found.has_xen_notes
+    note = b"\x04\0\0\0\x06\0\0\0\x06\0\0\0Xen\0linux\0"
+    found = default({"/boot/vmlinuz-2.6.16": elf() + note + bytes(300)})
+    assert (found.format, found.version, found.has_xen_notes) == ("elf", "2.6.16", True)
+    assert not default({"/boot/vmlinuz-2.6.16": elf() + bytes(300)}).has_xen_notes
+
+
+def test_a_hostile_compressed_kernel_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_reader, "_UNPACKED_BYTES", 4 << 20)
+    bomb = gzip.compress(elf() + bytes(8 << 20), 1)
+    root = MemoryFileSystem({"/boot/vmlinuz-1": bomb})
+    assert read_default_kernel(GuestTree({"/": root}), ()).unread == "limit"
+
+
+def test_what_the_command_line_names() -> None:
+    line = AtPath("disk0/p1", "/boot/grub/grub.cfg", 3)
+    words = ("root=/dev/sdz9", "ro", "root=UUID=1", "resume=/dev/disk/by-path/x")
+    root = MemoryFileSystem(kernels("4.0"))
+    named = NamedKernel("/boot/vmlinuz-4.0", line, ("/initrd",), words)
+    found = read_default_kernel(GuestTree({"/": root}), (named,), Devices((), ())).get()
+    assert found is not None
+    assert (found.arguments, found.initrds, found.evidence) == (" ".join(words), ("/initrd",), (line,))
+    assert found.root == NamedVolume(source="UUID=1", volume=None)
+    assert found.resume == NamedVolume(source="/dev/disk/by-path/x", volume=None, is_understood=False)
+    assert found.is_64_bit is True
+
+
+def default(files: Mapping[str, str | bytes]) -> DefaultKernel:
+    found = read_default_kernel(GuestTree({"/": MemoryFileSystem(files)}), ()).get()
+    assert found is not None
+    return found
