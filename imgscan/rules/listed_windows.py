@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import msgspec
 
@@ -97,7 +97,7 @@ class ListedWindows(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         return f"{self.id}{pack} ({', '.join(self.editions)}; {bits} bit)"
 
 
-class Release(NamedTuple):
+class Release(msgspec.Struct, frozen=True):
     """Which Windows a system is: its id in lists, its name, whether it is a client, and what showed it."""
 
     id: str
@@ -106,7 +106,7 @@ class Release(NamedTuple):
     evidence: tuple[Evidence, ...]
 
 
-class Found(NamedTuple):
+class Found(msgspec.Struct, frozen=True):
     """Whether a system is on the list; `why_not` is empty when it is."""
 
     said: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.limits import KIB
 
@@ -14,7 +15,7 @@ ENTRIES: Final = 1024
 """Entries and submenus of one boot menu."""
 
 
-class Command(NamedTuple):
+class Command(msgspec.Struct, frozen=True):
     """A command and its arguments; `line` counts from 1, `is_literal` is whether no variable stands in its words."""
 
     words: tuple[str, ...]
@@ -27,8 +28,7 @@ class Command(NamedTuple):
         return self.words[0]
 
 
-@dataclass(slots=True)
-class BootEntry:
+class BootEntry(msgspec.Struct):
     """An entry, or a submenu when it has `children`. `id` is what a default may name besides the title."""
 
     title: str
@@ -36,7 +36,7 @@ class BootEntry:
     path: str = ""
     id: str = ""
     classes: frozenset[str] = frozenset()
-    commands: list[Command] = field(default_factory=list)
+    commands: list[Command] = msgspec.field(default_factory=list)
     children: list[BootEntry] | None = None
 
     def first(self, *names: str) -> Command | None:
@@ -44,8 +44,7 @@ class BootEntry:
         return next((command for command in self.commands if command.name in names), None)
 
 
-@dataclass(slots=True)
-class BootConfiguration:
+class BootConfiguration(msgspec.Struct):
     """What a configuration file says: `default` is a number, an id or a title, with `>` for entries of submenus.
 
     `once` is a default for the next start only. `lacks_saved_entry` is whether the default is to be the saved entry,
@@ -53,8 +52,8 @@ class BootConfiguration:
     seconds, -1 for ever.
     """
 
-    entries: list[BootEntry] = field(default_factory=list)
-    commands: list[Command] = field(default_factory=list)
+    entries: list[BootEntry] = msgspec.field(default_factory=list)
+    commands: list[Command] = msgspec.field(default_factory=list)
     default: str = "0"
     once: str | None = None
     fallback: str | None = None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
+
+import msgspec
 
 from imgscan.devices.guest_tree import GuestTree, Location, decode, read_file
 from imgscan.devices.limits import KIB
@@ -37,7 +38,7 @@ _EVIDENCE: Final = 8
 _SYSTEMD_BOOT_FOLDERS: Final = ("/boot/loader", "/efi/loader", "/boot/efi/loader")
 
 
-class BootMenu(NamedTuple):
+class BootMenu(msgspec.Struct, frozen=True):
     """The menu's entries, where they and the configuration look for things, and what was left out.
 
     `kernels` are those that the default entries start, one for each configuration that has entries; `menus` are the
@@ -51,16 +52,15 @@ class BootMenu(NamedTuple):
     menus: tuple[ParsedMenu, ...] = ()
 
 
-@dataclass(slots=True)
-class _Found:
+class _Found(msgspec.Struct):
     """What the configurations of one system gave."""
 
-    entries: list[MenuEntry] = field(default_factory=list)
-    references: dict[tuple[Literal["root", "boot"], str], Reference] = field(default_factory=dict)
-    evidence: list[Evidence] = field(default_factory=list)
-    left_out: list[UnreadPlace] = field(default_factory=list)
-    kernels: list[NamedKernel] = field(default_factory=list)
-    menus: list[ParsedMenu] = field(default_factory=list)
+    entries: list[MenuEntry] = msgspec.field(default_factory=list)
+    references: dict[tuple[Literal["root", "boot"], str], Reference] = msgspec.field(default_factory=dict)
+    evidence: list[Evidence] = msgspec.field(default_factory=list)
+    left_out: list[UnreadPlace] = msgspec.field(default_factory=list)
+    kernels: list[NamedKernel] = msgspec.field(default_factory=list)
+    menus: list[ParsedMenu] = msgspec.field(default_factory=list)
 
 
 def read_boot_menu(

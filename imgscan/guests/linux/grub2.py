@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from imgscan.errors import LimitExceeded
 from imgscan.guests.linux.boot_entry import ENTRIES, BootConfiguration, BootEntry, Command, seconds
 from imgscan.guests.linux.grub2_conditions import Conditions
@@ -149,7 +151,7 @@ def _unwrapped(command: Command) -> Command:
     """Return a command without the keywords in front of it; the last word always stays."""
     most = len(command.words) - 1
     start = next((at for at, word in enumerate(command.words) if word not in _KEYWORDS or at == most), most)
-    return command._replace(words=command.words[start:])
+    return msgspec.structs.replace(command, words=command.words[start:])
 
 
 def _menu_of(blocks: list[BootEntry | None]) -> BootEntry | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
+
+import msgspec
 
 from imgscan.devices.filesystem import FileSystem
 from imgscan.devices.guest_tree import GuestTree, Location, read_file
@@ -28,7 +30,7 @@ _ESP_FOLDERS: Final = 64
 """Folders below /EFI that are looked into."""
 
 
-class ParsedMenu(NamedTuple):
+class ParsedMenu(msgspec.Struct, frozen=True):
     """A configuration that was read as its loader reads it: with grubenv, loader entries and all that it sources."""
 
     place: Location

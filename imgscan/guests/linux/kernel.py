@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
+import msgspec
 from msgspec.structs import replace
 
 from imgscan.devices.guest_tree import GuestTree, Location
@@ -35,7 +36,7 @@ _XEN: Final = (b"GUEST_OS=linux", b"\x04\0\0\0\x06\0\0\0\x06\0\0\0Xen\0linux")
 """The older section, and the note XEN_ELFNOTE_GUEST_OS (6): name size 4, 6 bytes, type 6, name and text."""
 
 
-class NamedKernel(NamedTuple):
+class NamedKernel(msgspec.Struct, frozen=True):
     """A kernel as a boot menu's entry names it: `path` as it stands there, `evidence` is the line.
 
     `initrds` are the files loaded with it, `arguments` the words of its command line.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.filesystem import Subvolume
 from imgscan.devices.subvolumes import is_named, subvolume_option
@@ -38,7 +39,7 @@ _LIVE: Final = re.compile(r"^(findiso|iso-scan/filename|img_loop|root=live)[:=]"
 _FOUND_BY_PROBER: Final = re.compile(r"\(on /dev/([^)]+)\)")
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, frozen=True):
     """A volume that an entry names: the text it uses, what that means, and the line."""
 
     source: str
@@ -46,8 +47,7 @@ class Place(NamedTuple):
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(msgspec.Struct, frozen=True):
     """An entry with what it is for: `root` and `boot` are where it looks for the root and for its kernel."""
 
     kind: MenuEntryKind
@@ -56,8 +56,7 @@ class Judged:
     boot: Place | None
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(msgspec.Struct, frozen=True):
     """The system whose menu it is: the volume of its root, all volumes that it mounts, and its id (`debian`).
 
     `loader` are those that hold its root and /boot: other mounts may well hold another system. `subvolume` is the one
@@ -184,7 +183,7 @@ def kernel_command(entry: BootEntry) -> Command | None:
     return next(iter(with_root or plain), None)
 
 
-class Loaded(NamedTuple):
+class Loaded(msgspec.Struct, frozen=True):
     """What an entry loads: the kernel's path as it stands there, the files with it, and the kernel's command line."""
 
     kernel: str

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.guest_tree import GuestTree, Location
 from imgscan.devices.limits import KIB, MIB
@@ -34,7 +36,7 @@ Blob = Callable[[int], bytes]
 """Returns the first so many bytes of a header, or all of it when it is shorter."""
 
 
-class RpmDatabase(NamedTuple):
+class RpmDatabase(msgspec.Struct, frozen=True):
     """A database that was found: `place` is its file."""
 
     place: Location

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.limits import MIB
 from imgscan.errors import CorruptStructure, LimitExceeded, UnsupportedFormat
@@ -25,7 +27,7 @@ _WAL_FRAMES: Final = 65536
 Value = int | float | bytes | str | None
 
 
-class _Page(NamedTuple):
+class _Page(msgspec.Struct, frozen=True):
     """A B-tree page: `kind` 2 and 5 are interior (index, table), 10 and 13 leaves; `cells` are offsets in `data`."""
 
     kind: int

@@ -6,7 +6,9 @@ Source: [MS-GPFAS] 2.2.2 "Firewall Rule and Firewall Rule Grammar Rule". What a 
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
+
+import msgspec
 
 _WITHOUT_MEANING: Final = frozenset({"Name", "Desc", "EmbedCtxt", "Edge", "Defer", "Platform", "Platform2"})
 """Fields that do not change which new connections a rule is about."""
@@ -18,7 +20,7 @@ _SERVICE: Final = "termservice"
 _TCP: Final = "6"
 
 
-class FirewallRule(NamedTuple):
+class FirewallRule(msgspec.Struct, frozen=True):
     """What a rule says about new TCP connections to a port of Remote Desktop's service.
 
     `profiles` are in lower case, empty for all; `addresses` is whether it is about certain remote addresses only;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 from memory_windows import MemoryFileSystem
 from tools import requires_tool, shared_data
@@ -132,7 +133,7 @@ def test_rules_about_the_port(
 ) -> None:
     rule = parse_rule(text, 3389, in_kernel=True)
     assert rule is not None
-    assert tuple(rule) == (action, profiles, addresses, conditions)
+    assert msgspec.structs.astuple(rule) == (action, profiles, addresses, conditions)
 
 
 @pytest.mark.parametrize(
