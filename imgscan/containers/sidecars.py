@@ -32,8 +32,8 @@ class Sidecar(msgspec.Struct, frozen=True):
         return tuple(dict.fromkeys(name.rpartition("/")[2] for name in self.names))
 
 
-_DISK_NAME = re.compile(r"(?i)\.(?:vmdk|a?vhdx?|vhdpmem|vdi|qcow2?|img|raw|vmdk\.gz|hdd)\Z")
-_NO_CD_OR_FLOPPY = re.compile(r"(?i)(?<!\.iso)(?<!\.flp)(?<!\.vfd)\Z")
+_DISK_NAME = r"(?i)\.(?:vmdk|a?vhdx?|vhdpmem|vdi|qcow2?|img|raw|vmdk\.gz|hdd)\Z"
+_NO_CD_OR_FLOPPY = r"(?i)(?<!\.iso)(?<!\.flp)(?<!\.vfd)\Z"
 """libvirt's disks have any name: the overlay of an external snapshot is called like the snapshot."""
 
 
@@ -44,59 +44,59 @@ class _Kind(msgspec.Struct, frozen=True):
     """
 
     what: str
-    sign: re.Pattern[str]
-    disk: re.Pattern[str]
-    name: re.Pattern[str] = _DISK_NAME
-    machine: re.Pattern[str] | None = None
+    sign: str
+    disk: str
+    name: str = _DISK_NAME
+    machine: str | None = None
 
 
 _ATTRIBUTE = r"""\s{0,64}=\s{0,64}["']([^"'<>]{1,1024})["']"""
 _KINDS: tuple[_Kind, ...] = (
     _Kind(
         "an OVF descriptor",
-        re.compile(r"<(?:\w{1,32}:)?Envelope[\s>]"),
-        re.compile(rf"<(?:\w{{1,32}}:)?File\s[^<>]{{0,4096}}?\bhref{_ATTRIBUTE}"),
-        machine=re.compile(r"<(?:\w{1,32}:)?VirtualSystem[\s>]"),
+        r"<(?:\w{1,32}:)?Envelope[\s>]",
+        rf"<(?:\w{{1,32}}:)?File\s[^<>]{{0,4096}}?\bhref{_ATTRIBUTE}",
+        machine=r"<(?:\w{1,32}:)?VirtualSystem[\s>]",
     ),
     _Kind(
         "a VirtualBox machine file",
-        re.compile(r"<VirtualBox\s"),
-        re.compile(rf"<HardDisk\s[^<>]{{0,4096}}?\blocation{_ATTRIBUTE}"),
+        r"<VirtualBox\s",
+        rf"<HardDisk\s[^<>]{{0,4096}}?\blocation{_ATTRIBUTE}",
     ),
     _Kind(
         "a libvirt machine file",
-        re.compile(r"<domain\s[^<>]{0,1024}?\btype\s{0,64}="),
-        re.compile(rf"<source\s[^<>]{{0,4096}}?\bfile{_ATTRIBUTE}"),
+        r"<domain\s[^<>]{0,1024}?\btype\s{0,64}=",
+        rf"<source\s[^<>]{{0,4096}}?\bfile{_ATTRIBUTE}",
         _NO_CD_OR_FLOPPY,
     ),
     _Kind(
         "a Hyper-V machine file",
-        re.compile(r"<configuration>"),
-        re.compile(r"<pathname\s[^<>]{0,256}>([^<>]{1,1024})</pathname>"),
+        r"<configuration>",
+        r"<pathname\s[^<>]{0,256}>([^<>]{1,1024})</pathname>",
     ),
     _Kind(
         "a VMX machine file",
-        re.compile(r'(?im)^[ \t]{0,64}(?:config\.version|virtualHW\.version)\s{0,64}=\s{0,64}"'),
-        re.compile(r'(?im)^[ \t]{0,64}\w{1,32}:\w{1,32}\.fileName\s{0,64}=\s{0,64}"([^"\r\n]{1,1024})"'),
+        r'(?im)^[ \t]{0,64}(?:config\.version|virtualHW\.version)\s{0,64}=\s{0,64}"',
+        r'(?im)^[ \t]{0,64}\w{1,32}:\w{1,32}\.fileName\s{0,64}=\s{0,64}"([^"\r\n]{1,1024})"',
     ),
     _Kind(
         "a VMware snapshot list (.vmsd)",
-        re.compile(r"(?im)^[ \t]{0,64}snapshot\.(?:lastUID|numSnapshots|current)\s{0,64}="),
-        re.compile(r'(?im)^[ \t]{0,64}\w{1,32}\.\w{1,32}\.fileName\s{0,64}=\s{0,64}"([^"\r\n]{1,1024})"'),
+        r"(?im)^[ \t]{0,64}snapshot\.(?:lastUID|numSnapshots|current)\s{0,64}=",
+        r'(?im)^[ \t]{0,64}\w{1,32}\.\w{1,32}\.fileName\s{0,64}=\s{0,64}"([^"\r\n]{1,1024})"',
     ),
     _Kind(
         "an OVF manifest",
-        re.compile(r"(?m)\A(?:SHA1|SHA256|SHA512)\s?\([^()\r\n]{1,1024}\)\s{0,8}="),
-        re.compile(r"(?m)^(?:SHA1|SHA256|SHA512)\s?\(([^()\r\n]{1,1024})\)"),
+        r"(?m)\A(?:SHA1|SHA256|SHA512)\s?\([^()\r\n]{1,1024}\)\s{0,8}=",
+        r"(?m)^(?:SHA1|SHA256|SHA512)\s?\(([^()\r\n]{1,1024})\)",
     ),
 )
-_VMX_DEVICE_IS_OFF = re.compile(r'(?im)^[ \t]{0,64}(\w{1,32}:\w{1,32})\.present[ \t]{0,64}=[ \t]{0,64}"FALSE"')
-_VMX_FILE = re.compile(r"(?im)^[ \t]{0,64}(\w{1,32}:\w{1,32})\.fileName\b.*$")
+_VMX_DEVICE_IS_OFF = r'(?im)^[ \t]{0,64}(\w{1,32}:\w{1,32})\.present[ \t]{0,64}=[ \t]{0,64}"FALSE"'
+_VMX_FILE = r"(?im)^[ \t]{0,64}(\w{1,32}:\w{1,32})\.fileName\b.*$"
 _HYPERV_STORE_MAGIC = b"\x14\x20\x28\x01"
 """The header of Hyper-V's binary configuration (.vmcx, .vmrs): 0x01282014."""
-_WINDOWS_DISK_END = re.compile(r"\.(?:avhdx|avhd|vhdx|vhdpmem|vhd)(?![\w.])", re.IGNORECASE)
-_NOT_IN_WINDOWS_NAME = re.compile(r"[\x00-\x1f<>|\"?*\\/:\ufffd]")
-_FROM_A_ROOT = re.compile(r"/|\[|[^/]*:")
+_WINDOWS_DISK_END = r"(?i)\.(?:avhdx|avhd|vhdx|vhdpmem|vhd)(?![\w.])"
+_NOT_IN_WINDOWS_NAME = r"[\x00-\x1f<>|\"?*\\/:\ufffd]"
+_FROM_A_ROOT = r"/|\[|[^/]*:"
 """`/vmfs/volumes/...`, `[datastore1] web/web.vmdk`, `C:/...`, `file:///...`: a place on the host that wrote it."""
 _HEAD_BYTES = 4096
 _SIGN_WITHIN = 65536
@@ -118,13 +118,13 @@ def recognise(file: FileDevice) -> Sidecar | None:
         return None
     beginning = _decoded(file.read_at(0, min(file.size, _SIGN_WITHIN)), encoding)
     for kind in _KINDS:
-        if kind.sign.search(beginning):
+        if re.search(kind.sign, beginning):
             text = _decoded(file.read_at(0, min(file.size, DESCRIPTOR_BYTES)), encoding)
             if kind.what == "a VMX machine file":
                 text = _of_devices_that_are_on(text)
-            several = kind.machine is not None and len(kind.machine.findall(text)) > 1
+            several = kind.machine is not None and len(re.findall(kind.machine, text)) > 1
             what = f"{kind.what} of several machines" if several else kind.what
-            return Sidecar(what, _disks(kind.disk.findall(text), kind.name))
+            return Sidecar(what, _disks(re.findall(kind.disk, text), kind.name))
     return None
 
 
@@ -155,26 +155,26 @@ def _decoded(data: bytes, encoding: str) -> str:
 
 def _windows_disks(text: str) -> Iterator[str]:
     """Yield the bare file names of disks in what may be any data; a name is at most 255 characters."""
-    for match in _WINDOWS_DISK_END.finditer(text):
+    for match in re.finditer(_WINDOWS_DISK_END, text):
         before = text[max(0, match.start() - 255) : match.start()]
-        start = max((found.end() for found in _NOT_IN_WINDOWS_NAME.finditer(before)), default=0)
+        start = max((found.end() for found in re.finditer(_NOT_IN_WINDOWS_NAME, before)), default=0)
         yield before[start:] + match.group()
 
 
 def _of_devices_that_are_on(text: str) -> str:
     """Return a VMX without the file names of devices that are switched off: those disks are none of the machine's."""
-    off = {device.casefold() for device in _VMX_DEVICE_IS_OFF.findall(text)}
+    off = {device.casefold() for device in re.findall(_VMX_DEVICE_IS_OFF, text)}
     if not off:
         return text
-    return _VMX_FILE.sub(lambda line: "" if line[1].casefold() in off else line[0], text)
+    return re.sub(_VMX_FILE, lambda line: "" if line[1].casefold() in off else line[0], text)
 
 
-def _disks(names: Iterable[str], wanted: re.Pattern[str] = _DISK_NAME) -> tuple[str, ...]:
+def _disks(names: Iterable[str], wanted: str = _DISK_NAME) -> tuple[str, ...]:
     disks: list[str] = []
     for name in dict.fromkeys(_unescaped(name).replace("\\", "/").strip() for name in names):
         bare = name.rpartition("/")[2]
-        if bare and wanted.search(bare):
-            disks.append(shown(bare if _FROM_A_ROOT.match(name) else name))
+        if bare and re.search(wanted, bare):
+            disks.append(shown(bare if re.match(_FROM_A_ROOT, name) else name))
     return tuple(disks)
 
 

@@ -21,10 +21,10 @@ from imgscan.model.text import shown
 
 CONDITION: Final = 64 * KIB
 """Characters of what a job waits for."""
-_RUNLEVEL: Final = re.compile(r"runlevel\s+(?:RUNLEVEL=)?\[(!?)([0-9S]+)\]")
-_DEFAULT: Final = re.compile(r"(?:env\s+)?DEFAULT_RUNLEVEL=[\"']?([0-9S])")
-_INITDEFAULT: Final = re.compile(r"[^:#]*:([0-9S]):initdefault:")
-_EVENTS_OF_EVERY_BOOT: Final = re.compile(
+_RUNLEVEL: Final = r"runlevel\s+(?:RUNLEVEL=)?\[(!?)([0-9S]+)\]"
+_DEFAULT: Final = r"(?:env\s+)?DEFAULT_RUNLEVEL=[\"']?([0-9S])"
+_INITDEFAULT: Final = r"[^:#]*:([0-9S]):initdefault:"
+_EVENTS_OF_EVERY_BOOT: Final = (
     r"\b(startup|virtual-filesystems|local-filesystems|remote-filesystems|all-swaps|filesystem|mounted|rc-sysinit"
     r"|net-device-up|static-network-up|networking|network-interface|stopped\s+rc|started\s+\S+|starting\s+\S+)\b"
 )
@@ -43,7 +43,7 @@ class Upstart:
         for path, pattern in (("/etc/inittab", _INITDEFAULT), ("/etc/init/rc-sysinit.conf", _DEFAULT)):
             file = read_config(self._tree, path)
             for number, line in file.lines() if file is not None else ():
-                match = pattern.match(line)
+                match = re.match(pattern, line)
                 if file is not None and match is not None:
                     return match[1], file.at(number)
         return "2", at_path(self._tree.mounts["/"].volume, "/etc/init")
@@ -97,13 +97,13 @@ class Upstart:
             return answer(f"the job {name} is started by hand only", starts=False)
         if len(condition) > CONDITION:
             raise LimitExceeded(f"what the job {shown(name)} waits for is longer than {CONDITION}", where=job.path)
-        levels = [(not_in == "!") != (level in them) for not_in, them in _RUNLEVEL.findall(condition)]
-        others = _RUNLEVEL.sub(" ", condition)
+        levels = [(not_in == "!") != (level in them) for not_in, them in re.findall(_RUNLEVEL, condition)]
+        others = re.sub(_RUNLEVEL, " ", condition)
         if any(levels) and not re.search(r"\band\b", others):
             return answer(f"the job {name} starts in runlevel {level}", starts=True)
         if levels and not any(levels) and not re.search(r"[a-z]", re.sub(r"\b(and|or)\b", "", others)):
             return answer(f"the job {name} does not start in runlevel {level}", starts=False)
-        if _EVENTS_OF_EVERY_BOOT.search(others) and (all(levels) or re.search(r"\bor\b", others)):
+        if re.search(_EVENTS_OF_EVERY_BOOT, others) and (all(levels) or re.search(r"\bor\b", others)):
             return answer(f"the job {name} starts at boot", starts=True)
         error: ImageError = UnsupportedFormat(
             f"whether the job {name} starts depends on: {' '.join(condition.split())[:200]}", where=job.path
