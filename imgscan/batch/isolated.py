@@ -74,9 +74,9 @@ def inspect(
     paths: Sequence[str | Path],
     options: ReadOptions | None = None,
     limits: Limits | None = None,
-    meanwhile: Callable[[], object] | None = None,
+    meanwhile: Sequence[Callable[[], object]] = (),
 ) -> Inspected:
-    """Read the facts of one machine in a worker of its own; `meanwhile` is called while it works.
+    """Read the facts of one machine in a worker of its own; `meanwhile` is done while it works, as in `run_job`.
 
     :raises UsageError: the paths do not make a machine (no path, the same file twice, a sidecar instead of disks)
     :raises ImageError: a path cannot be opened at all
@@ -85,17 +85,12 @@ def inspect(
     names = [str(path) for path in paths]
     limits = limits or Limits()
     left_out: LeftOut = {}
-
-    def prepare() -> None:
-        inspection_decoder()
-        if meanwhile is not None:
-            meanwhile()
-
+    tasks = (*meanwhile, inspection_decoder)
     killed = 0
     while True:
         job = make_job("inspect", names, options.input_format, left_out, collect=options.collect)
         with LocalGivenFiles(names, options.search) as files:
-            ended = _run(job, files, limits, options, meanwhile=None if left_out or killed else prepare)
+            ended = _run(job, files, limits, options, meanwhile=() if left_out or killed else tasks)
             images = files.identities()
         if ended.error is not None:
             raise ended.error
@@ -177,12 +172,12 @@ def _run(
     options: ReadOptions,
     sink: Callable[[bytes], object] | None = None,
     note: Callable[[str], None] | None = None,
-    meanwhile: Callable[[], object] | None = None,
+    meanwhile: Sequence[Callable[[], object]] = (),
 ) -> Ended:
     if options.isolated:
         return run_job(job, files, limits, sink=sink, note=note, required=options.required, meanwhile=meanwhile)
-    if meanwhile is not None:
-        meanwhile()
+    for task in meanwhile:
+        task()
     from imgscan.batch.in_process import run_here  # noqa: PLC0415 - the parsers: only when they are asked for here
 
     return run_here(job, files, sink, note)

@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -191,11 +191,11 @@ def run_job(
     sink: Callable[[bytes], object] | None = None,
     note: Callable[[str], None] | None = None,
     required: bool = False,
-    meanwhile: Callable[[], object] | None = None,
+    meanwhile: Sequence[Callable[[], object]] = (),
 ) -> Ended:
     """Do one job in a worker of its own, and wait for it; output goes to `sink`, lines for the user to `note`.
 
-    `meanwhile` is called when the worker has its first file to read.
+    Of `meanwhile`, the first is called while the worker loads, the others when it has its first file to read.
     """
     server = FileServer(opener, [unpack_text(path) for path in job.paths], limits.files)
     worker: Worker | None = None
@@ -204,11 +204,11 @@ def run_job(
             ahead = _taken_ahead(limits, required=required)
             ends, pid = (make_ends(), None) if ahead is None else (ahead.ends, ahead.pid)
             worker = Worker(Conversation(job, server, limits, sink, note, ends), required=required, pid=pid)
-        if meanwhile is not None:
-            while not worker.conversation.has_answered and worker.listen():
+        for number, task in enumerate(meanwhile):
+            while number and not worker.conversation.has_answered and worker.listen():
                 pass
             with _no_interrupt():
-                meanwhile()
+                task()
         return worker.wait()
     except BaseException:  # Ctrl-C too: no worker is left behind, and it goes on
         if worker is not None:

@@ -44,7 +44,7 @@ def command(
     """
     check_output(output, force=force)
     reading = msgspec.structs.replace(reading, collect=groups_to_collect(collect, ()))
-    found = isolated.inspect(paths, reading, meanwhile=lambda: importlib.import_module(f"imgscan.reports.{format_}"))
+    found = isolated.inspect(paths, reading, meanwhile=[lambda: importlib.import_module(f"imgscan.reports.{format_}")])
     facts = FactsFile(tool=this_tool(), machine=found.facts)
     if format_ == "json":
         from imgscan.reports import json

@@ -57,15 +57,18 @@ def command(
     check_output(output, force=force)
     chosen: list[Profile] = []
 
-    def prepare() -> None:
-        """Load what comes after the facts, while another process is after them: it takes as long."""
+    def load_profiles() -> None:
+        """Load the rules too, while another process is after the facts: it takes as long."""
         from imgscan import profiles
 
         chosen.extend(profiles.load(name) for name in profile_names or (DEFAULT_PROFILE,))
+
+    def load_report() -> None:
+        importlib.import_module("imgscan.judge")
         importlib.import_module(f"imgscan.reports.{format_}")
 
     reading = msgspec.structs.replace(reading, collect=groups_to_collect(collect, profile_names or (DEFAULT_PROFILE,)))
-    found = isolated.inspect(paths, reading, meanwhile=prepare)
+    found = isolated.inspect(paths, reading, meanwhile=(load_profiles, load_report))
     from imgscan.judge import report_on
 
     report = report_on([found.facts], chosen)
