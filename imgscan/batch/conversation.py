@@ -156,6 +156,11 @@ class Conversation:
             protocol.send(self.channel, protocol.JOB, msgspec.msgpack.encode(self._job), [self._page_file])
         os.close(self._page_file)
 
+    @property
+    def has_result(self) -> bool:
+        """Whether the worker has answered the job: it has no more to say."""
+        return self._result is not None and self._level is not None and self.stopped is None
+
     def part(self) -> str:
         """Return the part that the worker says it is reading; its own words, made harmless."""
         length = int.from_bytes(self._page[:2], "little")

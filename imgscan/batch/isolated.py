@@ -85,7 +85,7 @@ def inspect(
     names = [str(path) for path in paths]
     limits = limits or Limits()
     left_out: LeftOut = {}
-    tasks = (*meanwhile, inspection_decoder)
+    tasks: tuple[Callable[[], object], ...] = (*meanwhile, inspection_decoder)
     killed = 0
     while True:
         job = make_job("inspect", names, options.input_format, left_out, collect=options.collect)

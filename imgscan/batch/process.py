@@ -47,6 +47,7 @@ class _Ahead(msgspec.Struct, frozen=True):
 
 
 _ahead: list[_Ahead] = []
+_leaving: list[int] = []
 
 
 def start_ahead() -> None:
@@ -64,6 +65,12 @@ def _taken_ahead(limits: Limits, *, required: bool) -> _Ahead | None:
     return _ahead.pop() if _ahead and _ahead[0].limits == limits and not required else None
 
 
+def _reap_those_that_left() -> None:
+    while _leaving:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(_leaving.pop(), 0)
+
+
 class Worker:
     """A running worker of this process, with the job it does; `pid` is that of one that was forked ahead."""
 
@@ -73,6 +80,7 @@ class Worker:
         self._lifeline = -1
         conversation.heard_at = time.monotonic()
         ends = conversation.ends
+        _reap_those_that_left()
         if pid is not None:
             self.pid = pid
         elif _threads() == 1:
@@ -88,9 +96,9 @@ class Worker:
     def wait(self) -> Ended:
         """Answer the worker until it ends; a limit that it exceeds, and an exception here, end it."""
         try:
-            while self.listen():
+            while not self.conversation.has_result and self.listen():
                 pass
-            status, usage = self._reap()
+            status, usage = self._leave() if self.conversation.has_result else self._reap()
         except BaseException:  # Ctrl-C too: no worker is left behind, and it goes on
             self.abandon()
             raise
@@ -123,6 +131,12 @@ class Worker:
         if not self.ended:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
+
+    def _leave(self) -> tuple[int, Usage]:
+        """Let a process go whose work is done, to be reaped when another one starts: its memory takes a while to go."""
+        self.kill()
+        _leaving.append(self.pid)
+        return 0, Usage()
 
     def _reap(self) -> tuple[int, Usage]:
         """Wait until the process is gone; closing both its ends does not save it from the time limit."""

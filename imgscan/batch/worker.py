@@ -54,6 +54,8 @@ LIBRARIES: Final = ("construct", "pickle", "_compat_pickle")
 USUAL: Final = ("imgscan.guests.linux", "imgscan.filesystems.ext_filesystem")
 """What most machines need."""
 DATA_BYTES: Final = 256 << 10
+GARBAGE: Final = 50_000
+"""Objects that may be made before cycles are looked for: facts have none, and a small machine stays below."""
 
 
 class JobContext(Protocol):
@@ -125,6 +127,7 @@ def work(channel: socket.socket, limits: Limits, *, required: bool) -> None:
     keep_ready()
     gc.freeze()
     gc.enable()
+    gc.set_threshold(GARBAGE)
     received = protocol.receive(channel)
     if received is None:
         return
