@@ -11,7 +11,6 @@ import gc
 import importlib
 import mmap
 import os
-import pkgutil
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -51,7 +50,7 @@ OTHERS: Final = (
 """What they load when they need it, or Python does for them: nothing can be loaded when no file can be opened."""
 LIBRARIES: Final = ("construct", "pickle", "_compat_pickle")
 """What they load that is written in Python, and what that loads: only kept in memory."""
-USUAL: Final = ("imgscan.guests.linux", "imgscan.filesystems.ext_filesystem")
+USUAL: Final = ("imgscan.batch.jobs.inspect", "imgscan.guests.linux", "imgscan.filesystems.ext_filesystem")
 """What most machines need."""
 DATA_BYTES: Final = 256 << 10
 GARBAGE: Final = 50_000
@@ -95,7 +94,7 @@ def keep_ready() -> None:
     if preload.cache_info().currsize:  # a worker that a nursery forked has it all
         return
     sys.modules.setdefault("construct.debug", ModuleType("construct.debug"))  # it would load a debugger
-    for name in (*OTHERS, *USUAL, *(f"imgscan.batch.jobs.{job}" for job in JOBS)):
+    for name in (*OTHERS, *USUAL):  # the job's own module comes with the job, before the worker is closed in
         importlib.import_module(name)
     sys.meta_path.insert(0, KeptModules((f"imgscan.{package}" for package in READERS), LIBRARIES))
 
@@ -103,6 +102,8 @@ def keep_ready() -> None:
 @functools.cache
 def preload() -> None:
     """Import everything that any job may need."""
+    import pkgutil  # noqa: PLC0415 - nurseries only
+
     for name in (*OTHERS, *LIBRARIES, *(f"imgscan.batch.jobs.{job}" for job in JOBS)):
         importlib.import_module(name)
     for package in READERS:
