@@ -36,6 +36,7 @@ FAMILY_TITLES = {
     "filesystem": "Filesystems",
     "system": "Installed systems",
     "mounts": "The mount table",
+    "network": "The network",
     "access": "Reaching the system",
 }
 DEMO = "tests/fixtures/images/debian12-bios.vmdk"

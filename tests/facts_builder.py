@@ -19,6 +19,7 @@ from imgscan.model.disk import Disk, ImageFile, Parent, Partition, PartitionTabl
 from imgscan.model.evidence import AtOffset, AtPath, AtRegistry, Evidence
 from imgscan.model.fact import Fact, known, unread
 from imgscan.model.machine import Io, MachineFacts, StageIo
+from imgscan.model.network import Interface, NetworkFile
 from imgscan.model.profile import Profile, Use
 from imgscan.model.rule import Outcome, Result
 from imgscan.model.system import MenuEntry, MenuEntryKind, Mount, Reference, System
@@ -121,6 +122,20 @@ def a_linux_system(root: str = "disk0/p1", **changes: Any) -> System:
         ),
         "mount_units": known((), AtPath(root, "/etc/systemd/system")),
         "crypttab": known((), AtPath(root, "/etc/crypttab")),
+        "network": known(
+            (
+                NetworkFile(
+                    by="ifupdown",
+                    evidence=AtPath(root, "/etc/network/interfaces"),
+                    interfaces=known(
+                        (Interface(name="eth0", dhcp4=True, evidence=(AtPath(root, "/etc/network/interfaces", 7),)),)
+                    ),
+                ),
+            ),
+            AtPath(root, "/etc"),
+        ),
+        "dhcp_client": known("/sbin/dhclient", AtPath(root, "/sbin/dhclient")),
+        "interface_names": known((), AtPath(root, "/etc/udev/rules.d")),
         "references": known(
             (
                 Reference(
@@ -433,6 +448,9 @@ def an_unread_system(family: Any = "linux", root: str = "disk0/p1") -> System:
         mounts=lost(),
         mount_units=lost(),
         crypttab=lost(),
+        network=lost(),
+        dhcp_client=lost(),
+        interface_names=lost(),
         references=lost(),
         menu=lost(),
         ssh_server=lost(),

@@ -49,9 +49,10 @@ from imgscan.judge import judge
 from imgscan.model.access import Firewall, ServiceStart, SshSettings
 from imgscan.model.boot import Boot, BootCode, Loader
 from imgscan.model.disk import Disk, Partition, PartitionTable, Problem
-from imgscan.model.evidence import AtOffset
+from imgscan.model.evidence import AtOffset, AtPath
 from imgscan.model.fact import Fact, known, unread
 from imgscan.model.machine import MachineFacts
+from imgscan.model.network import Interface, NetworkFile, StaticAddress
 from imgscan.model.profile import Profile, Use
 from imgscan.model.rule import Result, Rule
 from imgscan.model.system import MenuEntry, Mount, System
@@ -238,6 +239,8 @@ MACHINES: dict[str, MachineFacts] = {
     "no evidence": with_disk(an_efi_windows_machine(), partitioning=known("gpt")),
     "nothing read": nothing_read(tuple(UNREAD_SYSTEMS.values())),
     "encrypted": and_volumes(a_linux_machine(), a_volume("disk0/p2", "crypto_LUKS", metadata={"cipher": "aes"})),
+    "no network": a_linux_machine(network=known(())),
+    "no DHCP": a_linux_machine(dhcp_client=known(None)),
     "lost mounts": with_volume(
         and_volumes(
             a_linux_machine(mounts=known((Mount(source="UUID=1", point="/srv", type="ext4", how="uuid"),))),
@@ -451,6 +454,28 @@ MOUNTS = st.lists(
     ),
     max_size=2,
 ).map(tuple)
+INTERFACES = st.lists(
+    st.builds(
+        Interface,
+        name=st.one_of(st.none(), st.sampled_from(["eth0", "bond0", ""])),
+        kind=st.sampled_from(["ethernet", "bond", "loopback"]),
+        dhcp4=st.booleans(),
+        dhcp6=st.booleans(),
+        addresses=st.lists(
+            st.builds(
+                StaticAddress, st.sampled_from(["10.0.0.1/8", "fd00::1", ""]), st.text(), st.just(AtPath("x", "y"))
+            ),
+            max_size=1,
+        ).map(tuple),
+        mac=st.none(),
+        on=st.lists(st.sampled_from(["eth0", "eth1"]), max_size=2).map(tuple),
+    ),
+    max_size=2,
+).map(tuple)
+NETWORK = st.lists(
+    st.builds(NetworkFile, by=st.just("netplan"), evidence=st.just(AtPath("x", "y")), interfaces=_facts(INTERFACES)),
+    max_size=2,
+).map(tuple)
 SYSTEMS = st.builds(
     System,
     family=st.sampled_from(["linux", "windows", "other"]),
@@ -466,6 +491,8 @@ SYSTEMS = st.builds(
     menu=_facts(ENTRIES),
     mounts=_facts(MOUNTS),
     mount_units=_facts(MOUNTS),
+    network=_facts(NETWORK),
+    dhcp_client=_facts(TEXT),
     ssh_server=_facts(TEXT),
     ssh_start=_facts(
         st.builds(

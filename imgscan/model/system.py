@@ -9,6 +9,7 @@ import msgspec
 from imgscan.model.access import Firewall, ServiceStart, SshSettings
 from imgscan.model.evidence import Evidence
 from imgscan.model.fact import NOT_COLLECTED, Fact, unread
+from imgscan.model.network import InterfaceName, NetworkFile
 
 SourceKind = Literal[
     "uuid", "label", "partuuid", "partlabel", "device-name", "hardware-name", "mapper", "logical-volume", "array",
@@ -103,7 +104,8 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     loaders, or the EFI loader's `what`; `service_pack` is as the system calls it (Windows: `Service Pack 1`, SUSE:
     `SP3`). Linux: `variant` is os-release's VARIANT_ID (`server`, `workstation`); `ssh_server` is the path of the SSH
     server's program, None when there is none; `ssh_settings` is None when it has no configuration; `firewalls` are
-    those that start with the system; `mounts` are the lines of fstab, `mount_units` the units of the system's owner.
+    those that start with the system; `mounts` are the lines of fstab, `mount_units` the units of the system's owner;
+    `network` are all files that configure interfaces, `dhcp_client` is the program or service that asks for addresses.
     Windows: `build` is `17763.1234`, `release` its name for the release (`1809`, `22H2`), `hives` how its registry's
     files were left. Facts that only one family has are None on the other.
     """
@@ -128,6 +130,9 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     mounts: Fact[tuple[Mount, ...]] = unread("not-collected", NOT_COLLECTED)
     mount_units: Fact[tuple[Mount, ...]] = unread("not-collected", NOT_COLLECTED)
     crypttab: Fact[tuple[CryptEntry, ...]] = unread("not-collected", NOT_COLLECTED)
+    network: Fact[tuple[NetworkFile, ...]] = unread("not-collected", NOT_COLLECTED)
+    dhcp_client: Fact[str | None] = unread("not-collected", NOT_COLLECTED)
+    interface_names: Fact[tuple[InterfaceName, ...]] = unread("not-collected", NOT_COLLECTED)
     references: Fact[tuple[Reference, ...]] = unread("not-collected", NOT_COLLECTED)
     menu: Fact[tuple[MenuEntry, ...]] = unread("not-collected", NOT_COLLECTED)
     ssh_server: Fact[str | None] = unread("not-collected", NOT_COLLECTED)

@@ -1,7 +1,7 @@
 """The table of contents of all rules, by family. A rule is listed in its family's `RULES`; there is no other way in."""
 
 from imgscan.model.rule import Rule
-from imgscan.rules import access, boot, filesystem, image, mounts, partition, system, volume
+from imgscan.rules import access, boot, filesystem, image, mounts, network, partition, system, volume
 from imgscan.rules.explanation import explanation_of
 
 FAMILIES: dict[str, tuple[Rule, ...]] = {
@@ -12,6 +12,7 @@ FAMILIES: dict[str, tuple[Rule, ...]] = {
     "filesystem": filesystem.RULES,
     "system": system.RULES,
     "mounts": mounts.RULES,
+    "network": network.RULES,
     "access": access.RULES,
 }
 RULES: tuple[Rule, ...] = tuple(rule for rules in FAMILIES.values() for rule in rules)

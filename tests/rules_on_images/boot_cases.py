@@ -424,6 +424,10 @@ CASES = (
             "fstab-invalid-entry/1": Moved("pass", OF_SECOND_SYSTEM),
             "fstab-unresolvable/1": Moved("pass", OF_SECOND_SYSTEM),
             "fstab-network-filesystems/1": Moved("pass", OF_SECOND_SYSTEM),
+            "static-ip-address/1": Moved("pass", OF_SECOND_SYSTEM),
+            "dhcp-client-disabled/1": Moved("unknown", OF_SECOND_SYSTEM),
+            "multiple-network-interfaces/1": Moved("pass", OF_SECOND_SYSTEM),
+            "ipv6-configured/1": Moved("pass", OF_SECOND_SYSTEM),
         },
     ),
     Case(

@@ -52,6 +52,10 @@ LINUX_RULES = (
     "fstab-invalid-entry",
     "fstab-unresolvable",
     "fstab-network-filesystems",
+    "static-ip-address",
+    "dhcp-client-disabled",
+    "multiple-network-interfaces",
+    "ipv6-configured",
 )
 WINDOWS_RULES = (
     "gpt-boot-on-32-bit-windows",
