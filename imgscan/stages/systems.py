@@ -76,11 +76,22 @@ def inspect_access(scan: ScanState, found: Sequence[System], trees: Sequence[Gue
 def _with_access(scan: ScanState, system: System, tree: GuestTree) -> System:
     if system.family != "linux":
         return system
-    from imgscan.guests.linux import read_access  # noqa: PLC0415 - start-up time
+    from imgscan.guests.linux import Services, read_access, read_environment  # noqa: PLC0415 - start-up time
 
+    services = Services(tree)
+    try:
+        with scan.parts.reading(f"environment {system.root}"):
+            system = read_environment(system, tree, services)
+    except ImageError as error:
+        system = msgspec.structs.replace(
+            system,
+            network=unread_because(error),
+            dhcp_client=unread_because(error),
+            interface_names=unread_because(error),
+        )
     try:
         with scan.parts.reading(f"access {system.root}"):
-            return read_access(system, tree)
+            return read_access(system, tree, services)
     except ImageError as error:
         return msgspec.structs.replace(
             system,

@@ -16,7 +16,6 @@ from imgscan.guests.linux.hostname import read_hostname
 from imgscan.guests.linux.kernel import read_kernel
 from imgscan.guests.linux.mount_units import read_mount_units
 from imgscan.guests.linux.mounts import read_mounts
-from imgscan.guests.linux.network import read_dhcp_client, read_interface_names, read_network
 from imgscan.guests.linux.release import read_release
 from imgscan.guests.linux.services import Services
 from imgscan.guests.systems import FoundSystem, Inspected
@@ -66,9 +65,6 @@ def inspect_linux(
             lambda: read_mount_units(tree, Services(tree), devices), at_path(root, f"{folder}/etc/systemd")
         ),
         crypttab=crypttab,
-        network=attempt(lambda: read_network(tree), at_path(root, f"{folder}/etc")),
-        dhcp_client=attempt(lambda: read_dhcp_client(tree, services), at_path(root, f"{folder}/sbin")),
-        interface_names=attempt(lambda: read_interface_names(tree), at_path(root, f"{folder}/etc/udev")),
         references=boot.references,
         menu=boot.menu,
     )

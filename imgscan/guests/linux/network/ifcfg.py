@@ -120,7 +120,8 @@ def _suse_kind(said: dict[str, Assignment], name: str) -> InterfaceKind:
 
 
 def _said(file: ConfigFile) -> dict[str, Assignment]:
-    said = assignments(file.text)
+    made = assignments(file.text)
+    said = {name: found for name in made.names() if (found := made.get(name)) is not None}
     for key, (value, line) in said.items():
         if ("$" in value or "`" in value) and key.startswith(("BOOTPROTO", "IPADDR", "IPV6ADDR", "DEVICE")):
             raise UnsupportedFormat(f"line {line}: the shell makes the value of {key}", where=shown(file.path))
