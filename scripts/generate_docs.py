@@ -37,6 +37,7 @@ FAMILY_TITLES = {
     "system": "Installed systems",
     "mounts": "The mount table",
     "network": "The network",
+    "software": "Software and origin",
     "access": "Reaching the system",
 }
 DEMO = "tests/fixtures/images/debian12-bios.vmdk"

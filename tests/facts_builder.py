@@ -135,6 +135,9 @@ def a_linux_system(root: str = "disk0/p1", **changes: Any) -> System:
             AtPath(root, "/etc"),
         ),
         "dhcp_client": known("/sbin/dhclient", AtPath(root, "/sbin/dhclient")),
+        "products": known((), AtPath(root, "/etc")),
+        "hibernated_files": known((), AtPath(root, "/etc/fstab")),
+        "hardware_traces": known((), AtPath(root, "/etc")),
         "interface_names": known((), AtPath(root, "/etc/udev/rules.d")),
         "references": known(
             (
@@ -451,6 +454,9 @@ def an_unread_system(family: Any = "linux", root: str = "disk0/p1") -> System:
         network=lost(),
         dhcp_client=lost(),
         interface_names=lost(),
+        products=lost(),
+        hibernated_files=lost(),
+        hardware_traces=lost(),
         references=lost(),
         menu=lost(),
         ssh_server=lost(),

@@ -55,6 +55,7 @@ from imgscan.model.machine import MachineFacts
 from imgscan.model.network import Interface, NetworkFile, StaticAddress
 from imgscan.model.profile import Profile, Use
 from imgscan.model.rule import Result, Rule
+from imgscan.model.software import HardwareTrace, StartingProduct
 from imgscan.model.system import MenuEntry, Mount, System
 from imgscan.model.text import shown
 from imgscan.model.volume import Free, Volume
@@ -240,6 +241,7 @@ MACHINES: dict[str, MachineFacts] = {
     "nothing read": nothing_read(tuple(UNREAD_SYSTEMS.values())),
     "encrypted": and_volumes(a_linux_machine(), a_volume("disk0/p2", "crypto_LUKS", metadata={"cipher": "aes"})),
     "no network": a_linux_machine(network=known(())),
+    "no evidence of software": a_linux_machine(products=known(()), hardware_traces=known(())),
     "no DHCP": a_linux_machine(dhcp_client=known(None)),
     "lost mounts": with_volume(
         and_volumes(
@@ -493,6 +495,29 @@ SYSTEMS = st.builds(
     mount_units=_facts(MOUNTS),
     network=_facts(NETWORK),
     dhcp_client=_facts(TEXT),
+    products=_facts(
+        st.lists(
+            st.builds(
+                StartingProduct,
+                name=st.text(),
+                kind=st.sampled_from(["antivirus", "intrusion-detection", "backup"]),
+                detail=st.text(),
+            ),
+            max_size=1,
+        ).map(tuple)
+    ),
+    hibernated_files=_facts(st.lists(st.text(), max_size=1).map(tuple)),
+    hardware_traces=_facts(
+        st.lists(
+            st.builds(
+                HardwareTrace,
+                st.sampled_from(["driver", "network-card", "virtual-at-installation"]),
+                st.text(),
+                st.just(AtPath("x", "y")),
+            ),
+            max_size=2,
+        ).map(tuple)
+    ),
     ssh_server=_facts(TEXT),
     ssh_start=_facts(
         st.builds(

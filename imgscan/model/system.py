@@ -10,6 +10,7 @@ from imgscan.model.access import Firewall, ServiceStart, SshSettings
 from imgscan.model.evidence import Evidence
 from imgscan.model.fact import NOT_COLLECTED, Fact, unread
 from imgscan.model.network import InterfaceName, NetworkFile
+from imgscan.model.software import HardwareTrace, StartingProduct
 
 SourceKind = Literal[
     "uuid", "label", "partuuid", "partlabel", "device-name", "hardware-name", "mapper", "logical-volume", "array",
@@ -105,7 +106,8 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     `SP3`). Linux: `variant` is os-release's VARIANT_ID (`server`, `workstation`); `ssh_server` is the path of the SSH
     server's program, None when there is none; `ssh_settings` is None when it has no configuration; `firewalls` are
     those that start with the system; `mounts` are the lines of fstab, `mount_units` the units of the system's owner;
-    `network` are all files that configure interfaces, `dhcp_client` is the program or service that asks for addresses.
+    `network` are all files that configure interfaces, `dhcp_client` is the program or service that asks for addresses;
+    `products` are known ones that start, `hibernated_files` swap files with a hibernated system.
     Windows: `build` is `17763.1234`, `release` its name for the release (`1809`, `22H2`), `hives` how its registry's
     files were left. Facts that only one family has are None on the other.
     """
@@ -133,6 +135,9 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     network: Fact[tuple[NetworkFile, ...]] = unread("not-collected", NOT_COLLECTED)
     dhcp_client: Fact[str | None] = unread("not-collected", NOT_COLLECTED)
     interface_names: Fact[tuple[InterfaceName, ...]] = unread("not-collected", NOT_COLLECTED)
+    products: Fact[tuple[StartingProduct, ...]] = unread("not-collected", NOT_COLLECTED)
+    hibernated_files: Fact[tuple[str, ...]] = unread("not-collected", NOT_COLLECTED)
+    hardware_traces: Fact[tuple[HardwareTrace, ...]] = unread("not-collected", NOT_COLLECTED)
     references: Fact[tuple[Reference, ...]] = unread("not-collected", NOT_COLLECTED)
     menu: Fact[tuple[MenuEntry, ...]] = unread("not-collected", NOT_COLLECTED)
     ssh_server: Fact[str | None] = unread("not-collected", NOT_COLLECTED)

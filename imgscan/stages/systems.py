@@ -28,6 +28,12 @@ Inspector = Callable[
 NEVER_A_SYSTEM = frozenset({"swap", "swsuspend", "linux_raid_journal", "iso9660", "udf"})
 """Content that cannot be an installed system, even unread."""
 
+ENVIRONMENT = (
+    *("network", "dhcp_client", "interface_names"),
+    *("products", "hibernated_files", "hardware_traces"),
+)
+"""The facts of a Linux that are read apart from the system itself."""
+
 
 def inspect_boot(scan: ScanState) -> Boot:
     """Find out what boots, over all disks."""
@@ -83,12 +89,7 @@ def _with_access(scan: ScanState, system: System, tree: GuestTree) -> System:
         with scan.parts.reading(f"environment {system.root}"):
             system = read_environment(system, tree, services)
     except ImageError as error:
-        system = msgspec.structs.replace(
-            system,
-            network=unread_because(error),
-            dhcp_client=unread_because(error),
-            interface_names=unread_because(error),
-        )
+        system = msgspec.structs.replace(system, **dict.fromkeys(ENVIRONMENT, unread_because(error)))
     try:
         with scan.parts.reading(f"access {system.root}"):
             return read_access(system, tree, services)

@@ -428,6 +428,11 @@ CASES = (
             "dhcp-client-disabled/1": Moved("unknown", OF_SECOND_SYSTEM),
             "multiple-network-interfaces/1": Moved("pass", OF_SECOND_SYSTEM),
             "ipv6-configured/1": Moved("pass", OF_SECOND_SYSTEM),
+            "antivirus-enabled/1": Moved("unknown", OF_SECOND_SYSTEM),
+            "intrusion-detection-enabled/1": Moved("unknown", OF_SECOND_SYSTEM),
+            "snapshot-backup-software/1": Moved("unknown", OF_SECOND_SYSTEM),
+            "hibernated-system/1": Moved("pass", OF_SECOND_SYSTEM),
+            "converted-from-physical/1": Moved("pass", OF_SECOND_SYSTEM),
         },
     ),
     Case(

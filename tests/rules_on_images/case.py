@@ -56,6 +56,11 @@ LINUX_RULES = (
     "dhcp-client-disabled",
     "multiple-network-interfaces",
     "ipv6-configured",
+    "antivirus-enabled",
+    "intrusion-detection-enabled",
+    "snapshot-backup-software",
+    "hibernated-system",
+    "converted-from-physical",
 )
 WINDOWS_RULES = (
     "gpt-boot-on-32-bit-windows",
@@ -129,6 +134,7 @@ def windows_efi_outcomes(image_format: str, **others: str) -> Outcomes:
 
 def _outcomes(image_format: str, system_rules: tuple[str, ...], others: Mapping[str, str]) -> Outcomes:
     found = dict.fromkeys(MACHINE_RULES, "pass")
+    found["physical-origin-to-confirm"] = "manual"
     found |= dict.fromkeys((*OF_OTHER_FORMATS[image_format], *ABOUT_LAYERS), "not-applicable")
     found |= {f"{rule}/0": "pass" for rule in system_rules}
     found |= {f"{rule}/0": "not-applicable" for rule in system_rules if rule in OF_OTHER_SYSTEMS}

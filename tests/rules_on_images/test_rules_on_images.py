@@ -20,6 +20,7 @@ from rules_on_images import (
     layer_cases,
     mount_cases,
     network_cases,
+    software_cases,
 )
 from rules_on_images.case import Case, Outcomes
 from tools import requires_tool
@@ -37,6 +38,7 @@ CASES: tuple[Case, ...] = (
     *access_cases.CASES,
     *mount_cases.CASES,
     *network_cases.CASES,
+    *software_cases.CASES,
 )
 EXIT_STATUS = {"ready": 0, "ready-with-warnings": 0, "not-ready": 1}
 

@@ -1,0 +1,20 @@
+"""Software that disturbs a migration, and where the system comes from."""
+
+from imgscan.model.rule import Rule
+from imgscan.rules.software import (
+    antivirus_enabled,
+    converted_from_physical,
+    hibernated_system,
+    intrusion_detection_enabled,
+    physical_origin_to_confirm,
+    snapshot_backup_software,
+)
+
+RULES: tuple[Rule, ...] = (
+    antivirus_enabled.RULE,
+    intrusion_detection_enabled.RULE,
+    snapshot_backup_software.RULE,
+    hibernated_system.RULE,
+    converted_from_physical.RULE,
+    physical_origin_to_confirm.RULE,
+)

@@ -1,0 +1,40 @@
+"""Software starts that makes backups by snapshots.
+
+What it checks
+--------------
+Whether a service of a known backup product that works with snapshots of disks or volumes starts at boot. Products that
+work from outside, through the hypervisor, leave nothing on the disks and are not seen.
+
+Why it matters
+--------------
+Only a one-time migration is supported for machines on which such software is used: its snapshots disturb those that
+replication in intervals rests on.
+
+How to fix
+----------
+Migrate the machine once, not in intervals; or disable the agent, and see that the hypervisor's backup leaves the
+machine out, until the migration is done.
+"""
+
+from __future__ import annotations
+
+from imgscan.model.machine import MachineFacts
+from imgscan.model.rule import NoParams, Result, Rule
+from imgscan.model.system import System
+from imgscan.rules.explanation import how_to_fix, title
+from imgscan.rules.products import READS, no_product
+
+
+def check(_machine: MachineFacts, system: System, _params: NoParams) -> Result:
+    """Look for such a product among those that start."""
+    return no_product(system, "backup", "no known software for backups by snapshots starts")
+
+
+RULE = Rule(
+    name="snapshot-backup-software",
+    title=title(__doc__),
+    scope="system",
+    reads=READS,
+    remedy=how_to_fix(__doc__),
+    check=check,
+)

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+from facts_builder import a_linux_machine, answer, lost, outcome
+
+from imgscan.model.evidence import AtPath
+from imgscan.model.fact import known
+from imgscan.model.software import ProductKind, StartingProduct
+
+RULE = "snapshot-backup-software"
+LINK = AtPath("disk0/p1", "/etc/systemd/system/multi-user.target.wants/x.service")
+
+
+def product(kind: ProductKind) -> StartingProduct:
+    return StartingProduct(name="X", kind=kind, detail="x.service is enabled", evidence=(LINK,))
+
+
+@pytest.mark.parametrize("kind", ["antivirus", "intrusion-detection", "backup"])
+def test_a_product_of_that_kind(kind: ProductKind) -> None:
+    expected = "fail" if kind == "backup" else "pass"
+    assert outcome(RULE, a_linux_machine(products=known((product(kind),)))) == expected
+
+
+def test_what_starts_it_is_shown() -> None:
+    result = answer(RULE, a_linux_machine(products=known((product("backup"),))))
+    assert (result.summary, result.evidence) == ("X starts: x.service is enabled", (LINK,))
+    assert outcome(RULE, a_linux_machine(products=known(()))) == "pass"
+    assert outcome(RULE, a_linux_machine(products=lost())) == "unknown"
