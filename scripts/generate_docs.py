@@ -39,6 +39,7 @@ FAMILY_TITLES = {
     "network": "The network",
     "software": "Software and origin",
     "access": "Reaching the system",
+    "changes": "What the import changes",
 }
 DEMO = "tests/fixtures/images/debian12-bios.vmdk"
 EXAMPLE_MARK = "```text\n"

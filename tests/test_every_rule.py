@@ -156,7 +156,8 @@ def _asked(use: Use, machine: MachineFacts) -> Iterator[Result]:
             answer = use.rule.check(*((machine,) if subject is None else (machine, subject)), use.params)
         except UnreadFact as signal:
             answer = Result("unknown", signal.detail)
-        yield from answer if isinstance(answer, tuple) else (answer,)
+        for result in answer if isinstance(answer, tuple) else (answer,):
+            yield Result("unknown", result.detail) if isinstance(result, UnreadFact) else result
 
 
 @each_use
@@ -242,6 +243,9 @@ MACHINES: dict[str, MachineFacts] = {
     "encrypted": and_volumes(a_linux_machine(), a_volume("disk0/p2", "crypto_LUKS", metadata={"cipher": "aes"})),
     "no network": a_linux_machine(network=known(())),
     "no evidence of software": a_linux_machine(products=known(()), hardware_traces=known(())),
+    "device name": a_linux_machine(
+        mounts=known((Mount(source="/dev/sda2", point="/x", type="ext4", how="device-name", volume="disk0/p2"),))
+    ),
     "no DHCP": a_linux_machine(dhcp_client=known(None)),
     "lost mounts": with_volume(
         and_volumes(

@@ -257,7 +257,7 @@ def test_findings_stand_in_the_order_of_the_profile() -> None:
     ("machine", "fault"),
     [
         (with_volume(a_linux_machine(), "disk0/p1", content="reiserfs"), "unsupported-root-filesystem"),
-        (with_system(a_linux_machine(), menu=lost()), "dual-boot"),
+        (with_system(a_linux_machine(), hostname=lost(), architecture=lost()), "unsupported-architecture"),
         (and_disks(a_linux_machine("vhd"), a_disk("disk1", "vhdx")), "mixed-vhd-and-vhdx"),
     ],
 )

@@ -1,7 +1,7 @@
 """The table of contents of all rules, by family. A rule is listed in its family's `RULES`; there is no other way in."""
 
 from imgscan.model.rule import Rule
-from imgscan.rules import access, boot, filesystem, image, mounts, network, partition, software, system, volume
+from imgscan.rules import access, boot, changes, filesystem, image, mounts, network, partition, software, system, volume
 from imgscan.rules.explanation import explanation_of
 
 FAMILIES: dict[str, tuple[Rule, ...]] = {
@@ -15,6 +15,7 @@ FAMILIES: dict[str, tuple[Rule, ...]] = {
     "network": network.RULES,
     "software": software.RULES,
     "access": access.RULES,
+    "changes": changes.RULES,
 }
 RULES: tuple[Rule, ...] = tuple(rule for rules in FAMILIES.values() for rule in rules)
 BY_NAME: dict[str, Rule] = {rule.name: rule for rule in RULES}

@@ -433,6 +433,7 @@ CASES = (
             "snapshot-backup-software/1": Moved("unknown", OF_SECOND_SYSTEM),
             "hibernated-system/1": Moved("pass", OF_SECOND_SYSTEM),
             "converted-from-physical/1": Moved("pass", OF_SECOND_SYSTEM),
+            "file-changed-on-import/1": Moved("pass", OF_SECOND_SYSTEM),
         },
     ),
     Case(

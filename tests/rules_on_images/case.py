@@ -61,6 +61,7 @@ LINUX_RULES = (
     "snapshot-backup-software",
     "hibernated-system",
     "converted-from-physical",
+    "file-changed-on-import",
 )
 WINDOWS_RULES = (
     "gpt-boot-on-32-bit-windows",

@@ -22,10 +22,11 @@ def case(finding: str, fault: str, files: Files, healthy: Make, moves: dict[str,
         machine(files),
         linux_outcomes("vmdk", **NO_DATA_VOLUME),
         "ready" if is_advice else "ready-with-warnings",
-        moves or {},
+        moves or ({CHANGED: Moved("fail", "the importer replaces the address")} if is_advice else {}),
     )
 
 
+CHANGED = "file-changed-on-import/0"
 NETPLAN = "network:\n  version: 2\n  ethernets:\n    ens160:\n      {}\n"
 NO_INTERFACES: Files = {"etc/network/interfaces": None}
 BY_NETPLAN = machine({**NO_INTERFACES, "etc/netplan/50-cloud-init.yaml": NETPLAN.format("dhcp4: true")})
@@ -63,7 +64,13 @@ CASES = (
         BY_NETPLAN,
         {
             f"{rule}/0": Moved("unknown", "the only file is damaged")
-            for rule in ("static-ip-address", "ipv6-configured", "multiple-network-interfaces", "dhcp-client-disabled")
+            for rule in (
+                CHANGED[:-2],
+                "static-ip-address",
+                "ipv6-configured",
+                "multiple-network-interfaces",
+                "dhcp-client-disabled",
+            )
         },
     ),
 )

@@ -40,6 +40,7 @@ CASES: tuple[Case, ...] = (
     *network_cases.CASES,
     *software_cases.CASES,
 )
+FOR_EACH_FILE = ("file-changed-on-import",)
 EXIT_STATUS = {"ready": 0, "ready-with-warnings": 0, "not-ready": 1}
 
 
@@ -49,11 +50,15 @@ class Scanned(NamedTuple):
 
     @property
     def outcomes(self) -> Outcomes:
-        """Return the outcome of every finding, by rule and system."""
+        """Return the outcome of every finding, by rule and system; the worst of a rule that has one for each file."""
+        order = ["manual", "pass", "unknown", "fail"]
         found: Outcomes = {}
         for finding in self.verdict["findings"]:
             system = finding["system"]
             name = finding["rule"] if system is None else f"{finding['rule']}/{system}"
+            if finding["rule"] in FOR_EACH_FILE and name in found:
+                found[name] = max(found[name], finding["outcome"], key=order.index)
+                continue
             assert name not in found, f"two findings {name}: {finding['summary']}"
             found[name] = finding["outcome"]
         return found
