@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import msgspec
@@ -203,7 +202,7 @@ def test_a_bug_in_deciding_without_a_system_hides_nothing() -> None:
     def decide(_machine: MachineFacts, _params: NoParams) -> Result:
         raise KeyError("disk7")
 
-    rule = dataclasses.replace(_rule(lambda *_: passed(""), "system"), decide_without_system=decide)
+    rule = replace(_rule(lambda *_: passed(""), "system"), decide_without_system=decide)
     machine = without_systems(a_linux_machine())
     assert [finding.outcome for finding in judge(machine, _profile(_use(rule))).findings] == ["unknown"]
     with pytest.raises(KeyError):

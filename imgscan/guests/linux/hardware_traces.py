@@ -10,6 +10,7 @@ from typing import Final
 
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.devices.limits import KIB
+from imgscan.errors import LimitExceeded
 from imgscan.guests.linux.config_file import names_in, read_config
 from imgscan.model.evidence import at_path
 from imgscan.model.fact import Fact, known
@@ -20,6 +21,8 @@ from imgscan.model.text import shown
 
 LOG_BYTES: Final = 64 * KIB
 """The beginning of an installer's log, where the kernel names the machine."""
+MODPROBE_BYTES: Final = 512 * KIB
+"""All files of modprobe's configuration."""
 TRACES: Final = 64
 """Traces of one kind that are kept."""
 _LOGS: Final = ("/var/log/anaconda/syslog", "/var/log/anaconda.syslog", "/var/log/installer/syslog")
@@ -99,10 +102,14 @@ def _drivers(tree: GuestTree) -> list[HardwareTrace]:
     """Return the drivers of hardware that modprobe's configuration names as the system's own."""
     found: list[HardwareTrace] = []
     paths = ["/etc/modprobe.conf", *(f"/etc/modprobe.d/{name}" for name in names_in(tree, "/etc/modprobe.d"))]
+    left = MODPROBE_BYTES
     for path in paths:
         if not path.endswith(".conf"):
             continue
         file = read_config(tree, path)
+        left -= len(file.text) if file is not None else 0
+        if left < 0:
+            raise LimitExceeded(f"modprobe's configuration is larger than {MODPROBE_BYTES} bytes", where=path)
         for number, line in file.lines() if file is not None else ():
             words = line.split()
             if file is None or len(words) != 3 or words[0] != "alias" or words[2] not in _DRIVERS:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from imgscan.devices.guest_tree import GuestTree
-from imgscan.devices.limits import KIB, MIB
+from imgscan.devices.limits import KIB
 from imgscan.errors import ImageError, LimitExceeded, MissingPart
 from imgscan.guests.linux.config_file import ConfigFile, names_in
 from imgscan.guests.linux.text_file import read_text
@@ -21,11 +21,11 @@ from imgscan.model.text import shown
 
 FILE_BYTES: Final = 64 * KIB
 """One file of network configuration."""
-ALL_BYTES: Final = 1 * MIB
+ALL_BYTES: Final = 512 * KIB
 """All files of network configuration of one system."""
 FILES: Final = 256
 """Files of network configuration of one system."""
-INTERFACES: Final = 4096
+INTERFACES: Final = 512
 """Interfaces that one file describes."""
 _LEFT_OVER: Final = (".bak", ".orig", ".old", ".save", ".dpkg-old", ".dpkg-new", ".dpkg-dist", ".rpmnew", ".rpmsave",
                      ".rpmorig", ".swp", "~")  # fmt: skip
@@ -41,6 +41,7 @@ class Budget:
         self.tree = tree
         self._bytes = ALL_BYTES
         self._files = FILES
+        self.sourced = 0
 
     def read(self, path: str) -> ConfigFile | None:
         """Return a file, None when it is not there.

@@ -15,6 +15,8 @@ from imgscan.model.fact import known, unread_because
 from imgscan.model.network import Interface, InterfaceKind, NetworkFile, StaticAddress
 from imgscan.model.text import shown
 
+SOURCED: Final = 64
+"""Lines that source files, in all."""
 MAIN: Final = "/etc/network/interfaces"
 _FOLDER_NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
@@ -88,7 +90,10 @@ def _parse(budget: Budget, one: _Read) -> Iterator[str]:
             one.automatic.extend(words[1:])
         elif word in {"source", "source-directory"}:
             inside = None
-            for path in words[1:]:
+            budget.sourced += 1
+            if budget.sourced > SOURCED:
+                raise LimitExceeded(f"more than {SOURCED} lines that source files", where=shown(one.file.path))
+            for path in words[1:2]:
                 yield from _sourced(budget, path, is_folder=word == "source-directory")
         elif word in {"mapping", "template", "rename"}:
             raise UnsupportedFormat(f"line {number} has a {word}, which is not followed", where=shown(one.file.path))

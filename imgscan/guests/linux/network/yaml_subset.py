@@ -11,8 +11,10 @@ from typing import Final, NamedTuple, NoReturn
 
 from imgscan.errors import LimitExceeded, UnsupportedFormat
 
-LINES: Final = 10_000
+LINES: Final = 5_000
 DEPTH: Final = 32
+NODES: Final = 2_000
+"""Values of one document."""
 
 
 class Node(NamedTuple):
@@ -70,6 +72,8 @@ def parse_yaml(text: str) -> Node:
     lines = _lines(raw)
     if not lines:
         return Node(None, 1)
+    if sum(line.text.count(",") for line in lines) > NODES:
+        raise LimitExceeded(f"it has more than {NODES} values in flows")
     reader = _Reader(lines)
     node = reader.block(lines[0].indent, 0)
     if reader.at < len(lines):
