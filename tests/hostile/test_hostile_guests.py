@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from disk_builder import DEBIAN, MIB, UUIDS, build_linux, run
+from disk_builder import DEBIAN, MIB, ROOT_SIZE, UUIDS, build_linux, run
 from hostile_scan import Outcome, forget_peak, peak_mebibytes, scan_hostile
 from tools import copy_image, requires_tool
 
@@ -22,7 +22,7 @@ Change = Callable[..., Outcome]
 
 @pytest.fixture(scope="module")
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_linux(tmp_path_factory.mktemp("healthy"))
+    return build_linux(tmp_path_factory.mktemp("healthy"), root_size=ROOT_SIZE)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from disk_builder import CONTAINERS, MIB, build_linux, convert
+from disk_builder import CONTAINERS, MIB, ROOT_SIZE, build_linux, convert
 from hostile_scan import READY, Damage, Outcome, cut, damaged, random_damage, read_ranges, scan_hostile
 from tools import copy_image, image_digest, requires_tool
 
@@ -20,7 +20,7 @@ BOOT = {"no-bootable-partition", "damaged-partition-table", "damaged-image", "un
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("images")
-    build_linux(folder, "raw")
+    build_linux(folder, "raw", root_size=ROOT_SIZE)
     return folder
 
 
@@ -33,7 +33,7 @@ def image(folder: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     elif name == "raw-gpt":
         kept = folder / "raw-gpt.raw"
         if not kept.exists():
-            build_linux(folder, "raw-gpt", scheme="gpt", bios_boot=True, esp=True)
+            build_linux(folder, "raw-gpt", scheme="gpt", bios_boot=True, esp=True, root_size=ROOT_SIZE)
     else:
         kept = folder / f"raw-{name}.{CONTAINERS[name][2]}"
         if not kept.exists():
