@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from imgscan.errors import UnreadFact
 from imgscan.model.evidence import AtOffset, Evidence
@@ -13,7 +13,7 @@ READS = ("systems.root", "systems.network")
 """What such a rule reads."""
 
 
-class Configured(NamedTuple):
+class Configured(msgspec.Struct, frozen=True):
     """The interfaces of all files that were read, and why a file was not (None: all were)."""
 
     interfaces: list[Interface]

@@ -5,7 +5,9 @@ The services are those that the vendors' packages install; jobs of cron are thos
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.guests.linux.services import Services
@@ -15,7 +17,7 @@ from imgscan.model.software import ProductKind, StartingProduct
 from imgscan.model.text import shown
 
 
-class _Product(NamedTuple):
+class _Product(msgspec.Struct, frozen=True):
     """`services` without a suffix or instance; `jobs` are files that cron runs, which start it as well."""
 
     name: str

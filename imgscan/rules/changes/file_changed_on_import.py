@@ -22,7 +22,6 @@ import look at the lines that are named here; correct names of disks and remove 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import msgspec
 
@@ -45,7 +44,7 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     types: tuple[str, ...]
 
 
-class _Line(NamedTuple):
+class _Line(msgspec.Struct, frozen=True):
     """What becomes of a line; `becomes` is None when it is kept."""
 
     place: str

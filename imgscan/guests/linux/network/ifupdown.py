@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from imgscan.errors import ImageError, LimitExceeded, UnsupportedFormat
 from imgscan.guests.linux.config_file import ConfigFile, names_in
@@ -21,7 +23,7 @@ MAIN: Final = "/etc/network/interfaces"
 _FOLDER_NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
 
-class _Stanza(NamedTuple):
+class _Stanza(msgspec.Struct, frozen=True):
     """An `iface`: its name, family (inet, inet6), method, and options by name with their lines."""
 
     name: str
@@ -31,7 +33,7 @@ class _Stanza(NamedTuple):
     options: list[tuple[int, str, str]]
 
 
-class _Read(NamedTuple):
+class _Read(msgspec.Struct, frozen=True):
     file: ConfigFile
     stanzas: list[_Stanza]
     automatic: list[str]

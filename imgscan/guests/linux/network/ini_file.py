@@ -5,14 +5,14 @@ Sources: systemd.syntax(7), nm-settings-keyfile(5) (GLib's "Key-value file parse
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from imgscan.errors import CorruptStructure
 from imgscan.guests.linux.config_file import ConfigFile
 from imgscan.model.text import shown
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True):
     """A line: its section, how many sections began before that one, key, value, and number from 1."""
 
     section: str

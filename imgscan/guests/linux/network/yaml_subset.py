@@ -7,7 +7,9 @@ indent, several documents, scalars over several lines, and a key that stands twi
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, NoReturn
+from typing import Final, NoReturn
+
+import msgspec
 
 from imgscan.errors import LimitExceeded, UnsupportedFormat
 
@@ -17,7 +19,7 @@ NODES: Final = 2_000
 """Values of one document."""
 
 
-class Node(NamedTuple):
+class Node(msgspec.Struct, frozen=True):
     """A value and the line it begins on, from 1: text, a mapping by key, a sequence, or None for nothing."""
 
     value: str | dict[str, Node] | list[Node] | None
@@ -54,7 +56,7 @@ class Node(NamedTuple):
         return self.value if isinstance(self.value, str) else ""
 
 
-class _Line(NamedTuple):
+class _Line(msgspec.Struct, frozen=True):
     number: int
     indent: int
     text: str
@@ -131,7 +133,7 @@ class _Reader:
         items: list[Node] = []
         first = self._lines[self.at].number
         while self.at < len(self._lines) and self._lines[self.at].indent == indent:
-            number, _, text = self._lines[self.at]
+            number, text = self._lines[self.at].number, self._lines[self.at].text
             if not _is_item(text):
                 break
             rest = text[1:].lstrip(" ")
