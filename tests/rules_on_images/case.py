@@ -87,6 +87,7 @@ WINDOWS_RULES = (
     "antivirus-enabled",
     "intrusion-detection-enabled",
     "snapshot-backup-software",
+    "too-little-free-space",
     "gpt-boot-on-32-bit-windows",
     "root-not-on-boot-disk",
     "unsupported-boot-filesystem",
