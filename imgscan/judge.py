@@ -108,7 +108,7 @@ def _why_no_system(machine: MachineFacts) -> tuple[Why, str, tuple[Evidence, ...
 
 
 def _ask(
-    use: Use, system: int | None, check: Callable[[], Result | tuple[Result, ...]], *, strict: bool
+    use: Use, system: int | None, check: Callable[[], Result | tuple[Result | UnreadFact, ...]], *, strict: bool
 ) -> Iterator[Finding]:
     try:
         answer = check()
@@ -122,7 +122,11 @@ def _ask(
         yield _unknown(use, system, "internal", f"the rule itself failed: {type(error).__name__}: {error}", ())
         return
     for result in answer if isinstance(answer, tuple) else (answer,):
-        yield _finding(use, system, result)
+        if isinstance(result, UnreadFact):
+            evidence = tuple(result.evidence)  # type: ignore[arg-type] # as above
+            yield _unknown(use, system, result.why, result.detail, evidence)
+        else:
+            yield _finding(use, system, result)
 
 
 def _unknown(use: Use, system: int | None, why: Why, detail: str, evidence: tuple[Evidence, ...]) -> Finding:

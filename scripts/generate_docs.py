@@ -37,8 +37,10 @@ FAMILY_TITLES = {
     "system": "Installed systems",
     "mounts": "The mount table",
     "drivers": "The kernel's drivers",
+    "network": "The network",
+    "software": "Software and origin",
     "access": "Reaching the system",
-    "software": "What runs on the installed system",
+    "changes": "What the import changes",
 }
 DEMO = "tests/fixtures/images/debian12-bios.vmdk"
 EXAMPLE_MARK = "```text\n"

@@ -22,6 +22,7 @@ from imgscan.model.initramfs import Initramfs, InitramfsFile, KernelDrivers
 from imgscan.model.kernel_package import KernelPackage
 from imgscan.model.linux_boot import DefaultKernel, MenuFile, NamedVolume
 from imgscan.model.machine import Io, MachineFacts, StageIo
+from imgscan.model.network import Interface, NetworkFile
 from imgscan.model.profile import Profile, Use
 from imgscan.model.rule import Outcome, Result
 from imgscan.model.system import MenuEntry, MenuEntryKind, Mount, Reference, System
@@ -125,6 +126,23 @@ def a_linux_system(root: str = "disk0/p1", **changes: Any) -> System:
         ),
         "mount_units": known((), AtPath(root, "/etc/systemd/system")),
         "crypttab": known((), AtPath(root, "/etc/crypttab")),
+        "network": known(
+            (
+                NetworkFile(
+                    by="ifupdown",
+                    evidence=AtPath(root, "/etc/network/interfaces"),
+                    interfaces=known(
+                        (Interface(name="eth0", dhcp4=True, evidence=(AtPath(root, "/etc/network/interfaces", 7),)),)
+                    ),
+                ),
+            ),
+            AtPath(root, "/etc"),
+        ),
+        "dhcp_client": known("/sbin/dhclient", AtPath(root, "/sbin/dhclient")),
+        "products": known((), AtPath(root, "/etc")),
+        "hibernated_files": known((), AtPath(root, "/etc/fstab")),
+        "hardware_traces": known((), AtPath(root, "/etc")),
+        "interface_names": known((), AtPath(root, "/etc/udev/rules.d")),
         "references": known(
             (
                 Reference(
@@ -266,7 +284,7 @@ def a_windows_system(root: str = "disk0/p2", **changes: Any) -> System:
         "universal_clock": known(False, control("TimeZoneInformation", "RealTimeIsUniversal")),
         "hibernated": known(False, AtPath(root, "/")),
         "driver_signing": known(None, at("CurrentBuildNumber")),
-        "started_software": known((), control("Services", "")),
+        "products": known((), control("Services", "")),
         "directory": "/Windows",
         "menu": known(
             (
@@ -538,10 +556,15 @@ def an_unread_system(family: Any = "linux", root: str = "disk0/p1") -> System:
         universal_clock=lost(),
         hibernated=lost(),
         driver_signing=lost(),
-        started_software=lost(),
         mounts=lost(),
         mount_units=lost(),
         crypttab=lost(),
+        network=lost(),
+        dhcp_client=lost(),
+        interface_names=lost(),
+        products=lost(),
+        hibernated_files=lost(),
+        hardware_traces=lost(),
         references=lost(),
         menu=lost(),
         menu_files=lost(),

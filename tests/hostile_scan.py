@@ -81,11 +81,13 @@ class Outcome:
 
 @cache
 def small_disk_profile() -> Path:
-    """Return the usual profile, but for the 250 MiB of free space that a disk of a few MiB does not have."""
+    """Return the usual profile, but for the free space (250 MiB, 6 GiB) that a disk of a few MiB does not have."""
     usual = resources.files("imgscan.profiles").joinpath("aws-sms.toml").read_text()
-    assert "min_bytes = 262_144_000" in usual
+    for least in ("262_144_000", "6_442_450_944"):
+        assert f"min_bytes = {least}" in usual
+        usual = usual.replace(f"min_bytes = {least}", "min_bytes = 1_048_576")
     path = Path(tempfile.mkdtemp(prefix="imgscan-tests-")) / "small-disk.toml"
-    path.write_text(usual.replace("min_bytes = 262_144_000", "min_bytes = 1_048_576"))
+    path.write_text(usual)
     atexit.register(shutil.rmtree, path.parent)
     return path
 

@@ -49,15 +49,17 @@ from imgscan.judge import judge
 from imgscan.model.access import Firewall, ServiceStart, SshSettings
 from imgscan.model.boot import Boot, BootCode, Loader
 from imgscan.model.disk import Disk, Partition, PartitionTable, Problem
-from imgscan.model.evidence import AtOffset
+from imgscan.model.evidence import AtOffset, AtPath
 from imgscan.model.fact import Fact, known, unread
 from imgscan.model.machine import MachineFacts
+from imgscan.model.network import Interface, NetworkFile, StaticAddress
 from imgscan.model.profile import Profile, Use
 from imgscan.model.rule import Result, Rule
+from imgscan.model.software import HardwareTrace, StartingProduct
 from imgscan.model.system import MenuEntry, Mount, System
 from imgscan.model.text import shown
 from imgscan.model.volume import Free, Volume
-from imgscan.model.windows import Framework, Languages, PageFile, RemoteDesktop, StartedSoftware, Update
+from imgscan.model.windows import Framework, Languages, PageFile, RemoteDesktop, Update
 from imgscan.rules.explanation import SECTIONS, explanation_of
 
 FOLDER = Path(rules.__file__).parent
@@ -155,7 +157,8 @@ def _asked(use: Use, machine: MachineFacts) -> Iterator[Result]:
             answer = use.rule.check(*((machine,) if subject is None else (machine, subject)), use.params)
         except UnreadFact as signal:
             answer = Result("unknown", signal.detail)
-        yield from answer if isinstance(answer, tuple) else (answer,)
+        for result in answer if isinstance(answer, tuple) else (answer,):
+            yield Result("unknown", result.detail) if isinstance(result, UnreadFact) else result
 
 
 @each_use
@@ -247,7 +250,7 @@ MACHINES: dict[str, MachineFacts] = {
         frameworks=known(()),
         hibernated=known(False),
         driver_signing=known("warn"),
-        started_software=known(()),
+        products=known(()),
     ),
     "windows 7": a_windows_machine(
         version=known("6.1.7601"), product_type=known("workstation"), edition=known("ProfessionalN")
@@ -259,6 +262,12 @@ MACHINES: dict[str, MachineFacts] = {
     "no evidence": with_disk(an_efi_windows_machine(), partitioning=known("gpt")),
     "nothing read": nothing_read(tuple(UNREAD_SYSTEMS.values())),
     "encrypted": and_volumes(a_linux_machine(), a_volume("disk0/p2", "crypto_LUKS", metadata={"cipher": "aes"})),
+    "no network": a_linux_machine(network=known(())),
+    "no evidence of software": a_linux_machine(products=known(()), hardware_traces=known(())),
+    "device name": a_linux_machine(
+        mounts=known((Mount(source="/dev/sda2", point="/x", type="ext4", how="device-name", volume="disk0/p2"),))
+    ),
+    "no DHCP": a_linux_machine(dhcp_client=known(None)),
     "lost mounts": with_volume(
         and_volumes(
             a_linux_machine(mounts=known((Mount(source="UUID=1", point="/srv", type="ext4", how="uuid"),))),
@@ -477,6 +486,28 @@ MOUNTS = st.lists(
     max_size=2,
 ).map(tuple)
 SIZES = st.integers(0, 2**40)
+INTERFACES = st.lists(
+    st.builds(
+        Interface,
+        name=st.one_of(st.none(), st.sampled_from(["eth0", "bond0", ""])),
+        kind=st.sampled_from(["ethernet", "bond", "loopback"]),
+        dhcp4=st.booleans(),
+        dhcp6=st.booleans(),
+        addresses=st.lists(
+            st.builds(
+                StaticAddress, st.sampled_from(["10.0.0.1/8", "fd00::1", ""]), st.text(), st.just(AtPath("x", "y"))
+            ),
+            max_size=1,
+        ).map(tuple),
+        mac=st.none(),
+        on=st.lists(st.sampled_from(["eth0", "eth1"]), max_size=2).map(tuple),
+    ),
+    max_size=2,
+).map(tuple)
+NETWORK = st.lists(
+    st.builds(NetworkFile, by=st.just("netplan"), evidence=st.just(AtPath("x", "y")), interfaces=_facts(INTERFACES)),
+    max_size=2,
+).map(tuple)
 SYSTEMS = st.builds(
     System,
     family=st.sampled_from(["linux", "windows", "other"]),
@@ -522,20 +553,34 @@ SYSTEMS = st.builds(
     universal_clock=_facts(st.booleans()),
     hibernated=_facts(st.booleans()),
     driver_signing=_facts(st.sampled_from([None, "ignore", "warn", "block"])),
-    started_software=_facts(
+    menu=_facts(ENTRIES),
+    mounts=_facts(MOUNTS),
+    mount_units=_facts(MOUNTS),
+    network=_facts(NETWORK),
+    dhcp_client=_facts(TEXT),
+    products=_facts(
         st.lists(
             st.builds(
-                StartedSoftware,
+                StartingProduct,
+                name=st.text(),
                 kind=st.sampled_from(["antivirus", "intrusion-detection", "snapshot-backup"]),
-                product=st.text(),
-                service=st.text(),
+                detail=st.text(),
+            ),
+            max_size=1,
+        ).map(tuple)
+    ),
+    hibernated_files=_facts(st.lists(st.text(), max_size=1).map(tuple)),
+    hardware_traces=_facts(
+        st.lists(
+            st.builds(
+                HardwareTrace,
+                st.sampled_from(["driver", "network-card", "virtual-at-installation"]),
+                st.text(),
+                st.just(AtPath("x", "y")),
             ),
             max_size=2,
         ).map(tuple)
     ),
-    menu=_facts(ENTRIES),
-    mounts=_facts(MOUNTS),
-    mount_units=_facts(MOUNTS),
     ssh_server=_facts(TEXT),
     ssh_start=_facts(
         st.builds(

@@ -202,7 +202,7 @@ def test_a_bug_in_deciding_without_a_system_hides_nothing() -> None:
     def decide(_machine: MachineFacts, _params: NoParams) -> Result:
         raise KeyError("disk7")
 
-    rule = msgspec.structs.replace(_rule(lambda *_: passed(""), "system"), decide_without_system=decide)
+    rule = replace(_rule(lambda *_: passed(""), "system"), decide_without_system=decide)
     machine = without_systems(a_linux_machine())
     assert [finding.outcome for finding in judge(machine, _profile(_use(rule))).findings] == ["unknown"]
     with pytest.raises(KeyError):
@@ -256,7 +256,7 @@ def test_findings_stand_in_the_order_of_the_profile() -> None:
     ("machine", "fault"),
     [
         (with_volume(a_linux_machine(), "disk0/p1", content="reiserfs"), "unsupported-root-filesystem"),
-        (with_system(a_linux_machine(), menu=lost()), "dual-boot"),
+        (with_system(a_linux_machine(), hostname=lost(), architecture=lost()), "unsupported-architecture"),
         (and_disks(a_linux_machine("vhd"), a_disk("disk1", "vhdx")), "mixed-vhd-and-vhdx"),
     ],
 )

@@ -7,6 +7,7 @@ slow is cached under .cache/windows by its recipe.
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 import subprocess
 import tempfile
@@ -384,12 +385,15 @@ def windows_files(windows: Windows) -> dict[str, bytes]:
     return files | dict(windows.files)
 
 
-def ntfs_image(files: Mapping[str, bytes], *, size: int = 24 * MIB, start: int = MIB, label: str = "Windows") -> Path:
+def ntfs_image(
+    files: Mapping[str, bytes], *, size: int = 24 * MIB, start: int = MIB, label: str = "Windows", room: int = 0
+) -> Path:
     """Return the path of an NTFS volume (not a whole disk) with these files; `start` is where its partition begins.
 
-    The file is in the cache: copy it before changing it.
+    With `room` it is enlarged to so many bytes after it was made: its log, which is never a hole, stays small. The file
+    is in the cache: copy it before changing it.
     """
-    recipe = hashlib.sha256(repr((size, start, label, Path(__file__).read_bytes())).encode())
+    recipe = hashlib.sha256(repr((size, start, label, room, Path(__file__).read_bytes())).encode())
     for path in sorted(files):
         recipe.update(path.encode() + b"\0" + hashlib.sha256(files[path]).digest())
     stored = CACHE / f"ntfs-{recipe.hexdigest()[:16]}.img"
@@ -399,6 +403,10 @@ def ntfs_image(files: Mapping[str, bytes], *, size: int = 24 * MIB, start: int =
                 image.truncate(size)
             geometry = ["-p", str(start // 512), "-s", "512", "-S", "63", "-H", "255"]
             _run(require_tool("mkntfs"), "-F", "-q", "-L", label, *geometry, str(target))
+            if room:
+                os.truncate(target, room)
+                _run(require_tool("ntfsresize"), "-f", "-f", "-P", str(target))
+                _run(require_tool("ntfsfix"), "-d", str(target))  # which does not ask for a check at the next start
             _run(require_tool("ntfs-3g"), str(target), mounted)
             try:
                 for path, data in files.items():

@@ -1,9 +1,9 @@
 """Parts: which piece of a machine is being read, so that a failure takes that piece and nothing else.
 
 A part is a piece that can be left out: ``image 0``, ``partitions disk0``, ``signature disk0/p1``,
-``filesystem disk0/p1``, ``layer lvm2``, ``boot``, ``systems``, ``system disk0/p1``, ``access disk0/p1``. Whoever
-watches is told each part as it begins, and can name the one in which a process died; read again, that part is left
-out, with the reason.
+``filesystem disk0/p1``, ``layer lvm2``, ``boot``, ``systems``, ``system disk0/p1``, ``environment disk0/p1``,
+``access disk0/p1``. Whoever watches is told each part as it begins, and can name the one in which a process died; read
+again, that part is left out, with the reason.
 """
 
 from __future__ import annotations

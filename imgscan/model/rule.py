@@ -88,7 +88,8 @@ class Rule(msgspec.Struct, frozen=True):
     """A rule as its file declares it.
 
     `check` is called ``check(machine, params)``, or for scope `system` ``check(machine, system, params)`` once for each
-    system of the family that the profile's use names. `reads` are the facts it may look at, as dotted
+    system of the family that the profile's use names. It may return several answers, each a finding of its own, with
+    an `UnreadFact` for one that is open. `reads` are the facts it may look at, as dotted
     paths below the machine (`disks.virtual_size`, `boot.disk`, `systems.menu`); tests hold it to them.
 
     `decide_without_system`, for scope `system`, is called ``decide_without_system(machine, params)`` where a system may
@@ -100,6 +101,6 @@ class Rule(msgspec.Struct, frozen=True):
     scope: Literal["machine", "system"]
     reads: tuple[str, ...]
     remedy: str
-    check: Callable[..., Result | tuple[Result, ...]]
+    check: Callable[..., Result | tuple[Result | UnreadFact, ...]]
     params: type[Any] = NoParams
     decide_without_system: Callable[[MachineFacts, Any], Result | None] | None = None

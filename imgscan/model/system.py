@@ -12,8 +12,10 @@ from imgscan.model.fact import NOT_COLLECTED, Fact, unread
 from imgscan.model.initramfs import Initramfs, KernelDrivers
 from imgscan.model.kernel_package import KernelPackage
 from imgscan.model.linux_boot import DefaultKernel, MenuFile
+from imgscan.model.network import InterfaceName, NetworkFile
 from imgscan.model.package import Package
-from imgscan.model.windows import Framework, Languages, PageFile, RemoteDesktop, StartedSoftware, Update
+from imgscan.model.software import HardwareTrace, StartingProduct
+from imgscan.model.windows import Framework, Languages, PageFile, RemoteDesktop, Update
 
 SourceKind = Literal[
     "uuid", "label", "partuuid", "partlabel", "device-name", "hardware-name", "mapper", "logical-volume", "array",
@@ -114,6 +116,8 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     `SP3`). Linux: `variant` is os-release's VARIANT_ID (`server`, `workstation`); `ssh_server` is the path of the SSH
     server's program, None when there is none; `ssh_settings` is None when it has no configuration; `firewalls` are
     those that start with the system; `mounts` are the lines of fstab, `mount_units` the units of the system's owner;
+    `network` are all files that configure interfaces, `dhcp_client` is the program or service that asks for addresses;
+    `hibernated_files` are swap files with a hibernated system.
     `menu_files` are all configurations of GRUB that were found, in use or not;
     `default_kernel` is None when there is no kernel to choose from, `kernel_package` when there is no package database,
     `initramfs` when the default entry loads none, `kernel_drivers` when no modules of that kernel are installed;
@@ -123,8 +127,10 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     `workstation`, `server` or `domain-controller`, `channel` how it was licensed in its own words (`Retail`,
     `Volume:GVLK`, `OEM:DM`), `domain` the DNS domain that it is in, `hives` how its registry's files were left,
     `updates` those that were looked for, `universal_clock` whether its clock runs in UTC, `driver_signing` is `ignore`,
-    `warn` or `block` where a Windows has that setting, `started_software` are products of a table of imgscan's. Facts
-    that only one family has are None on the other.
+    `warn` or `block` where a Windows has that setting.
+
+    Both: `products` are those of a table of imgscan's that start with the system. Facts that only one family has are
+    None on the other.
     """
 
     family: Literal["linux", "windows", "other"]
@@ -153,12 +159,17 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     universal_clock: Fact[bool] = unread("not-collected", NOT_COLLECTED)
     hibernated: Fact[bool] = unread("not-collected", NOT_COLLECTED)
     driver_signing: Fact[str | None] = unread("not-collected", NOT_COLLECTED)
-    started_software: Fact[tuple[StartedSoftware, ...]] = unread("not-collected", NOT_COLLECTED)
     hives: tuple[Fact[HiveState], ...] = ()
     directory: str | None = None
     mounts: Fact[tuple[Mount, ...]] = unread("not-collected", NOT_COLLECTED)
     mount_units: Fact[tuple[Mount, ...]] = unread("not-collected", NOT_COLLECTED)
     crypttab: Fact[tuple[CryptEntry, ...]] = unread("not-collected", NOT_COLLECTED)
+    network: Fact[tuple[NetworkFile, ...]] = unread("not-collected", NOT_COLLECTED)
+    dhcp_client: Fact[str | None] = unread("not-collected", NOT_COLLECTED)
+    interface_names: Fact[tuple[InterfaceName, ...]] = unread("not-collected", NOT_COLLECTED)
+    products: Fact[tuple[StartingProduct, ...]] = unread("not-collected", NOT_COLLECTED)
+    hibernated_files: Fact[tuple[str, ...]] = unread("not-collected", NOT_COLLECTED)
+    hardware_traces: Fact[tuple[HardwareTrace, ...]] = unread("not-collected", NOT_COLLECTED)
     references: Fact[tuple[Reference, ...]] = unread("not-collected", NOT_COLLECTED)
     menu: Fact[tuple[MenuEntry, ...]] = unread("not-collected", NOT_COLLECTED)
     menu_files: Fact[tuple[MenuFile, ...]] = unread("not-collected", NOT_COLLECTED)

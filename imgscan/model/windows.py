@@ -45,11 +45,3 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     state: Literal["installed", "absent", "superseded"]
-
-
-class StartedSoftware(msgspec.Struct, frozen=True, kw_only=True):
-    """A product that starts with the system, told by a service or driver of its own."""
-
-    kind: Literal["antivirus", "intrusion-detection", "snapshot-backup"]
-    product: str
-    service: str

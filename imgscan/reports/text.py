@@ -38,6 +38,8 @@ SEVERITY_ORDER = {"blocker": 0, "warning": 1, "advice": 2}
 SAID_TOGETHER = 3
 """So many findings that are undecided for one cause are shown as one, unless all is asked for."""
 OUTCOME_ORDER = {"fail": 0, "unknown": 1, "manual": 2, "pass": 3, "not-applicable": 4}
+INTERFACES = 6
+"""Interfaces shown of one system."""
 MAX_EVIDENCE = 6
 """Pieces of evidence shown for one finding; the JSON report has them all."""
 MIN_WIDTH, PLAIN_WIDTH, MAX_WIDTH = 40, 100, 140
@@ -327,6 +329,7 @@ def _system(index: int, system: System) -> RenderableType:
         ("initramfs", _fact(system.initramfs.map(lambda found: _initramfs(found) if found else None))),
         ("SSH", _ssh(system)),
         ("registry", _registry(system)),
+        ("network", _network(system)),
         ("firewall", _fact(system.firewalls.map(lambda found: ", ".join(each.name for each in found) or None))),
     ]
     head = Text.assemble((f"{index}  {product}", "bold"), f"  {system.family}, root on {_root(system)}")
@@ -357,6 +360,25 @@ def _ssh(system: System) -> str:
             lambda found: f"port {' and '.join(str(port) for port in found.ports)}" if found else "not configured"
         )
     )
+
+
+def _network(system: System) -> str:
+    """Return the interfaces with what they get their addresses from, or why that is not known."""
+    if not system.network.is_known:
+        return _fact(system.network)
+    words: list[str] = []
+    for file in system.network.get():
+        if not file.interfaces.is_known:
+            words.append(_fact(file.interfaces))
+            continue
+        for each in file.interfaces.get():
+            how = [address.address for address in each.addresses]
+            how += ["DHCP"] * each.dhcp4 + ["DHCPv6"] * each.dhcp6
+            if how and each.kind != "loopback":
+                words.append(f"{each.name or each.mac or 'any interface'} {' and '.join(how)}")
+    words = list(dict.fromkeys(words))
+    more = f"; and {len(words) - INTERFACES} more" if len(words) > INTERFACES else ""
+    return shown("; ".join(words[:INTERFACES]) + more) or "-"
 
 
 def _no_system(machine: MachineFacts) -> Text:

@@ -1,7 +1,20 @@
 """The table of contents of all rules, by family. A rule is listed in its family's `RULES`; there is no other way in."""
 
 from imgscan.model.rule import Rule
-from imgscan.rules import access, boot, drivers, filesystem, image, mounts, partition, software, system, volume
+from imgscan.rules import (
+    access,
+    boot,
+    changes,
+    drivers,
+    filesystem,
+    image,
+    mounts,
+    network,
+    partition,
+    software,
+    system,
+    volume,
+)
 from imgscan.rules.explanation import explanation_of
 
 FAMILIES: dict[str, tuple[Rule, ...]] = {
@@ -13,8 +26,10 @@ FAMILIES: dict[str, tuple[Rule, ...]] = {
     "system": system.RULES,
     "mounts": mounts.RULES,
     "drivers": drivers.RULES,
-    "access": access.RULES,
+    "network": network.RULES,
     "software": software.RULES,
+    "access": access.RULES,
+    "changes": changes.RULES,
 }
 RULES: tuple[Rule, ...] = tuple(rule for rules in FAMILIES.values() for rule in rules)
 BY_NAME: dict[str, Rule] = {rule.name: rule for rule in RULES}

@@ -28,6 +28,12 @@ Inspector = Callable[
 NEVER_A_SYSTEM = frozenset({"swap", "swsuspend", "linux_raid_journal", "iso9660", "udf"})
 """Content that cannot be an installed system, even unread."""
 
+ENVIRONMENT = (
+    *("network", "dhcp_client", "interface_names"),
+    *("products", "hibernated_files", "hardware_traces"),
+)
+"""The facts of a Linux that are read apart from the system itself."""
+
 
 def inspect_boot(scan: ScanState) -> Boot:
     """Find out what boots, over all disks."""
@@ -76,11 +82,17 @@ def inspect_access(scan: ScanState, found: Sequence[System], trees: Sequence[Gue
 def _with_access(scan: ScanState, system: System, tree: GuestTree) -> System:
     if system.family != "linux":
         return system
-    from imgscan.guests.linux import read_access  # noqa: PLC0415 - start-up time
+    from imgscan.guests.linux import Services, read_access, read_environment  # noqa: PLC0415 - start-up time
 
+    services = Services(tree)
+    try:
+        with scan.parts.reading(f"environment {system.root}"):
+            system = read_environment(system, tree, services)
+    except ImageError as error:
+        system = msgspec.structs.replace(system, **dict.fromkeys(ENVIRONMENT, unread_because(error)))
     try:
         with scan.parts.reading(f"access {system.root}"):
-            return read_access(system, tree)
+            return read_access(system, tree, services)
     except ImageError as error:
         return msgspec.structs.replace(
             system,

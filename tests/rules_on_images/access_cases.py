@@ -22,12 +22,15 @@ def machine(files: Files) -> Make:
     return one_disk(lambda: linux(files={**BORN, **files}))
 
 
+BARE = machine({})
+
+
 def case(finding: str, fault: str, files: Files, healthy: Files | None = None, *, outcome: str = "fail") -> Case:
     """Return a case; an `unknown` outcome leaves a machine ready, for the rules are warnings."""
     return Case(
         finding,
         fault,
-        machine(healthy or {}),
+        machine(healthy) if healthy else BARE,
         machine({**(healthy or {}), **files}),
         linux_outcomes("vmdk", **NO_DATA_VOLUME),
         "ready-with-warnings" if outcome == "fail" else "ready",

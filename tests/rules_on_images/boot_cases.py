@@ -19,6 +19,7 @@ from rules_on_images.case import (
     windows_outcomes,
 )
 from rules_on_images.machines import (
+    WINDOWS_SIZE,
     Change,
     Make,
     changed,
@@ -216,7 +217,7 @@ TOOLS = (
     Entry("Windows Memory Diagnostic", Place(), kind="memory-test"),
 )
 WITH_TOOLS = replace(WINDOWS_2019, bcd=TOOLS)
-WITH_ANOTHER = replace(WINDOWS_2019, bcd=(*TOOLS, Entry("Windows Server 2012 R2", Place(start=25 * MIB))))
+WITH_ANOTHER = replace(WINDOWS_2019, bcd=(*TOOLS, Entry("Windows Server 2012 R2", Place(start=MIB + WINDOWS_SIZE))))
 
 CASES = (
     Case(
@@ -441,6 +442,16 @@ CASES = (
             "fstab-invalid-entry/1": Moved("pass", OF_SECOND_SYSTEM),
             "fstab-unresolvable/1": Moved("pass", OF_SECOND_SYSTEM),
             "fstab-network-filesystems/1": Moved("pass", OF_SECOND_SYSTEM),
+            "static-ip-address/1": Moved("pass", OF_SECOND_SYSTEM),
+            "dhcp-client-disabled/1": Moved("unknown", OF_SECOND_SYSTEM),
+            "multiple-network-interfaces/1": Moved("pass", OF_SECOND_SYSTEM),
+            "ipv6-configured/1": Moved("pass", OF_SECOND_SYSTEM),
+            "antivirus-enabled/1": Moved("unknown", OF_SECOND_SYSTEM),
+            "intrusion-detection-enabled/1": Moved("unknown", OF_SECOND_SYSTEM),
+            "snapshot-backup-software/1": Moved("unknown", OF_SECOND_SYSTEM),
+            "hibernated-system/1": Moved("pass", OF_SECOND_SYSTEM),
+            "converted-from-physical/1": Moved("pass", OF_SECOND_SYSTEM),
+            "file-changed-on-import/1": Moved("pass", OF_SECOND_SYSTEM),
         },
     ),
     Case(
@@ -458,6 +469,7 @@ CASES = (
                 for rule in WINDOWS_RULES
                 if rule != "unsupported-data-filesystem"
             },
+            "too-little-free-space/1": Moved("fail", "its volume is small"),
         },
     ),
     Case(

@@ -60,6 +60,16 @@ LINUX_RULES = (
     "unreadable-initramfs",
     "initramfs-rebuilt-on-import",
     "enhanced-networking-driver-missing",
+    "static-ip-address",
+    "dhcp-client-disabled",
+    "multiple-network-interfaces",
+    "ipv6-configured",
+    "antivirus-enabled",
+    "intrusion-detection-enabled",
+    "snapshot-backup-software",
+    "hibernated-system",
+    "converted-from-physical",
+    "file-changed-on-import",
 )
 WINDOWS_RULES = (
     "unsupported-operating-system",
@@ -77,6 +87,7 @@ WINDOWS_RULES = (
     "antivirus-enabled",
     "intrusion-detection-enabled",
     "snapshot-backup-software",
+    "too-little-free-space",
     "gpt-boot-on-32-bit-windows",
     "root-not-on-boot-disk",
     "unsupported-boot-filesystem",
@@ -154,6 +165,7 @@ def windows_efi_outcomes(image_format: str, **others: str) -> Outcomes:
 
 def _outcomes(image_format: str, system_rules: tuple[str, ...], others: Mapping[str, str]) -> Outcomes:
     found = dict.fromkeys(MACHINE_RULES, "pass")
+    found["physical-origin-to-confirm"] = "manual"
     found |= dict.fromkeys((*OF_OTHER_FORMATS[image_format], *ABOUT_LAYERS), "not-applicable")
     found |= {f"{rule}/0": "pass" for rule in system_rules}
     found |= {f"{rule}/0": "not-applicable" for rule in system_rules if rule in OF_OTHER_SYSTEMS}

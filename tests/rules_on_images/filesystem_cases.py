@@ -114,6 +114,9 @@ CASES = (
             "dirty-filesystem": Moved("not-applicable", "FAT is not asked how it was left"),
             "ssh-disabled/0": Moved("unknown", "what starts it is told by links, which FAT has not"),
             "firewall-blocks-ssh/0": Moved("unknown", "the same"),
+            "antivirus-enabled/0": Moved("unknown", "the same"),
+            "intrusion-detection-enabled/0": Moved("unknown", "the same"),
+            "snapshot-backup-software/0": Moved("unknown", "the same"),
         },
     ),
     Case(

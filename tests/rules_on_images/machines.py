@@ -28,7 +28,7 @@ from disk_builder import (
     uuid_of,
     write_at,
 )
-from tools import FIXTURES, ROOT, require_file
+from tools import FIXTURES, ROOT, pieces, require_file
 from windows_builder import Entry, Place, Windows, bcd_store, ntfs_image, pe_file, windows_files
 
 CACHE = ROOT / ".cache" / "rules_on_images"
@@ -110,19 +110,19 @@ def put_new_volume(
 
 def put_volume(disk: Path, offset: int, volume: Path) -> None:
     """Copy a volume into a disk, leaving holes where it is empty."""
-    with volume.open("rb") as source, disk.open("r+b") as target:
-        while data := source.read(64 * 1024):
-            if data.count(0) != len(data):
-                target.seek(offset + source.tell() - len(data))
-                target.write(data)
+    with disk.open("r+b") as target:
+        for at, data in pieces(volume):
+            target.seek(offset + at)
+            target.write(data)
 
 
 WINDOWS_GUID, ESP_GUID = "B0070000-0000-4000-8000-0000000000C1", "B0070000-0000-4000-8000-0000000000E5"
-WINDOWS_START, WINDOWS_SIZE = 48 * MIB, 24 * MIB
+WINDOWS_START, WINDOWS_SIZE = 48 * MIB, 6400 * MIB
+"""The volume of Windows is as large as it has to be for 6 GiB to be free; all disks with one are sparse."""
 SIGNATURE = 0x1234ABCD
 
 
-def windows_bios(installed: Windows, filesystem: str = "ntfs", data: str = "ntfs") -> Path:
+def windows_bios(installed: Windows, filesystem: str = "ntfs", data: str = "ntfs", size: int = WINDOWS_SIZE) -> Path:
     """Return an MBR disk with a phony Windows in the active partition at 1 MiB and a data volume behind it.
 
     Windows' own boot sectors cannot be distributed: the MBR is Syslinux' generic one, the boot sector its parameters
@@ -135,22 +135,22 @@ def windows_bios(installed: Windows, filesystem: str = "ntfs", data: str = "ntfs
         _table(
             disk,
             f"label: dos\nlabel-id: 0x{SIGNATURE:08x}\n"
-            f"1: start={start // 512}, size={WINDOWS_SIZE // 512}, type={type_of[filesystem]}, bootable\n"
-            f"2: start={(start + WINDOWS_SIZE) // 512}, size={16 * 2048}, type={type_of[data]}\n",
+            f"1: start={start // 512}, size={size // 512}, type={type_of[filesystem]}, bootable\n"
+            f"2: start={(start + size) // 512}, size={16 * 2048}, type={type_of[data]}\n",
         )
         files = windows_files(installed)
         write_at(disk, 0, require_file(disk_builder.SYSLINUX_MBR["mbr"])[:440])
         if filesystem == "ntfs":
-            put_volume(disk, start, ntfs_image(files, size=WINDOWS_SIZE, start=start))
+            put_volume(disk, start, ntfs_image(files, start=start, room=size))
         else:
             named = {path.lstrip("/"): data for path, data in files.items()}
-            put_new_volume(disk, start, filesystem, WINDOWS_SIZE, "C0DE-0001", named)
+            put_new_volume(disk, start, filesystem, size, "C0DE-0001", named)
         loads = "NTLDR" if installed.boot_ini else "BOOTMGR"
         write_at(disk, start + 0x5A, b"\x33\xc0\x8e\xd0".ljust(0x100 - 0x5A, b"\x90"))
         write_at(disk, start + 0x100, f"\r\n{loads} is missing\0".encode().ljust(0xFE, b"\0") + b"\x55\xaa")
-        put_new_volume(disk, start + WINDOWS_SIZE, data, 16 * MIB, uuid_of("data", data))
+        put_new_volume(disk, start + size, data, 16 * MIB, uuid_of("data", data))
 
-    return kept(f"windows-bios {installed!r} {filesystem} {data}", make) / "disk.raw"
+    return kept(f"windows-bios {installed!r} {filesystem} {data} {size}", make) / "disk.raw"
 
 
 def windows_efi(installed: Windows, scheme: str) -> Path:
@@ -177,14 +177,14 @@ def windows_efi(installed: Windows, scheme: str) -> Path:
             "EFI/Microsoft/Boot/BCD": bcd_store((Entry("Windows", place),), esp_place),
         }
         put_new_volume(disk, MIB, "vfat", 40 * MIB, "E5E5-E5E5", esp)
-        put_volume(disk, WINDOWS_START, ntfs_image(windows_files(here), size=WINDOWS_SIZE, start=WINDOWS_START))
+        put_volume(disk, WINDOWS_START, ntfs_image(windows_files(here), start=WINDOWS_START, room=WINDOWS_SIZE))
 
     return kept(f"windows-efi {installed!r} {scheme}", make) / "disk.raw"
 
 
 def _table(disk: Path, script: str) -> None:
     with disk.open("wb") as file:
-        file.truncate(80 * MIB)
+        file.truncate(WINDOWS_START + WINDOWS_SIZE + 18 * MIB)
     run("sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", disk, text=script)
 
 

@@ -22,7 +22,8 @@ def machine(fstab: str | bytes, **files: str) -> Make:
 
 
 HEALTHY = machine(f"{ROOT}UUID={DATA} /srv ext4 defaults 0 2\n")
-CHANGES = {"file-changed-on-import/0": Moved("fail", "the importer changes such lines")}
+CHANGED = "file-changed-on-import"
+CHANGES = {f"{CHANGED}/0": Moved("fail", "the importer changes such lines")}
 
 
 def case(
@@ -35,7 +36,7 @@ def case(
         machine(f"{ROOT}{line}\n"),
         linux_outcomes("vmdk"),
         readiness,  # type: ignore[arg-type]
-        moves or {},
+        {**({} if rule in {"fstab-unresolvable", CHANGED} else CHANGES), **(moves or {})},
     )
 
 
@@ -83,6 +84,13 @@ CASES = (
         "ready-with-warnings",
     ),
     case("fstab-device-names", "a disk by its letter", "/dev/sda2 /srv ext4 defaults 0 2", readiness="ready"),
+    case(
+        CHANGED,
+        "a disk by its letter",
+        "/dev/sda2 /srv ext4 defaults 0 2",
+        readiness="ready",
+        moves={"fstab-device-names/0": Moved("fail", "the rule about such names")},
+    ),
     case("fstab-invalid-entry", "a blank in a mount point", f"UUID={DATA} /srv/my data ext4 defaults 0 2"),
     case("fstab-invalid-entry", "another type than the volume's", f"UUID={DATA} /srv xfs defaults 0 2"),
     case("fstab-unresolvable", "a disk that was not exported", "UUID=0bad0bad-aaaa-4bbb-8ccc-0123456789ab /srv ext4"),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from disk_builder import MIB
 from rules_on_images.case import Case, Outcomes, windows_outcomes
 from rules_on_images.machines import one_disk, windows_bios
 from windows_builder import WINDOWS_8, WINDOWS_2003, WINDOWS_2019, Windows
@@ -80,6 +81,13 @@ CASES = (
         replace(WINDOWS_2012, language="id-ID"),
         OF_2012,
         readiness="ready",
+    ),
+    Case(
+        "too-little-free-space/0",
+        "a volume of 6 GiB, of which less is free",
+        one_disk(installed(WINDOWS_2019), "vhd"),
+        one_disk(lambda: windows_bios(WINDOWS_2019, size=6144 * MIB), "vhd"),
+        SERVER,
     ),
     case(
         "rdp-disabled",

@@ -13,9 +13,8 @@ from imgscan.model.evidence import at_path
 from imgscan.model.system import System
 
 
-def read_access(system: System, tree: GuestTree) -> System:
+def read_access(system: System, tree: GuestTree, services: Services) -> System:
     """Return a system with what is known of its SSH server and firewalls."""
-    services = Services(tree)
     ssh = read_ssh_server(tree, services)
     where = at_path(system.root, f"{(system.directory or '').rstrip('/')}/etc")
     return msgspec.structs.replace(

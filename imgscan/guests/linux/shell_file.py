@@ -30,6 +30,10 @@ class Assignments:
         """Whether there is any."""
         return bool(self._values)
 
+    def names(self) -> list[str]:
+        """Return the names that are set, in the order in which they were first."""
+        return list(self._values)
+
     def get(self, name: str) -> Assignment | None:
         """Return what a name is set to, None when it is not set."""
         if name not in self._unquoted and name in self._values:

@@ -20,9 +20,9 @@ from imgscan.guests.windows.languages import read_languages
 from imgscan.guests.windows.menu import OwnSystem, read_boot
 from imgscan.guests.windows.page_files import read_page_files
 from imgscan.guests.windows.partitions import Partitions
+from imgscan.guests.windows.products import read_products
 from imgscan.guests.windows.registry_value import Value
 from imgscan.guests.windows.remote_desktop import read_remote_desktop
-from imgscan.guests.windows.started_software import read_started_software
 from imgscan.guests.windows.updates import read_updates
 from imgscan.guests.windows.version import read_version
 from imgscan.model.disk import Disk
@@ -76,7 +76,7 @@ def inspect_windows(
         universal_clock=_universal_clock(system),
         hibernated=read_hibernation(tree),
         driver_signing=read_driver_signing(software, version.version),
-        started_software=read_started_software(system),
+        products=read_products(system),
         hives=(software.state, system.state),
         architecture=read_architecture(tree, found.directory, system),
         hostname=_hostname(system),

@@ -77,7 +77,7 @@ def jfs(window: Window) -> Superblock | None:
 
 
 _PAGES = (0x1000, 0x2000, 0x4000, 0x8000, 0x10000)
-_SUSPENDED = (b"S1SUSPEND", b"S2SUSPEND", b"ULSUSPEND", b"LINHIB0001")
+SUSPENDED = (b"S1SUSPEND", b"S2SUSPEND", b"ULSUSPEND", b"LINHIB0001")
 _TUX_ON_ICE = b"\xed\xc3\x02\xe9\x98\x56\xe5\x0c"
 
 
@@ -90,7 +90,7 @@ def swap(window: Window) -> Superblock | None:
         return Superblock("swsuspend", 0, 8, label, uuid)
     for page in _PAGES:
         magic = window.at(page - 10, 10)
-        if magic.startswith(_SUSPENDED):
+        if magic.startswith(SUSPENDED):
             return Superblock("swsuspend", page - 10, 9, label, uuid, None, page)
         if magic == b"SWAP-SPACE":
             return Superblock("swap", page - 10, 10, None, None, None, page)

@@ -13,7 +13,8 @@ space it ends with an error.
 
 How to fix
 ----------
-Make room: `apt-get clean` or `yum clean all`, old kernels, logs and core files; or enlarge the root volume.
+Make room: Linux, by `apt-get clean` or `yum clean all`, and old kernels, logs and core files; Windows, by Disk Cleanup,
+`powercfg /h off`, and a smaller page file. Or enlarge the root volume.
 """
 
 from __future__ import annotations

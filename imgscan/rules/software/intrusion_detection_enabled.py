@@ -2,16 +2,18 @@
 
 What it checks
 --------------
-Whether a known product of this kind starts with the installed Windows, by the start type of its services and drivers.
-Products that imgscan does not know are not found.
+Whether a known intrusion-detection product starts at boot. Linux: by a service or timer, or a job that cron runs every
+day (AIDE, Tripwire, rkhunter); fail2ban, which answers to failed logins, and the kernel's audit daemon are none.
+Windows: by the start type of its services and drivers. A product that imgscan does not know is not seen.
 
 Why it matters
 --------------
-The changes that an import makes to files, services and the registry are what such software looks for and prevents.
+The importer changes boot files, services, configuration and the registry. Intrusion detection takes that for an attack,
+and may undo or block it.
 
 How to fix
 ----------
-Disable its services before the export, and enable them again after the migration.
+Disable the service or job before the export, and enable it again after the migration, with a new baseline.
 """
 
 from __future__ import annotations
@@ -20,19 +22,19 @@ from imgscan.model.machine import MachineFacts
 from imgscan.model.rule import NoParams, Result, Rule
 from imgscan.model.system import System
 from imgscan.rules.explanation import how_to_fix, title
-from imgscan.rules.started_software import judge_started
+from imgscan.rules.products import READS, no_product
 
 
 def check(_machine: MachineFacts, system: System, _params: NoParams) -> Result:
     """Look for such a product among those that start."""
-    return judge_started(system, "intrusion-detection")
+    return no_product(system, "intrusion-detection", "no known intrusion detection starts")
 
 
 RULE = Rule(
     name="intrusion-detection-enabled",
     title=title(__doc__),
     scope="system",
-    reads=("systems.root", "systems.started_software"),
+    reads=READS,
     remedy=how_to_fix(__doc__),
     check=check,
 )

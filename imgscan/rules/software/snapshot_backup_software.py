@@ -2,17 +2,19 @@
 
 What it checks
 --------------
-Whether a known product of this kind starts with the installed Windows, by the start type of its services and drivers.
-Products that imgscan does not know are not found.
+Whether a known backup product that works with snapshots of disks or volumes starts at boot, by its services (of
+Windows, by their start type). Products that work from outside, through the hypervisor, leave nothing on the disks and
+are not seen, nor is a product that imgscan does not know.
 
 Why it matters
 --------------
-The target can migrate such a machine once, and not again and again while it goes on running: the snapshots of both get
-in each other's way.
+Only a one-time migration is supported for machines on which such software is used: its snapshots disturb those that
+replication in intervals rests on.
 
 How to fix
 ----------
-Disable the backup's services for the time of the migration, or migrate the machine once, while it is switched off.
+Migrate the machine once, not in intervals; or disable the agent, and see that the hypervisor's backup leaves the
+machine out, until the migration is done.
 """
 
 from __future__ import annotations
@@ -21,19 +23,19 @@ from imgscan.model.machine import MachineFacts
 from imgscan.model.rule import NoParams, Result, Rule
 from imgscan.model.system import System
 from imgscan.rules.explanation import how_to_fix, title
-from imgscan.rules.started_software import judge_started
+from imgscan.rules.products import READS, no_product
 
 
 def check(_machine: MachineFacts, system: System, _params: NoParams) -> Result:
     """Look for such a product among those that start."""
-    return judge_started(system, "snapshot-backup")
+    return no_product(system, "snapshot-backup", "no known software for backups by snapshots starts")
 
 
 RULE = Rule(
     name="snapshot-backup-software",
     title=title(__doc__),
     scope="system",
-    reads=("systems.root", "systems.started_software"),
+    reads=READS,
     remedy=how_to_fix(__doc__),
     check=check,
 )

@@ -173,14 +173,14 @@ def test_products_that_start() -> None:
     windows = WINDOWS_2019
     for service, start in (("ntrtscan", 2), ("TmListen", 2), ("McShield", 3), ("csagent", 1), ("WazuhSvc", 2)):
         windows = windows.changed("SYSTEM", f"CurrentControlSet\\Services\\{service}", "Start", start)
-    found = inspect(windows).started_software
-    assert {(each.kind, each.product) for each in found.get()} == {
+    found = inspect(windows).products
+    assert {(each.kind, each.name) for each in found.get()} == {
         ("antivirus", "Trend Micro OfficeScan"),
         ("antivirus", "CrowdStrike Falcon"),
         ("intrusion-detection", "Wazuh"),
     }
     windows = windows.changed("SYSTEM", "CurrentControlSet\\Services\\AVP", "Start", "2")
-    assert not inspect(windows).started_software.is_known
+    assert not inspect(windows).products.is_known
 
 
 def test_a_real_windows_7() -> None:
@@ -190,14 +190,14 @@ def test_a_real_windows_7() -> None:
     assert [each.version for each in system.frameworks.get()] == ["2.0", "3.0", "3.5"]
     assert [each.state for each in system.updates.get()] == ["absent", "absent"]
     assert [each.minimum for each in system.page_files.get()] == [None]
-    assert "McAfee VirusScan" in {each.product for each in system.started_software.get()}
+    assert "McAfee VirusScan" in {each.name for each in system.products.get()}
 
 
 @pytest.mark.parametrize("lost", ["SOFTWARE", "SYSTEM"])
 def test_a_damaged_hive_leaves_open_what_it_would_say(lost: str) -> None:
     system = inspect(WINDOWS_2019, {f"/Windows/System32/config/{lost}": bytes(8192)})
     of_software = (system.frameworks, system.updates)
-    of_system = (system.page_files, system.universal_clock, system.started_software)
+    of_system = (system.page_files, system.universal_clock, system.products)
     assert not any(fact.is_known for fact in (of_software if lost == "SOFTWARE" else of_system))
     assert all(fact.is_known for fact in (of_system if lost == "SOFTWARE" else of_software[:1]))
     assert not system.remote_desktop.is_known

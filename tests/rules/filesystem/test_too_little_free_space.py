@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from facts_builder import MIB, a_linux_machine, answer, lost, outcome, with_volume
+from facts_builder import GIB, MIB, a_linux_machine, a_windows_machine, answer, lost, outcome, with_volume
 
 from imgscan.model.fact import known
 from imgscan.model.volume import Free
@@ -14,6 +14,12 @@ RULE = "too-little-free-space"
 )
 def test_the_limit_is_enough(size: int, expected: str) -> None:
     machine = with_volume(a_linux_machine(), "disk0/p1", free=known(Free(size, 0, 1000)))
+    assert outcome(RULE, machine) == expected
+
+
+@pytest.mark.parametrize(("size", "expected"), [(6 * GIB, "pass"), (6 * GIB - 1, "fail"), (250 * MIB, "fail")])
+def test_windows_needs_more(size: int, expected: str) -> None:
+    machine = with_volume(a_windows_machine(), "disk0/p2", free=known(Free(size, size, None)))
     assert outcome(RULE, machine) == expected
 
 

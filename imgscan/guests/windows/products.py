@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
 from imgscan.errors import ImageError
 from imgscan.guests.windows.hives import SystemHive
 from imgscan.guests.windows.services import MANUAL, those_that_start
 from imgscan.model.evidence import AtPath, Evidence
 from imgscan.model.fact import Fact, known, unread_because
-from imgscan.model.windows import StartedSoftware
+from imgscan.model.software import ProductKind, StartingProduct
 
-_SERVICES: Final[dict[Literal["antivirus", "intrusion-detection", "snapshot-backup"], dict[str, str]]] = {
+_SERVICES: Final[dict[ProductKind, dict[str, str]]] = {
     "antivirus": {
         "WinDefend": "Windows Defender",
         "MsMpSvc": "Microsoft Security Essentials",
@@ -96,14 +96,17 @@ _SERVICES: Final[dict[Literal["antivirus", "intrusion-detection", "snapshot-back
     },
 }
 
+_STARTS: Final = ("boot", "system", "automatic")
+"""What the start types of services are called that start by themselves, by number."""
 
-def read_started_software(system: SystemHive) -> Fact[tuple[StartedSoftware, ...]]:
+
+def read_products(system: SystemHive) -> Fact[tuple[StartingProduct, ...]]:
     """Return the products of the table that start by themselves, each once."""
     try:
         where = system.at(system.control("Services"))
     except ImageError as error:
         return unread_because(error, AtPath(system.volume, system.path))
-    found: dict[tuple[str, str], StartedSoftware] = {}
+    found: dict[tuple[str, str], StartingProduct] = {}
     evidence: list[Evidence] = []
     for kind, services in _SERVICES.items():
         for service, start in those_that_start(system, services).items():
@@ -111,6 +114,7 @@ def read_started_software(system: SystemHive) -> Fact[tuple[StartedSoftware, ...
                 return Fact(unread=start.unread, detail=start.detail, evidence=start.evidence)
             product = services[service]
             if isinstance(start.value, int) and start.value < MANUAL and (kind, product) not in found:
-                found[kind, product] = StartedSoftware(kind=kind, product=product, service=service)
+                detail = f"the start type of {service} is {_STARTS[start.value]}"
+                found[kind, product] = StartingProduct(name=product, kind=kind, detail=detail, evidence=start.evidence)
                 evidence += start.evidence
     return known(tuple(found.values()), *(evidence or [where]))

@@ -1,0 +1,31 @@
+"""Which program can ask for an address by DHCP."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from imgscan.devices.guest_tree import GuestTree
+from imgscan.guests.linux.services import Services
+from imgscan.model.evidence import at_path
+from imgscan.model.fact import Fact, known
+
+PROGRAMS: Final = ("dhclient", "dhcpcd", "udhcpc", "pump", "dhcpcd5", "dhclient3")
+_FOLDERS: Final = ("/sbin", "/usr/sbin", "/bin", "/usr/bin")
+SERVICES: Final = ("NetworkManager", "network-manager", "systemd-networkd", "wickedd", "wicked", "connman")
+"""Services that ask by themselves; they count where they start."""
+
+
+def read_dhcp_client(tree: GuestTree, services: Services) -> Fact[str | None]:
+    """Return the program's path, or the service's name; None when there is neither.
+
+    :raises ImageError: a folder cannot be read, or what starts cannot be told
+    """
+    for program in PROGRAMS:
+        for folder in _FOLDERS:
+            place = tree.find(f"{folder}/{program}")
+            if place is not None and place.entry.kind == "file":
+                return known(f"{folder}/{program}", place.evidence())
+    start = services.start(*SERVICES)
+    if start.starts:
+        return known(start.unit, *start.evidence)
+    return known(None, at_path(tree.mounts["/"].volume, "/sbin"))

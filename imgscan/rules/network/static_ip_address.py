@@ -1,0 +1,53 @@
+"""An interface has a fixed IPv4 address.
+
+What it checks
+--------------
+Whether a file of network configuration gives an interface an IPv4 address: `/etc/network/interfaces` and what it
+sources, ifcfg files of Red Hat and SUSE, netplan, NetworkManager's keyfiles, and systemd-networkd. Loopback addresses
+do not count. A file that cannot be followed leaves the question open.
+
+Why it matters
+--------------
+On the target the machine gets its address by DHCP. The importer replaces fixed addresses in network scripts; where it
+does not, the machine keeps an address that its new network does not have, and cannot be reached.
+
+How to fix
+----------
+Set the interface to DHCP before the export, or note what else has to know the new address (names, firewalls, licences,
+configuration that binds services to the old one).
+"""
+
+from __future__ import annotations
+
+from imgscan.model.machine import MachineFacts
+from imgscan.model.rule import NoParams, Result, Rule, failed, passed
+from imgscan.model.system import System
+from imgscan.rules.explanation import how_to_fix, title
+from imgscan.rules.interfaces import READS, configured, leaves_the_machine, name_of
+from imgscan.rules.mount_lines import listed
+
+
+def check(_machine: MachineFacts, system: System, _params: NoParams) -> Result:
+    """Look for an address; one that was found stands, whatever was not read."""
+    found = configured(system)
+    fixed = [
+        (interface, address)
+        for interface in found.interfaces
+        for address in interface.addresses
+        if not address.is_ipv6 and leaves_the_machine(address)
+    ]
+    if fixed:
+        said = listed([f"{name_of(interface)} has the address {address.address}" for interface, address in fixed])
+        return failed(said, *(address.evidence for _, address in fixed))
+    found.complete()
+    return passed("no interface has a fixed IPv4 address", *found.where)
+
+
+RULE = Rule(
+    name="static-ip-address",
+    title=title(__doc__),
+    scope="system",
+    reads=READS,
+    remedy=how_to_fix(__doc__),
+    check=check,
+)

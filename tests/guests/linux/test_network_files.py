@@ -1,0 +1,486 @@
+"""Network configuration as each distribution and its tools write it; the expected values stand in the texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from memory_filesystem import Link, MemoryFileSystem
+
+from imgscan.devices.guest_tree import GuestTree
+from imgscan.errors import CorruptStructure
+from imgscan.guests.linux.network import read_dhcp_client, read_interface_names, read_network
+from imgscan.guests.linux.network.files import FILE_BYTES
+from imgscan.guests.linux.services import Services
+from imgscan.model.network import Interface, NetworkFile
+
+Files = dict[str, Any]
+
+
+def files_of(files: Files) -> tuple[NetworkFile, ...]:
+    return read_network(GuestTree({"/": MemoryFileSystem({"/etc/passwd": "", **files})})).get()
+
+
+def interfaces_of(path: str, text: str) -> list[Interface]:
+    (file,) = files_of({path: text})
+    return list(file.interfaces.get())
+
+
+def short(interface: Interface) -> tuple[Any, ...]:
+    dynamic = "4" * interface.dhcp4 + "6" * interface.dhcp6
+    return interface.name, interface.kind, dynamic, [each.address for each in interface.addresses]
+
+
+EL5 = """# Intel Corporation 82545EM Gigabit Ethernet Controller (Copper)
+DEVICE=eth0
+BOOTPROTO=static
+BROADCAST=192.168.1.255
+HWADDR=00:0C:29:AA:BB:CC
+IPADDR=192.168.1.20
+NETMASK=255.255.255.0
+NETWORK=192.168.1.0
+ONBOOT=yes
+"""
+EL7 = """TYPE=Ethernet
+PROXY_METHOD=none
+BROWSER_ONLY=no
+BOOTPROTO=dhcp
+DEFROUTE=yes
+IPV4_FAILURE_FATAL=no
+IPV6INIT=yes
+IPV6_AUTOCONF=yes
+IPV6_DEFROUTE=yes
+IPV6_ADDR_GEN_MODE=stable-privacy
+NAME=ens192
+UUID=5c2a0b7e-1111-4222-8333-944445555666
+DEVICE=ens192
+ONBOOT=yes
+"""
+EL7_STATIC = """TYPE="Ethernet"
+BOOTPROTO="none"
+NAME="ens192"
+DEVICE="ens192"
+ONBOOT="no"
+IPADDR="10.1.2.3"
+PREFIX="24"
+IPADDR1=10.1.2.4
+PREFIX1=25
+GATEWAY="10.1.2.1"
+IPV6ADDR=2001:db8::5/64
+DHCPV6C=yes
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("eth0", EL5, ("eth0", "ethernet", "", ["192.168.1.20"])),
+        ("ens192", EL7, ("ens192", "ethernet", "4", [])),
+        ("ens192", EL7_STATIC, ("ens192", "ethernet", "6", ["10.1.2.3/24", "10.1.2.4/25", "2001:db8::5/64"])),
+        ("eth0:1", "DEVICE=eth0:1\nIPADDR=10.0.0.9\n", ("eth0", "ethernet", "", ["10.0.0.9"])),
+        ("eth0-range0", "IPADDR_START=10.0.0.10\nIPADDR_END=10.0.0.20\n", ("eth0", "ethernet", "", ["10.0.0.10"])),
+        (
+            "bond0",
+            'DEVICE=bond0\nBONDING_OPTS="mode=1 miimon=100"\nBOOTPROTO=none\nIPADDR=10.0.0.2\nPREFIX=24\n',
+            ("bond0", "bond", "", ["10.0.0.2/24"]),
+        ),
+        ("eth1", "DEVICE=eth1\nMASTER=bond0\nSLAVE=yes\nBOOTPROTO=none\n", ("eth1", "ethernet", "", [])),
+        ("br0", "DEVICE=br0\nTYPE=Bridge\nBOOTPROTO=dhcp\n", ("br0", "bridge", "4", [])),
+        ("eth0.100", "DEVICE=eth0.100\nVLAN=yes\nBOOTPROTO=dhcp\n", ("eth0.100", "vlan", "4", [])),
+        ("Wired_1", "NAME='Wired 1'\nTYPE=Ethernet\nBOOTPROTO=dhcp\n", (None, "ethernet", "4", [])),
+    ],
+)
+def test_ifcfg_of_red_hat(name: str, text: str, expected: tuple[Any, ...]) -> None:
+    (interface,) = interfaces_of(f"/etc/sysconfig/network-scripts/ifcfg-{name}", text)
+    assert short(interface) == expected
+
+
+def test_details_of_an_ifcfg_file() -> None:
+    (interface,) = interfaces_of("/etc/sysconfig/network-scripts/ifcfg-eth0", EL5)
+    assert (interface.mac, interface.at_boot) == ("00:0C:29:AA:BB:CC", True)
+    (address,) = interface.addresses
+    assert (address.text, address.evidence.line) == ("IPADDR=192.168.1.20", 6)
+    (interface,) = interfaces_of("/etc/sysconfig/network-scripts/ifcfg-ens192", EL7_STATIC)
+    assert not interface.at_boot
+
+
+SLES11 = """BOOTPROTO='static'
+BROADCAST=''
+ETHTOOL_OPTIONS=''
+IPADDR='192.168.5.7/24'
+IPADDR_1='192.168.5.8/24'
+IPADDR_2='fd00::7/64'
+NAME='82545EM Gigabit Ethernet Controller (Copper)'
+STARTMODE='auto'
+USERCONTROL='no'
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("eth0", SLES11, ("eth0", "ethernet", "", ["192.168.5.7/24", "192.168.5.8/24", "fd00::7/64"])),
+        ("eth0", "BOOTPROTO='dhcp'\nSTARTMODE='auto'\nIPADDR=''\n", ("eth0", "ethernet", "4", [])),
+        ("eth0", "BOOTPROTO='dhcp4'\n", ("eth0", "ethernet", "4", [])),
+        ("eth0", "BOOTPROTO='dhcp6'\n", ("eth0", "ethernet", "6", [])),
+        ("eth-id-00:50:56:aa:bb:cc", "BOOTPROTO='dhcp'\n", (None, "ethernet", "4", [])),
+        ("bond0", "BONDING_MASTER='yes'\nBONDING_SLAVE0='eth0'\nBONDING_SLAVE1='eth1'\nBOOTPROTO='dhcp'\n",
+         ("bond0", "bond", "4", [])),
+        ("vlan10", "ETHERDEVICE='eth0'\nVLAN_ID='10'\nIPADDR='10.0.0.1'\nPREFIXLEN='8'\n",
+         ("vlan10", "vlan", "", ["10.0.0.1/8"])),
+    ],
+)  # fmt: skip
+def test_ifcfg_of_suse(name: str, text: str, expected: tuple[Any, ...]) -> None:
+    (interface,) = interfaces_of(f"/etc/sysconfig/network/ifcfg-{name}", text)
+    assert short(interface) == expected
+
+
+def test_details_of_suse() -> None:
+    (interface,) = interfaces_of("/etc/sysconfig/network/ifcfg-eth-id-00:50:56:aa:bb:cc", "BOOTPROTO='dhcp'\n")
+    assert interface.mac == "00:50:56:aa:bb:cc"
+    text = "BONDING_MASTER='yes'\nBONDING_SLAVE0='eth0'\nBONDING_SLAVE1='eth1'\nSTARTMODE='off'\n"
+    (interface,) = interfaces_of("/etc/sysconfig/network/ifcfg-bond0", text)
+    assert (interface.on, interface.at_boot) == (("eth0", "eth1"), False)
+
+
+def test_files_that_no_program_reads() -> None:
+    folder = "/etc/sysconfig/network-scripts"
+    names = ("ifcfg-lo", "ifcfg-eth0.bak", "ifcfg-eth0.rpmsave", "ifcfg-eth0~", "ifup-eth", "route-eth0")
+    assert files_of({f"{folder}/{name}": EL5 for name in names}) == ()
+    assert files_of({"/etc/sysconfig/network/ifcfg.template": "", "/etc/netplan/x.yaml.bak": "a"}) == ()
+
+
+def test_interfaces_of_ifupdown() -> None:
+    main = """# The loopback network interface
+auto lo
+iface lo inet loopback
+
+source /etc/network/interfaces.d/*
+source-directory /etc/network/more
+
+allow-hotplug ens3
+iface ens3 inet dhcp
+# This is an autoconfigured IPv6 interface
+iface ens3 inet6 auto
+
+auto eth1 eth1:0
+iface eth1 inet static
+    address 10.0.0.5
+    netmask 255.255.255.0
+    hwaddress ether 00:11:22:33:44:55
+iface eth1:0 inet static
+    address 10.0.0.6/24
+iface eth1 inet6 static
+    address 2001:db8::2
+    netmask 64
+    up ip route add \\
+        default via fe80::1
+iface eth2 inet manual
+"""
+    bond = "auto bond0\niface bond0 inet dhcp\n  bond-slaves eth3 eth4\n  bond-mode 1\n"
+    found = files_of(
+        {
+            "/etc/network/interfaces": main,
+            "/etc/network/interfaces.d/bond": bond,
+            "/etc/network/more/br": "iface br0 inet manual\n bridge_ports eth5\n",
+            "/etc/network/more/x.dpkg-old": "broken",
+        }
+    )
+    assert [file.evidence.path.rpartition("/")[2] for file in found] == ["interfaces", "bond", "br"]
+    assert [short(interface) for file in found for interface in file.interfaces.get()] == [
+        ("lo", "loopback", "", []),
+        ("ens3", "ethernet", "4", []),
+        ("ens3", "ethernet", "", []),
+        ("eth1", "ethernet", "", ["10.0.0.5"]),
+        ("eth1", "ethernet", "", ["10.0.0.6/24"]),
+        ("eth1", "ethernet", "", ["2001:db8::2/64"]),
+        ("eth2", "ethernet", "", []),
+        ("bond0", "bond", "4", []),
+        ("br0", "bridge", "", []),
+    ]
+    eth1 = found[0].interfaces.get()[3]
+    assert (eth1.mac, eth1.at_boot, eth1.addresses[0].evidence.line) == ("00:11:22:33:44:55", True, 15)
+    assert not found[0].interfaces.get()[6].at_boot
+    assert found[1].interfaces.get()[0].on == ("eth3", "eth4")
+
+
+@pytest.mark.parametrize(
+    "text", ["mapping eth0\n script /x\n", "source /etc/*/x\n", "source $HOME/x\n", "address 10.0.0.1\n"]
+)
+def test_interfaces_that_are_not_followed(text: str) -> None:
+    (file,) = files_of({"/etc/network/interfaces": text})
+    assert file.interfaces.unread == "unsupported"
+
+
+def test_sources_in_a_circle_end() -> None:
+    (file,) = files_of({"/etc/network/interfaces": "source /etc/network/interfaces\niface eth0 inet dhcp\n"})
+    assert len(file.interfaces.get()) == 1
+
+
+NETPLAN_STATIC = """# This is the network config written by 'subiquity'
+network:
+  ethernets:
+    ens160:
+      addresses:
+      - 10.10.0.5/24
+      - "2001:db8::5/64"
+      gateway4: 10.10.0.1
+      nameservers:
+        addresses: [8.8.8.8, 1.1.1.1]
+        search: []
+  version: 2
+"""
+NETPLAN_CLOUD = """network:
+    ethernets:
+        eth0:
+            dhcp4: true
+            dhcp6: false
+            match:
+                macaddress: 00:0d:3a:11:22:33
+            set-name: eth0
+    version: 2
+"""
+NETPLAN_LAYERS = """network:
+  version: 2
+  renderer: networkd
+  ethernets:
+    slaves:
+      match: {name: "enp*"}
+    any:
+      match: {macaddress: "00:11:22:33:44:55"}
+      dhcp6: yes
+  bonds:
+    bond0:
+      interfaces: [slaves]
+      dhcp4: yes
+  vlans:
+    v10: {id: 10, link: bond0, addresses: [10.0.10.2/24, {10.0.10.3/24: {lifetime: 0}}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (NETPLAN_STATIC, [("ens160", "ethernet", "", ["10.10.0.5/24", "2001:db8::5/64"])]),
+        (NETPLAN_CLOUD, [("eth0", "ethernet", "4", [])]),
+        (
+            NETPLAN_LAYERS,
+            [
+                ("enp*", "ethernet", "", []),
+                (None, "ethernet", "6", []),
+                ("bond0", "bond", "4", []),
+                ("v10", "vlan", "", ["10.0.10.2/24", "10.0.10.3/24"]),
+            ],
+        ),
+        ("# Let NetworkManager manage all devices\nnetwork:\n  version: 2\n  renderer: NetworkManager\n", []),
+        ("", []),
+    ],
+)  # fmt: skip
+def test_netplan(text: str, expected: list[tuple[Any, ...]]) -> None:
+    assert [short(each) for each in interfaces_of("/etc/netplan/00-installer-config.yaml", text)] == expected
+
+
+def test_the_line_of_a_netplan_address() -> None:
+    (interface,) = interfaces_of("/etc/netplan/x.yaml", NETPLAN_STATIC)
+    assert [address.evidence.line for address in interface.addresses] == [6, 7]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "network: {version: 2, ethernets: {a: &x {dhcp4: yes}, b: *x}}\n",
+        "network:\n\tversion: 2\n",
+        "network:\n  ethernets: !!map {}\n",
+        "network:\n  x: |\n    text\n",
+        "---\nnetwork: {}\n---\nnetwork: {}\n",
+        "network:\n  ethernets:\n    a:\n      dhcp4: yes\n      dhcp4: no\n",
+        "network:\n  ethernets:\n    a:\n      addresses: [10.0.0.1/24,\n",
+        "network:\n  something-new:\n    a: {}\n",
+        "network: text\n",
+        "- a\n",
+        "network:\n    a: 1\n  b: 2\n",
+        "network:\n  ethernets:\n    a:\n      dhcp4: 'yes\n",
+    ],
+)
+def test_yaml_that_is_not_read(text: str) -> None:
+    (file,) = files_of({"/etc/netplan/x.yaml": text})
+    assert file.interfaces.unread == "unsupported"
+
+
+@pytest.mark.parametrize("text", ["network:\n" + "".join(f"{' ' * n}a:\n" for n in range(1, 60)), "a: " + "[" * 60])
+def test_deep_yaml_is_a_limit(text: str) -> None:
+    (file,) = files_of({"/etc/netplan/x.yaml": text})
+    assert file.interfaces.unread in {"limit", "unsupported"}
+
+
+KEYFILE = """[connection]
+id=ens192
+uuid=5c2a0b7e-1111-4222-8333-944445555666
+type=ethernet
+interface-name=ens192
+
+[ethernet]
+mac-address=00:50:56:AA:BB:CC
+
+[ipv4]
+address1=10.0.0.5/24,10.0.0.1
+dns=10.0.0.2;
+method=manual
+
+[ipv6]
+addr-gen-mode=eui64
+method=auto
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (KEYFILE, ("ens192", "ethernet", "", ["10.0.0.5/24"])),
+        (KEYFILE.replace("method=manual", "method=auto"), ("ens192", "ethernet", "4", [])),
+        (KEYFILE.replace("type=ethernet", "type=bond"), ("ens192", "bond", "", ["10.0.0.5/24"])),
+        (
+            (
+                "[connection]\nid=Wired\ntype=802-3-ethernet\n[ipv4]\nmethod=manual\naddresses1=10.0.0.7;24;10.0.0.1;\n"
+                "[ipv6]\nmethod=dhcp\n"
+            ),
+            (None, "ethernet", "6", ["10.0.0.7/24"]),
+        ),
+    ],
+)
+def test_keyfiles_of_network_manager(text: str, expected: tuple[Any, ...]) -> None:
+    (interface,) = interfaces_of("/etc/NetworkManager/system-connections/ens192.nmconnection", text)
+    assert short(interface) == expected
+
+
+@pytest.mark.parametrize("text", ["nonsense\n", "[ipv4]\nmethod=auto\n"])
+def test_a_keyfile_that_is_none(text: str) -> None:
+    (file,) = files_of({"/etc/NetworkManager/system-connections/x": text})
+    assert file.interfaces.unread == "corrupt"
+
+
+def test_systemd_networkd() -> None:
+    network = "[Match]\nName=en* eth0\n\n[Network]\nDHCP=yes\n\n"
+    network += "[Address]\nAddress=10.0.0.5/24\n[Address]\nAddress=fd00::5/64\n"
+    found = interfaces_of("/etc/systemd/network/20-wired.network", network)
+    addresses = ["10.0.0.5/24", "fd00::5/64"]
+    assert [short(each) for each in found] == [
+        ("en*", "ethernet", "4", addresses),
+        ("eth0", "ethernet", "4", addresses),
+    ]
+    assert [address.evidence.line for address in found[0].addresses] == [8, 10]
+    (bond,) = interfaces_of("/etc/systemd/network/bond1.netdev", "[NetDev]\nName=bond1\nKind=bond\n")
+    assert (bond.name, bond.kind) == ("bond1", "bond")
+    assert interfaces_of("/etc/systemd/network/x.network", "[Match]\nName=eth0\n[Link]\nUnmanaged=yes\n") == []
+
+
+def test_wicked() -> None:
+    (file,) = files_of({"/etc/wicked/ifconfig/eth0.xml": "<interface><name>eth0</name></interface>"})
+    assert file.interfaces.unread == "unsupported"
+
+
+def test_one_damaged_file_loses_itself_only() -> None:
+    folder = "/etc/sysconfig/network-scripts"
+    found = files_of(
+        {
+            f"{folder}/ifcfg-eth0": CorruptStructure("bad block", where="disk0/p1"),
+            f"{folder}/ifcfg-eth1": EL5,
+            f"{folder}/ifcfg-eth2": "#" * (FILE_BYTES + 1),
+            f"{folder}/ifcfg-eth3": "IPADDR=$(hostname -i)\n",
+            f"{folder}/ifcfg-eth4": Link("nowhere"),
+            f"{folder}/ifcfg-eth5": b"\0" * 100,
+        }
+    )
+    assert [file.interfaces.unread if not file.interfaces.is_known else "read" for file in found] == [
+        "corrupt", "read", "limit", "unsupported", "corrupt",
+    ]  # fmt: skip
+
+
+def test_more_files_than_are_read() -> None:
+    folder = "/etc/sysconfig/network-scripts"
+    tree = GuestTree({"/": MemoryFileSystem({f"{folder}/ifcfg-eth{n}": Link("ifcfg-eth0") for n in range(1, 600)})})
+    assert len(read_network(tree).get()) == 0
+    found = files_of({f"{folder}/ifcfg-eth{n}": "#" * 60_000 for n in range(100)})
+    assert {file.interfaces.unread for file in found if not file.interfaces.is_known} == {"limit"}
+    assert sum(file.interfaces.is_known for file in found) == 8
+
+
+UDEV = """# This file was automatically generated by the /lib/udev/write_net_rules
+# program, run by the persistent-net-generator.rules rules file.
+
+# PCI device 0x14e4:0x1639 (bnx2)
+SUBSYSTEM=="net", ACTION=="add", DRIVERS=="?*", ATTR{address}=="00:22:19:aa:bb:cc", ATTR{type}=="1", KERNEL=="eth*", NAME="eth0"
+
+# PCI device 0x15ad:0x07b0 (vmxnet3)
+SUBSYSTEM=="net", ACTION=="add", DRIVERS=="?*", ATTR{address}=="00:50:56:aa:bb:cc", ATTR{dev_id}=="0x0", ATTR{type}=="1", KERNEL=="eth*", NAME="eth1"
+"""  # noqa: E501
+
+
+def test_names_by_mac_address() -> None:
+    tree = GuestTree(
+        {
+            "/": MemoryFileSystem(
+                {
+                    "/etc/udev/rules.d/70-persistent-net.rules": UDEV,
+                    "/etc/systemd/network/10-lan.link": "[Match]\nMACAddress=00:11:22:33:44:55\n\n[Link]\nName=lan0\n",
+                }
+            )
+        }
+    )
+    assert [(each.name, each.mac, each.driver, each.evidence.line) for each in read_interface_names(tree).get()] == [
+        ("eth0", "00:22:19:aa:bb:cc", "bnx2", 5),
+        ("eth1", "00:50:56:aa:bb:cc", "vmxnet3", 8),
+        ("lan0", "00:11:22:33:44:55", None, 5),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"/sbin/dhclient": ""}, "/sbin/dhclient"),
+        ({"/usr/sbin/dhcpcd": ""}, "/usr/sbin/dhcpcd"),
+        ({"/lib/systemd/systemd": ""}, None),
+        (
+            {
+                "/lib/systemd/systemd": "",
+                "/etc/machine-id": "01\n",
+                "/usr/lib/systemd/system/NetworkManager.service": "[Install]\nWantedBy=multi-user.target\n",
+            },
+            None,
+        ),
+        (
+            {
+                "/lib/systemd/systemd": "",
+                "/usr/lib/systemd/system/NetworkManager.service": "[Install]\nWantedBy=multi-user.target\n",
+                "/etc/systemd/system/multi-user.target.wants/NetworkManager.service": Link(
+                    "/usr/lib/systemd/system/NetworkManager.service"
+                ),
+            },
+            "NetworkManager.service",
+        ),
+    ],
+)
+def test_the_dhcp_client(files: Files, expected: str | None) -> None:
+    tree = GuestTree({"/": MemoryFileSystem({"/etc/passwd": "", **files})})
+    assert read_dhcp_client(tree, Services(tree)).get() == expected
+
+
+HOSTILE = {
+    "flow": "a: [\n" + "x,\n" * 4000 + "]",
+    "brackets": "a: " + "[" * 60_000,
+    "dashes": "- " * 30_000,
+    "sources": "source /etc/*\n" * 4000,
+    "interfaces": "iface a inet static\n" * 3000,
+    "keys": "".join(f"IPADDR{number}=1\n" for number in range(4000)),
+    "circle": "source /etc/network/*\nsource-directory /etc/network\n",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_texts_end_soon_and_lose_their_own_file(name: str) -> None:
+    paths = ("network/interfaces", "netplan/x.yaml", "sysconfig/network/ifcfg-a", "NetworkManager/system-connections/a")
+    found = files_of({f"/etc/{path}": HOSTILE[name] for path in paths})
+    assert len(found) >= len(paths)
+    assert all(
+        file.interfaces.is_known or file.interfaces.unread in {"limit", "unsupported", "corrupt"} for file in found
+    )
