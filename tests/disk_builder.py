@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
-from tools import require_file, require_tool
+from tools import pieces, require_file, require_tool
 
 MIB = 1024 * 1024
 GRUB_PC = Path("/usr/lib/grub/i386-pc")
@@ -367,12 +367,10 @@ def _write_content(disk: Path, offset: int, part: Part) -> None:
         image = Path(name) / "volume"
         identity = uuid_of(part.role, part.content)
         make_volume(image, part.content, part.size * MIB, identity, part.files)
-        block = 64 * 1024
-        with image.open("rb") as source, disk.open("r+b") as target:
-            while data := source.read(block):
-                if data.count(0) != len(data):
-                    target.seek(offset + source.tell() - len(data))
-                    target.write(data)
+        with disk.open("r+b") as target:
+            for at, data in pieces(image):
+                target.seek(offset + at)
+                target.write(data)
 
 
 def make_volume(image: Path, content: str, size: int, identity: str, files: Mapping[str, bytes | None]) -> None:

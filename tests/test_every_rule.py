@@ -622,7 +622,7 @@ def machines(draw: Callable[[st.SearchStrategy[Any]], Any]) -> MachineFacts:
 
 
 @given(machine=machines())
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 def test_any_facts_are_answered(machine: MachineFacts) -> None:
     _answer(machine)
 

@@ -11,6 +11,7 @@ from disk_builder import MIB, ROOT_SIZE, make_volume, run, uuid_of
 from lvm2_builder import Group, Physical, Segment, Volume
 from rules_on_images.case import NO_DATA_VOLUME, Case, Moved, linux_outcomes
 from rules_on_images.machines import Make, image, kept, linux
+from tools import pieces
 
 BOOT_MIB, ROOT_MIB, DATA_MIB, HALF = 48, ROOT_SIZE, 16, 8
 FSTAB = (
@@ -37,9 +38,8 @@ def with_lvm(options: str) -> Path:
             ],
         )
         first, second = lvm2_builder.physical_volumes(group)
-        with plain.with_name("disk-2.raw").open("rb") as file:
-            file.seek(MIB)
-            first[MIB : MIB + ROOT_MIB * MIB] = file.read(ROOT_MIB * MIB)
+        for at, piece in pieces(plain.with_name("disk-2.raw"), MIB):
+            first[at : at + len(piece)] = piece  # its partition begins where the first extent does, at 1 MiB
         with tempfile.TemporaryDirectory(dir=folder) as name:
             data = Path(name) / "volume"
             make_volume(data, "ext4", 2 * HALF * MIB, uuid_of("data", "ext4"), {"data.txt": b"data\n"})
@@ -50,8 +50,10 @@ def with_lvm(options: str) -> Path:
         start = (1 + BOOT_MIB) * MIB
         with disk.open("r+b") as file:
             file.truncate(start + len(first) + MIB)
-            file.seek(start)
-            file.write(first)
+            for at in range(0, len(first), MIB):
+                if any(first[at : at + MIB]):
+                    file.seek(start + at)
+                    file.write(first[at : at + MIB])
         line = f"start={start // 512}, size={len(first) // 512}, type=8e\n"
         run("sfdisk", "--quiet", "--append", "--no-reread", "--no-tell-kernel", disk, text=line)
         (folder / "disk-2.raw").write_bytes(second)
