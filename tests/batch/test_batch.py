@@ -52,6 +52,7 @@ sys.exit(run(sys.argv[1:]))
 """
 
 
+@pytest.mark.long
 def test_the_same_bytes_whatever_the_host_is_like(tmp_path: Path) -> None:
     share = make_share(tmp_path / "share", 12)
     before = snapshot(share)

@@ -115,6 +115,7 @@ def test_stopped_by_the_user_and_continued(tmp_path: Path, number: int) -> None:
     assert snapshot(share) == before
 
 
+@pytest.mark.long
 def test_read_errors_that_pass_and_that_last(tmp_path: Path) -> None:
     share = make_share(tmp_path / "share", 4)
     disk(share / "flaky.raw", boot_code=b"FLAKY")
@@ -132,6 +133,7 @@ def test_read_errors_that_pass_and_that_last(tmp_path: Path) -> None:
     assert disturbed["broken"]["disks"][0]["partition_table"]["partitions"]
 
 
+@pytest.mark.long
 def test_files_that_vanish_or_change_while_the_batch_runs(tmp_path: Path) -> None:
     share = make_share(tmp_path / "share", 3)
     disk(share / "a-first.raw", "wait")
@@ -157,6 +159,7 @@ def test_files_that_vanish_or_change_while_the_batch_runs(tmp_path: Path) -> Non
     assert [event["machine"] for event in events(tmp_path) if event["event"] == "done"] == ["a-first"]
 
 
+@pytest.mark.long
 def test_a_file_that_changes_all_the_time(tmp_path: Path) -> None:
     (tmp_path / "share").mkdir()
     path = disk(tmp_path / "share" / "log.raw", "wait")

@@ -73,12 +73,24 @@ def test_much_random_damage(image: Path) -> None:
 
 @pytest.mark.parametrize("image", [*ONE_FILE, *RAW_FORMATS], indirect=True)
 def test_cut_anywhere(image: Path) -> None:
+    cut_anywhere(image, edges_tried=6, others=3)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("image", [*ONE_FILE, *RAW_FORMATS], indirect=True)
+def test_cut_in_many_places(image: Path) -> None:
+    cut_anywhere(image, edges_tried=60, others=60)
+
+
+def cut_anywhere(image: Path, edges_tried: int, others: int) -> None:
+    """Cut an image at places that decide, at some edges of what a scan reads, and at others."""
     size = image.stat().st_size
     dice = random.Random(image.name)
     ranges = read_ranges(image)
     edges = {edge for offset, length in ranges for edge in (offset, offset + length)}
     sizes = {0, 1, 3, 511, 512, 513, 1023, 1024, 1536, 4096, 65536, MIB, size - 1, size - 511, size - 512, size - 513}
-    sizes |= set(dice.sample(sorted(edges), min(20, len(edges)))) | {dice.randrange(size) for _ in range(8)}
+    sizes |= set(dice.sample(sorted(edges), min(edges_tried, len(edges))))
+    sizes |= {dice.randrange(size) for _ in range(others)}
     # the last sector is read for a footer, which not every format has; a VHD's may be 511 bytes long
     needed = max(offset + length for offset, length in ranges if offset + length <= size - 512)
     before = image_digest(image)

@@ -96,8 +96,19 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
+def _params() -> list[Any]:
+    """Return the cases: the first of each finding is quick, its other causes take as long again."""
+    seen: set[str] = set()
+    params = []
+    for case in CASES:
+        marks = [pytest.mark.long] if case.finding in seen else []
+        seen.add(case.finding)
+        params.append(pytest.param(case, id=f"{case.rule}: {case.fault}", marks=marks))
+    return params
+
+
 @requires_tool(*TOOLS)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule}: {case.fault}")
+@pytest.mark.parametrize("case", _params())
 def test_one_fault_moves_one_finding(
     case: Case, scan: Scan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
