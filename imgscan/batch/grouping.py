@@ -42,14 +42,13 @@ from imgscan.batch.name_patterns import NamedDisk, find_series, plain_stem
 from imgscan.batch.names import join, natural_path_key, split, stem
 from imgscan.batch.share import FileStamp, FoundFile, Identified, PathProblem, Plan, PlannedMachine
 from imgscan.batch.sidecar_machines import (
-    HYPERV_CONFIG,
-    HYPERV_DISKS,
     MAIN_SUFFIXES,
-    SNAPSHOTS,
     Described,
     DescribedMachine,
     describe,
+    is_at_home,
     is_exact,
+    machine_folder,
     resolved,
 )
 from imgscan.errors import UsageError, Why
@@ -134,7 +133,7 @@ def _automatic(tops: Sequence[ShareFile], described: Described) -> list[_Machine
         for disk in machine.disks:
             machines_of[disk] = machines_of.get(disk, 0) + 1
         for disk in (*machine.disks, *machine.older):
-            if any(_is_within(disk.folder, _machine_folder(sidecar.folder)) for sidecar in machine.sidecars):
+            if any(is_at_home(sidecar, disk) for sidecar in machine.sidecars):
                 taken.add(disk)
             else:
                 from_elsewhere.setdefault(disk, machine.sidecars[0])
@@ -153,10 +152,6 @@ def _automatic(tops: Sequence[ShareFile], described: Described) -> list[_Machine
         if namers:
             own.reason += f"; {_list(list(namers))}, of another folder, names it too"
     return result
-
-
-def _is_within(folder: str, outer: str) -> bool:
-    return outer in {".", folder} or folder.startswith(f"{outer}/")
 
 
 def _described(machine: DescribedMachine, machines_of: Mapping[ShareFile, int]) -> _Machine:
@@ -187,14 +182,8 @@ def _described(machine: DescribedMachine, machines_of: Mapping[ShareFile, int]) 
 def _sidecar_name(sidecar: ShareFile, disk: ShareFile) -> str:
     bare = stem(sidecar.name, also=MAIN_SUFFIXES)
     if not _GUID_NAME.fullmatch(bare):
-        return join(_machine_folder(sidecar.folder), bare)
-    return join(_machine_folder(sidecar.folder), _disk_stem(disk))
-
-
-def _machine_folder(folder: str) -> str:
-    """Return the folder of a machine that Hyper-V keeps its parts below."""
-    above, name = split(folder)
-    return above if folder != "." and name.casefold() in {HYPERV_CONFIG, HYPERV_DISKS, SNAPSHOTS} else folder
+        return join(machine_folder(sidecar.folder), bare)
+    return join(machine_folder(sidecar.folder), _disk_stem(disk))
 
 
 def _by_names(folder: str, disks: Sequence[ShareFile], *, alone: bool) -> list[_Machine]:
@@ -206,7 +195,7 @@ def _by_names(folder: str, disks: Sequence[ShareFile], *, alone: bool) -> list[_
     for disk, root in zip(disks, roots, strict=True):
         known_by = disk if uses[root] > 1 else root
         named.append(NamedDisk(_disk_stem(known_by), disk.family, root))
-    series = find_series(named, _last_name(_machine_folder(folder)), alone=alone)
+    series = find_series(named, _last_name(machine_folder(folder)), alone=alone)
     result: list[_Machine] = []
     doubts: dict[int, str] = {}
     grouped: set[int] = set()
@@ -233,11 +222,11 @@ def _last_name(folder: str) -> str:
 def _together(disks: list[ShareFile], why: str) -> _Machine:
     first = disks[0]
     reason = f"{_names(disks)} are disks of one machine by their names: {why}{_flaws(disks)}"
-    return _Machine(disks, [], join(_machine_folder(first.folder), _disk_stem(first)), first.path, reason)
+    return _Machine(disks, [], join(machine_folder(first.folder), _disk_stem(first)), first.path, reason)
 
 
 def _single(disk: ShareFile, why: str) -> _Machine:
-    name = join(_machine_folder(disk.folder), _disk_stem(disk))
+    name = join(machine_folder(disk.folder), _disk_stem(disk))
     return _Machine([disk], [], name, disk.path, why + _flaws([disk]))
 
 

@@ -48,6 +48,7 @@ class _Ahead(msgspec.Struct, frozen=True):
 
 _ahead: list[_Ahead] = []
 _leaving: list[int] = []
+"""Both are empty in a program that uses imgscan: only a command starts a worker ahead, and lets one leave."""
 
 
 def start_ahead() -> None:
@@ -65,10 +66,16 @@ def _taken_ahead(limits: Limits, *, required: bool) -> _Ahead | None:
     return _ahead.pop() if _ahead and _ahead[0].limits == limits and not required else None
 
 
-def _reap_those_that_left() -> None:
-    while _leaving:
+def end_workers() -> None:
+    """End what a command leaves: a worker that got no job, and those that have answered; they are reaped."""
+    for ahead in _ahead:
+        os.kill(ahead.pid, signal.SIGKILL)
+        _leaving.append(ahead.pid)
+    _ahead.clear()
+    for pid in _leaving:
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(_leaving.pop(), 0)
+            os.waitpid(pid, 0)
+    _leaving.clear()
 
 
 class Worker:
@@ -77,10 +84,10 @@ class Worker:
     def __init__(self, conversation: Conversation, *, required: bool, pid: int | None = None) -> None:
         self.conversation = conversation
         self.ended = False
+        self._is_of_command = pid is not None
         self._lifeline = -1
         conversation.heard_at = time.monotonic()
         ends = conversation.ends
-        _reap_those_that_left()
         if pid is not None:
             self.pid = pid
         elif _threads() == 1:
@@ -96,9 +103,10 @@ class Worker:
     def wait(self) -> Ended:
         """Answer the worker until it ends; a limit that it exceeds, and an exception here, end it."""
         try:
-            while not self.conversation.has_result and self.listen():
+            while not (self._is_of_command and self.conversation.has_result) and self.listen():
                 pass
-            status, usage = self._leave() if self.conversation.has_result else self._reap()
+            may_leave = self._is_of_command and self.conversation.has_result
+            status, usage = self._leave() if may_leave else self._reap()
         except BaseException:  # Ctrl-C too: no worker is left behind, and it goes on
             self.abandon()
             raise
@@ -133,7 +141,7 @@ class Worker:
                 os.kill(self.pid, signal.SIGKILL)
 
     def _leave(self) -> tuple[int, Usage]:
-        """Let a process go whose work is done, to be reaped when another one starts: its memory takes a while to go."""
+        """Let a process go whose work is done, to be reaped at the end: its memory takes a while to go."""
         self.kill()
         _leaving.append(self.pid)
         return 0, Usage()

@@ -62,7 +62,8 @@ class DescribedMachine(msgspec.Struct, eq=False):
     """A machine of one or more sidecars; `disks` in the order of the first. `missing` are names that led nowhere.
 
     `lost` are those of them that are disks of the machine for certain.
-    `older` are images that only a snapshot list names.
+    `older` are images that only a snapshot list names. `is_at_home` is whether the sidecars lie with the disks or above
+    them.
     """
 
     sidecars: list[ShareFile]
@@ -70,6 +71,7 @@ class DescribedMachine(msgspec.Struct, eq=False):
     missing: dict[str, None] = msgspec.field(default_factory=dict)
     lost: tuple[str, ...] = ()
     older: list[ShareFile] = msgspec.field(default_factory=list)
+    is_at_home: bool = True
     companions: list[ShareFile] = msgspec.field(default_factory=list)
 
 
@@ -93,7 +95,7 @@ def describe(files: Iterable[ShareFile], folders: Folders) -> Described:
     sidecars = sorted((file for file in files if file.kind == "sidecar"), key=_order)
     result = Described([], [])
     by_disk: dict[ShareFile, list[DescribedMachine]] = {}
-    by_disks: dict[frozenset[ShareFile], DescribedMachine] = {}
+    by_disks: dict[tuple[bool, frozenset[ShareFile]], DescribedMachine] = {}
     later: list[tuple[ShareFile, _Named]] = []
     for sidecar in sidecars:
         named = _named(sidecar, folders)
@@ -111,6 +113,18 @@ def describe(files: Iterable[ShareFile], folders: Folders) -> Described:
 def _order(sidecar: ShareFile) -> tuple[bool, int, int]:
     rank = RANKS.get(sidecar.identified.sidecar or "", UNKNOWN_RANK)
     return _is_late(sidecar), rank, sidecar.number
+
+
+def machine_folder(folder: str) -> str:
+    """Return the folder of a machine that Hyper-V keeps its parts below."""
+    above, name = split(folder)
+    return above if folder != "." and name.casefold() in {HYPERV_CONFIG, HYPERV_DISKS, SNAPSHOTS} else folder
+
+
+def is_at_home(sidecar: ShareFile, disk: ShareFile) -> bool:
+    """Whether a sidecar lies with a disk or above it: one of another folder takes nothing from that disk's."""
+    outer = machine_folder(sidecar.folder)
+    return outer in {".", disk.folder} or disk.folder.startswith(f"{outer}/")
 
 
 def is_exact(sidecar: ShareFile) -> bool:
@@ -188,16 +202,17 @@ def _place(
     named: _Named,
     machines: list[DescribedMachine],
     by_disk: dict[ShareFile, list[DescribedMachine]],
-    by_disks: dict[frozenset[ShareFile], DescribedMachine],
+    by_disks: dict[tuple[bool, frozenset[ShareFile]], DescribedMachine],
 ) -> None:
     """Put a sidecar to the machine that it describes too, or make it a machine."""
     disks = frozenset(named.disks)
-    machine = by_disks.get(disks)
+    at_home = all(is_at_home(sidecar, disk) for disk in named.disks)
+    machine = by_disks.get((at_home, disks))
     if machine is None:
         sharing = dict.fromkeys(other for disk in named.disks for other in by_disk.get(disk, ())[:COMPARED])
-        machine = next((other for other in sharing if _is_same_machine(sidecar, disks, other)), None)
+        machine = next((o for o in sharing if o.is_at_home == at_home and _is_same_machine(sidecar, disks, o)), None)
     if machine is None:
-        machine = DescribedMachine([], [])
+        machine = DescribedMachine([], [], is_at_home=at_home)
         if is_exact(sidecar):
             machine.lost = tuple(named.missing)
         machines.append(machine)
@@ -208,8 +223,8 @@ def _place(
         if disk not in known:
             machine.disks.append(disk)
             by_disk.setdefault(disk, []).append(machine)
-    by_disks.setdefault(disks, machine)
-    by_disks.setdefault(frozenset(machine.disks), machine)
+    by_disks.setdefault((at_home, disks), machine)
+    by_disks.setdefault((at_home, frozenset(machine.disks)), machine)
 
 
 def _is_same_machine(sidecar: ShareFile, disks: frozenset[ShareFile], machine: DescribedMachine) -> bool:

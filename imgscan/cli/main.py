@@ -125,6 +125,9 @@ def main() -> NoReturn:
     try:
         sys.stderr.flush()
     finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        if "imgscan.batch.process" in sys.modules:
+            importlib.import_module("imgscan.batch.process").end_workers()
         os._exit(status)  # nothing is left to do; to take the modules down one by one takes a tenth of a small scan
 
 

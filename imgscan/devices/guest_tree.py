@@ -92,6 +92,7 @@ class GuestTree:
         self.mounts[point] = filesystem
         self._roots.pop(point, None)
         self._parents.clear()
+        self._lookups.clear()  # its keys are identities, and what was hidden may be gone
 
     def find(self, path: str, *, follow: bool = True) -> Location | None:
         """Return where a path leads, None when it is not there (also when a link on the way leads nowhere).

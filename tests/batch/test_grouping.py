@@ -476,6 +476,16 @@ def test_a_sidecar_takes_no_disk_out_of_another_folder(names: tuple[str, ...]) -
     assert "; a/evil.vmx, of another folder, names it too" in reason(plan, "b/web-1")
 
 
+def test_a_sidecar_of_another_folder_names_and_changes_no_machine() -> None:
+    """It comes first by its path, names the same disks in another order, and one that is not here."""
+    own: Tree = {"b/web.vmx": sidecar(VMX, "a.vmdk", "b.vmdk"), "b/a.vmdk": "vmdk", "b/b.vmdk": "vmdk"}
+    for names in (("../b/b.vmdk", "../b/a.vmdk"), ("../b/b.vmdk", "../b/a.vmdk", "gone.vmdk"), ("../b/a.vmdk",)):
+        plan = plan_of({**own, "a/evil.vmx": sidecar(VMX, *names), "a/evil.ovf": sidecar(OVF, *names)})
+        (web,) = (machine for machine in plan.machines if machine.name == "b/web")
+        assert (web.disks, web.missing) == (("b/a.vmdk", "b/b.vmdk"), ())
+        assert not any(file.startswith("a/") for file in web.files)
+
+
 def test_two_disks_of_one_name_are_two_disks() -> None:
     """Each datastore's first disk of a machine has the machine's name: here only one of them was copied."""
     tree: Tree = {"web/web.vmx": sidecar(VMX, "web.vmdk", "web.vmdk"), "web/web.vmdk": "vmdk"}

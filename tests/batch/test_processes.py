@@ -148,6 +148,23 @@ def test_no_command_loads_a_parser(tmp_path: Path, arguments: list[str]) -> None
     assert parsers(modules) == []
 
 
+REAPER = """
+import ctypes, os, subprocess, sys
+assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0  # PR_SET_CHILD_SUBREAPER: who is left behind becomes a child
+subprocess.run([sys.executable, "-m", "imgscan", *sys.argv[1:]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+try:
+    print(os.waitpid(-1, 0))
+except ChildProcessError:
+    print("nobody")
+"""
+
+
+@pytest.mark.parametrize("arguments", [["scan", str(DEBIAN)], ["scan", "missing"], ["scan", "--help"], ["inspect"]])
+def test_no_command_leaves_a_process_behind(arguments: list[str]) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert subprocess.check_output([sys.executable, "-c", REAPER, *arguments], env=environment) == b"nobody\n"
+
+
 def test_a_program_with_threads_starts_a_fresh_interpreter(tmp_path: Path) -> None:
     """A fork would copy locks that other threads hold; and a worker does not end with the thread that started it."""
     code = """
