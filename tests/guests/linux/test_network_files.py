@@ -458,6 +458,17 @@ def test_names_by_mac_address() -> None:
             },
             "NetworkManager.service",
         ),
+        (  # its own client, and it serves interfaces that nothing configures: dhclient beside it changes nothing
+            {
+                "/sbin/dhclient": "",
+                "/lib/systemd/systemd": "",
+                "/usr/lib/systemd/system/NetworkManager.service": "[Install]\nWantedBy=multi-user.target\n",
+                "/etc/systemd/system/multi-user.target.wants/NetworkManager.service": Link(
+                    "/usr/lib/systemd/system/NetworkManager.service"
+                ),
+            },
+            "NetworkManager.service",
+        ),
     ],
 )
 def test_the_dhcp_client(files: Files, expected: str | None) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from imgscan.devices.guest_tree import GuestTree
+from imgscan.errors import ImageError
 from imgscan.guests.linux.services import Services
 from imgscan.model.evidence import at_path
 from imgscan.model.fact import Fact, known
 
 PROGRAMS: Final = ("dhclient", "dhcpcd", "udhcpc", "pump", "dhcpcd5", "dhclient3")
 _FOLDERS: Final = ("/sbin", "/usr/sbin", "/bin", "/usr/bin")
-SERVICES: Final = ("NetworkManager", "network-manager", "systemd-networkd", "wickedd", "wicked", "connman")
+MANAGERS: Final = ("NetworkManager", "network-manager")
+"""It comes first: it brings up what nothing configures, whatever other programs are installed."""
+SERVICES: Final = ("systemd-networkd", "wickedd", "wicked", "connman")
 """Services that ask by themselves; they count where they start."""
 
 
@@ -20,6 +24,10 @@ def read_dhcp_client(tree: GuestTree, services: Services) -> Fact[str | None]:
 
     :raises ImageError: a folder cannot be read, or what starts cannot be told
     """
+    with suppress(ImageError):  # a program that is there answers too; without one, the question below fails again
+        manager = services.start(*MANAGERS)
+        if manager.starts:
+            return known(manager.unit, *manager.evidence)
     for program in PROGRAMS:
         for folder in _FOLDERS:
             place = tree.find(f"{folder}/{program}")
