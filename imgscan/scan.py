@@ -15,8 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path, PurePath
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import msgspec
 
@@ -40,6 +39,9 @@ from imgscan.stages.disks import open_disks, read_partition_tables
 from imgscan.stages.state import ScanState, why_no_device
 from imgscan.stages.systems import inspect_access, inspect_boot, inspect_systems, systems_searched
 from imgscan.stages.volumes import open_volumes
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class ScanOptions(msgspec.Struct, frozen=True):
@@ -147,7 +149,9 @@ def _facts(scan: ScanState, boot_facts: Boot | None = None, found: Sequence[Syst
     """Return the facts so far; `boot_facts` and `found` are None while they were not reached."""
     reached = boot_facts is not None and found is not None
     return MachineFacts(
-        name=scan.disks[0].files[0].name.rsplit(".", 1)[0] if scan.disks[0].files else PurePath(scan.paths[0]).stem,
+        name=(scan.disks[0].files[0].name if scan.disks[0].files else scan.paths[0].rpartition("/")[2]).rsplit(".", 1)[
+            0
+        ],
         disks=tuple(scan.disks),
         volumes=tuple(scan.volumes),
         boot=boot_facts

@@ -8,7 +8,6 @@ import msgspec
 
 from imgscan.model.disk import ImageFacts
 from imgscan.model.machine import MachineFacts
-from imgscan.reports.json import harmless
 
 
 class Inspection(msgspec.Struct, frozen=True):
@@ -37,12 +36,18 @@ def parse_inspection(data: bytes) -> Inspection:
 
     :raises ValueError: it is no such answer
     """
-    return inspection_decoder().decode(harmless(data))
+    return inspection_decoder().decode(_harmless(data))
 
 
 def parse_learnt(data: bytes) -> MachineFacts:
     """Return the facts that a worker sent before it died; else as `parse_inspection`."""
-    return msgspec.json.decode(harmless(data), type=MachineFacts)
+    return msgspec.json.decode(_harmless(data), type=MachineFacts)
+
+
+def _harmless(data: bytes) -> bytes:
+    from imgscan.reports.json import harmless  # noqa: PLC0415 - start-up time: a worker answers without it
+
+    return harmless(data)
 
 
 class Served(msgspec.Struct, frozen=True):

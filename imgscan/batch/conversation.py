@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import _socket as socket  # see `imgscan.batch.protocol`
 import contextlib
 import fcntl
 import mmap
 import os
 import select
 import signal
-import socket
 import time
 from collections.abc import Callable
 from typing import Final

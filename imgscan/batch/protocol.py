@@ -9,8 +9,8 @@ Names are bytes on the wire (`pack_text`): a file's name need not be valid text.
 
 from __future__ import annotations
 
+import _socket as socket  # socket itself makes enumerations of all its constants first: 5 ms of every scan
 import array
-import socket
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Final

@@ -6,16 +6,16 @@ applies the host-file policy, opens them and passes the descriptors. Nothing els
 
 from __future__ import annotations
 
+import _socket as socket  # see `imgscan.batch.protocol`
 import functools
 import gc
 import importlib
 import mmap
 import os
-import socket
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -34,21 +34,14 @@ JOBS: Final = ("inspect", "identify", "ls", "tree", "cat", "stat", "raw", "reg",
 READERS: Final = ("containers", "partitions", "volumes", "filesystems", "guests", "layouts", "devices", "model")
 """The packages of imgscan whose every module is loaded, or kept in memory, before the worker is closed in."""
 OTHERS: Final = (
-    *("pytsk3", "lzma", "zlib", "bz2", "hashlib", "shlex", "unicodedata", "datetime", "locale", "binascii", "struct"),
-    *("uuid", "base64", "xml.parsers.expat"),
-    *("encodings.ascii", "encodings.latin_1", "encodings.utf_16", "encodings.utf_16_le", "encodings.utf_16_be"),
-    *(
-        "encodings.utf_32",
-        "encodings.cp437",
-        "encodings.cp1252",
-        "google_crc32c",
-        "lz4.block",
-        "xxhash",
-    ),
-    "zstandard",
+    *("pytsk3", "lzma", "zlib", "bz2", "hashlib", "unicodedata", "datetime", "binascii", "struct", "uuid", "pyexpat"),
+    *("google_crc32c", "lz4.block", "xxhash", "zstandard"),
 )
 """What they load when they need it, or Python does for them: nothing can be loaded when no file can be opened."""
-LIBRARIES: Final = ("construct", "pickle", "_compat_pickle")
+LIBRARIES: Final = (
+    *("construct", "pickle", "_compat_pickle", "base64", "encodings.ascii", "encodings.latin_1", "encodings.utf_16"),
+    *("encodings.utf_16_le", "encodings.utf_16_be", "encodings.utf_32", "encodings.cp437", "encodings.cp1252"),
+)
 """What they load that is written in Python, and what that loads: only kept in memory."""
 USUAL: Final = ("imgscan.batch.jobs.inspect", "imgscan.guests.linux", "imgscan.filesystems.ext_filesystem")
 """What most machines need."""
@@ -94,9 +87,19 @@ def keep_ready() -> None:
     if preload.cache_info().currsize:  # a worker that a nursery forked has it all
         return
     sys.modules.setdefault("construct.debug", ModuleType("construct.debug"))  # it would load a debugger
+    _load_hashlib()
     for name in (*OTHERS, *USUAL):  # the job's own module comes with the job, before the worker is closed in
         importlib.import_module(name)
     sys.meta_path.insert(0, KeptModules((f"imgscan.{package}" for package in READERS), LIBRARIES))
+
+
+def _load_hashlib() -> None:
+    """Import hashlib without OpenSSL: its library is large, and Python's own functions hash the little there is."""
+    hidden: Any = None
+    sys.modules.setdefault("_hashlib", hidden)
+    importlib.import_module("hashlib")
+    if sys.modules["_hashlib"] is hidden:
+        del sys.modules["_hashlib"]
 
 
 @functools.cache

@@ -18,11 +18,12 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Protocol
 
 import msgspec
 
-from imgscan.containers import qcow2, raw, refused, vdi, vhd, vhdx, vmdk
+from imgscan.containers import vhd, vmdk
 from imgscan.containers.container import OpenContext, OpenedImage, References
 from imgscan.containers.problems import problem_of
 from imgscan.containers.sidecars import sidecar_disks
@@ -59,7 +60,42 @@ class Reader(Protocol):
         ...
 
 
-FORMATS: tuple[Reader, ...] = (vmdk, vhdx, qcow2, vdi, vhd, raw)
+class LateReader(msgspec.Struct, frozen=True):
+    """A reader whose module is loaded for a file with its magic only (start-up time)."""
+
+    NAME: str
+    magic: bytes = b""
+    magic_at: int = 0
+
+    @property
+    def _module(self) -> Reader:
+        module: Reader = importlib.import_module(f"imgscan.containers.{self.NAME}")
+        return module
+
+    def probe(self, file: FileDevice) -> bool:
+        """Say whether the content is that format."""
+        end = self.magic_at + len(self.magic)
+        return (
+            file.size >= end and file.read_at(self.magic_at, len(self.magic)) == self.magic and self._module.probe(file)
+        )
+
+    def refers_to(self, file: FileDevice) -> References:
+        """Return the names of other files in the image."""
+        return self._module.refers_to(file)
+
+    def open_image(self, file: FileDevice, context: OpenContext) -> OpenedImage:
+        """Return facts, and a device when any of the payload can be read."""
+        return self._module.open_image(file, context)
+
+
+FORMATS: tuple[Reader, ...] = (
+    vmdk,
+    LateReader("vhdx", b"vhdxfile"),
+    LateReader("qcow2", b"QFI\xfb"),
+    LateReader("vdi", b"\x7f\x10\xda\xbe", 0x40),
+    vhd,
+    LateReader("raw"),
+)
 """The readers, in the order in which they are asked; raw, which has no magic, is last."""
 
 
@@ -84,7 +120,7 @@ def identify(file: FileDevice) -> Identification:
     try:
         file.read_at(0, min(file.size, 512))  # a file that cannot be read is not a file of an unknown format
         found = _formats_of(file)
-        reason = None if found else refused.reason(file)
+        reason = None if found else _refusal(file)
     except ImageError as error:
         return Identification(None, reason=error)
     if reason is not None:
@@ -144,13 +180,23 @@ def unreadable(file: FileDevice, name: str | None, error: ImageError) -> OpenedI
     return OpenedImage(None, facts)
 
 
+def _refusal(file: FileDevice) -> ImageError | None:
+    from imgscan.containers import refused  # noqa: PLC0415 - start-up time: most files are an image
+
+    return refused.reason(file)
+
+
 def _formats_of(file: FileDevice) -> list[Reader]:
     *with_magic, last = FORMATS
     found = [reader for reader in with_magic if reader.probe(file)]
     if len(found) > 1 and is_fixed_vhd(file):
         found.sort(key=lambda reader: reader.NAME != "vhd")
-    if found or refused.recognise(file) is not None:
+    if found:
         return found
+    from imgscan.containers import refused  # noqa: PLC0415 - start-up time: most files are an image
+
+    if refused.recognise(file) is not None:
+        return []
     return [last] if last.probe(file) else []
 
 

@@ -10,7 +10,6 @@ import re
 import struct
 
 from imgscan.containers.container import OpenContext, OpenedImage, References
-from imgscan.containers.refused import is_named_as_part
 from imgscan.devices.file import FileDevice
 from imgscan.errors import TruncatedRead
 from imgscan.layouts.magic import known_magic
@@ -69,6 +68,8 @@ def open_image(file: FileDevice, _context: OpenContext) -> OpenedImage:
             )
         )
     end = _end_of_partitions(head, sector_size)
+    from imgscan.containers.refused import is_named_as_part  # noqa: PLC0415 - start-up time
+
     if end > file.size and is_named_as_part(file):
         detail = (
             f"by its name this is the first part of a split image: its partition table reaches to {end} bytes, and the "

@@ -11,13 +11,15 @@ import errno
 import os
 import stat
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from imgscan.devices.counters import IoCounter
 from imgscan.devices.file import FileDevice, FileIdentity
 from imgscan.errors import AccessRefused, ImageError, MissingPart, ReadFailed, UsageError
 from imgscan.model.text import shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 """O_NONBLOCK: opening a FIFO must not wait; it has no effect on regular files."""
@@ -80,11 +82,15 @@ class LocalGivenFiles:
     """
 
     def __init__(self, paths: Sequence[str], search: Sequence[Path] = ()) -> None:
+        from pathlib import Path  # noqa: PLC0415 - start-up time: a worker knows no path
+
         self._search = tuple(dict.fromkeys((*search, *(Path(path).resolve().parent for path in paths))))
         self._hosts: list[LocalHostFiles] = []
 
     def open(self, path: str, counter: IoCounter) -> tuple[FileDevice, LocalHostFiles]:
         """Open a given path, with the files that it may refer to."""
+        from pathlib import Path  # noqa: PLC0415 - the same
+
         file, host = open_given(Path(path), self._search, counter)
         self._hosts.append(host)
         return file, host
@@ -160,7 +166,7 @@ class LocalHostFiles:
     def _open(self, folder: Path | Folder, name: str) -> FileDevice:
         try:
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-            directory = os.open(folder, flags) if isinstance(folder, Path) else folder.open()
+            directory = os.open(folder, flags) if isinstance(folder, os.PathLike) else folder.open()
             try:
                 # Looked at before it is opened: opening a device or a tape may already do something.
                 _require_regular(os.stat(name, dir_fd=directory, follow_symlinks=False), name)

@@ -15,7 +15,6 @@ from imgscan.devices.device import BlockDevice
 from imgscan.devices.filesystem import FileSystem
 from imgscan.errors import ImageError, Why
 from imgscan.guests.bios_boot import Answer, Machine, boot_sectors, follow, on_volume, search, with_menu
-from imgscan.guests.efi_loaders import find_loaders
 from imgscan.guests.grub_core import prefix_in, search_in
 from imgscan.guests.grub_menu import CONFIG_BYTES, menu_problem
 from imgscan.layouts.gpt import EFI_SYSTEM
@@ -124,6 +123,8 @@ def _uefi(machine: Machine, disk: Disk) -> tuple[Answer, list[Loader]]:
         if filesystem is None:
             answers.append(_unreadable_esp(volume))
             continue
+        from imgscan.guests.efi_loaders import find_loaders  # noqa: PLC0415 - start-up time
+
         try:
             own = find_loaders(filesystem)
         except ImageError as error:

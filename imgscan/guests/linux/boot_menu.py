@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal
 
 import msgspec
@@ -20,11 +21,8 @@ from imgscan.guests.linux.bootloader import (
 from imgscan.guests.linux.devices import Devices
 from imgscan.guests.linux.grub2 import parse_environment, parse_grub2
 from imgscan.guests.linux.grub_files import ParsedMenu
-from imgscan.guests.linux.grub_legacy import parse_grub_legacy
 from imgscan.guests.linux.kernel import NamedKernel
-from imgscan.guests.linux.loader_entries import read_loader_entries
 from imgscan.guests.linux.menu_kinds import Place, Surroundings, find_boot, judge_entry, loaded
-from imgscan.guests.linux.syslinux_menu import parse_syslinux
 from imgscan.guests.linux.text_file import read_text
 from imgscan.model.evidence import AtPath, Evidence
 from imgscan.model.fact import Fact, known, unread, unread_because
@@ -127,9 +125,15 @@ def _read_grub2(tree: GuestTree, devices: Devices, root: str, name: str | None, 
             path,
             _grub_environment(tree, folder, found),
             lambda other, folder=folder: _sourced(tree, folder, other, found),  # type: ignore[misc] # bound now
-            lambda variables: read_loader_entries(tree, "/boot/loader/entries", variables),
+            lambda variables: _entries(tree, "/boot/loader/entries", variables),
         )
         _add(configuration, tree, place, about, found)
+
+
+def _entries(tree: GuestTree, folder: str, variables: Mapping[str, str]) -> list[BootEntry]:
+    from imgscan.guests.linux.loader_entries import read_loader_entries  # noqa: PLC0415 - start-up time
+
+    return read_loader_entries(tree, folder, variables)
 
 
 def _grub_environment(tree: GuestTree, folder: str, found: _Found) -> dict[str, str]:
@@ -161,6 +165,8 @@ def _read_grub_legacy(tree: GuestTree, devices: Devices, root: str, name: str | 
             number = None
             if saved is not None and saved.entry.kind == "file":
                 number = decode(read_file(saved, _ENVIRONMENT_BYTES)).partition("\n")[0].strip()
+            from imgscan.guests.linux.grub_legacy import parse_grub_legacy  # noqa: PLC0415 - start-up time
+
             configuration = parse_grub_legacy(read_text(place, CONFIGURATION_BYTES), path, number)
             _add(configuration, tree, place, about, found)
             return
@@ -171,6 +177,8 @@ def _read_syslinux(tree: GuestTree, devices: Devices, root: str, name: str | Non
     for path in SYSLINUX_CONFIGURATIONS[loader]:
         place = tree.find(path)
         if place is not None and place.entry.kind == "file":
+            from imgscan.guests.linux.syslinux_menu import parse_syslinux  # noqa: PLC0415 - start-up time
+
             text = read_text(place, CONFIGURATION_BYTES)
             configuration = parse_syslinux(
                 text,
@@ -198,7 +206,7 @@ def _read_systemd_boot(tree: GuestTree, devices: Devices, root: str, name: str |
     for folder in _SYSTEMD_BOOT_FOLDERS:
         place = tree.find(f"{folder}/loader.conf")
         if place is not None and place.entry.kind == "file":
-            entries = read_loader_entries(tree, f"{folder}/entries", {})
+            entries = _entries(tree, f"{folder}/entries", {})
             text = read_text(place, CONFIGURATION_BYTES)
             lines = [line.split() for line in text.split("\n") if line.startswith("default")]
             default = lines[-1][1].removesuffix(".conf") if lines and len(lines[-1]) > 1 else "0"

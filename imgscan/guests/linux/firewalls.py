@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import ERRORS, ImageError, LimitExceeded, MissingPart, UnsupportedFormat
 from imgscan.guests.linux.boot_commands import find_boot_commands
 from imgscan.guests.linux.config_file import ConfigFile, first_config, read_config
-from imgscan.guests.linux.packet_filter import PacketFilter
 from imgscan.guests.linux.services import Services
 from imgscan.guests.linux.ssh_server import SshServer
 from imgscan.guests.linux.systemd import COMMANDS
@@ -19,6 +18,9 @@ from imgscan.model.access import Decision, Firewall, ServiceStart
 from imgscan.model.evidence import at_path
 from imgscan.model.fact import Fact, known, unread_because
 from imgscan.model.text import shown
+
+if TYPE_CHECKING:
+    from imgscan.guests.linux.packet_filter import PacketFilter
 
 # Readers of one firewall are loaded where that firewall is: all of them take 10 ms.
 OTHER_FIREWALLS: Final = {

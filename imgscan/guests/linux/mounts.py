@@ -15,8 +15,6 @@ from imgscan.guests.linux.crypttab import PATH as CRYPTTAB
 from imgscan.guests.linux.crypttab import read_crypttab
 from imgscan.guests.linux.devices import Devices, Resolution
 from imgscan.guests.linux.fstab import FstabEntry, parse_fstab
-from imgscan.guests.linux.mdadm_conf import PATHS as MDADM_CONF
-from imgscan.guests.linux.mdadm_conf import array_devices
 from imgscan.guests.linux.mount_sources import kind_of_source
 from imgscan.guests.linux.text_file import read_text
 from imgscan.model.evidence import at_path
@@ -98,13 +96,15 @@ def _name_arrays(tree: GuestTree, volumes: Sequence[Volume], devices: Devices) -
     """Learn from mdadm.conf how the guest calls its arrays; without it their own names tell."""
     if not any(volume.kind == "raid-array" for volume in volumes):
         return
-    for path in MDADM_CONF:
+    from imgscan.guests.linux import mdadm_conf  # noqa: PLC0415 - start-up time
+
+    for path in mdadm_conf.PATHS:
         try:
             place = tree.find(path)
             text = "" if place is None else read_text(place, FSTAB_BYTES)
         except ImageError:
             continue
-        for source, volume in array_devices(text, volumes).items():
+        for source, volume in mdadm_conf.array_devices(text, volumes).items():
             devices.name_array(source, volume)
 
 

@@ -12,7 +12,6 @@ from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import UnsupportedFormat
 from imgscan.guests.linux.rc_links import OpenRc, Started, SysVinit
 from imgscan.guests.linux.systemd import SystemdUnits
-from imgscan.guests.linux.upstart import Upstart
 from imgscan.model.access import ServiceStart
 
 Manager = Literal["systemd", "sysvinit", "upstart", "openrc"]
@@ -80,6 +79,8 @@ class Services:
             return _Found("openrc", OpenRc(tree))
         # /sbin/init is a program of its own in Upstart and sysvinit, and OpenRC is started by the latter
         if tree.exists("/etc/init/rc.conf") or tree.exists("/etc/init/rc-sysinit.conf"):
+            from imgscan.guests.linux.upstart import Upstart  # noqa: PLC0415 - start-up time
+
             return _Found("upstart", Upstart(tree))
         if tree.exists("/etc/runlevels/default"):
             return _Found("openrc", OpenRc(tree))
