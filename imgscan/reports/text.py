@@ -10,7 +10,7 @@ from io import StringIO
 from typing import Any
 
 import msgspec
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -43,6 +43,8 @@ INTERFACES = 6
 MAX_EVIDENCE = 6
 """Pieces of evidence shown for one finding; the JSON report has them all."""
 MIN_WIDTH, PLAIN_WIDTH, MAX_WIDTH = 40, 100, 140
+LABEL_WIDTH = 10
+"""Columns of a label with the blank behind it, at least."""
 FULL_TABLE_WIDTH = 90
 """Narrower than this, labels and UUIDs stand below the table of volumes."""
 
@@ -475,13 +477,30 @@ def _quiet(finding: Finding) -> Text:
     return Text.assemble((finding.outcome.ljust(15), "dim"), f"{finding.rule}: {shown(finding.summary)}")
 
 
-def labelled(label: str, value: str) -> Table:
-    """Return a label with its text beside it, the text wrapped under itself."""
-    table = Table.grid(padding=(0, 1, 0, 0))
-    table.add_column(style="dim", no_wrap=True, min_width=9)
-    table.add_column(overflow="fold")
-    table.add_row(Text(shown(label)), Text(shown(value)))
-    return table
+class Labelled:
+    """A label with its text beside it, the text wrapped under itself; as a table it would take six times as long."""
+
+    def __init__(self, label: Text, value: Text) -> None:
+        self._label = label
+        self._value = value
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the lines; the text stands below a label that takes more than half of the width."""
+        column = max(LABEL_WIDTH, self._label.cell_len + 1)
+        if column > max(LABEL_WIDTH, options.max_width // 2):
+            yield self._label
+            column, head = 2, Text("  ")
+        else:
+            head = self._label
+            head.pad_right(column - head.cell_len)
+        for line in self._value.wrap(console, max(1, options.max_width - column), overflow="fold"):
+            yield head + line
+            head = Text(" " * column)
+
+
+def labelled(label: str, value: str) -> Labelled:
+    """Return a label with its text beside it."""
+    return Labelled(Text(shown(label), "dim"), Text(shown(value)))
 
 
 def _reason(where: str, why: str, detail: str) -> str:
