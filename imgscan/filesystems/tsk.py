@@ -58,17 +58,18 @@ class _Image(pytsk3.Img_Info):  # type: ignore[misc] # pytsk3 has no types
 
     def __init__(self, device: BlockDevice) -> None:
         self.device = device
+        self._size = device.size  # asked for at every read
         self.error: ImageError | None = None
         super().__init__(url="", type=pytsk3.TSK_IMG_TYPE_EXTERNAL)
 
     def get_size(self) -> int:
         """Return the size in bytes; called by TSK."""
-        return self.device.size
+        return self._size
 
     def read(self, offset: int, length: int) -> bytes:
         """Return the bytes that TSK asks for, as far as the device goes; called by TSK."""
         try:
-            return self.device.read_at(offset, max(0, min(length, self.device.size - offset)))
+            return self.device.read_at(offset, max(0, min(length, self._size - offset)))
         except ImageError as error:
             self.error = error
             raise

@@ -9,7 +9,6 @@ from typing import Final
 
 from imgscan.devices.device import BlockDevice
 from imgscan.errors import ImageError
-from imgscan.layouts import foreign
 from imgscan.model.disk import PartitionTable
 
 MBR_TYPE: Final = "0x42"
@@ -27,7 +26,11 @@ def describe_disk(device: BlockDevice, table: PartitionTable) -> dict[str, str]:
 
     On MBR the header is in sector 6; on GPT at the end of the metadata partition.
     """
-    for place in _places(table):
+    if not any(partition.type in TYPES for partition in table.partitions):
+        return {}
+    from imgscan.layouts import foreign  # noqa: PLC0415 - start-up time
+
+    for place in _places(table, foreign.PRIVATE_HEAD_BYTES):
         if place < 0 or place + foreign.PRIVATE_HEAD_BYTES > device.size:
             continue
         try:
@@ -46,8 +49,6 @@ def describe_disk(device: BlockDevice, table: PartitionTable) -> dict[str, str]:
     return {}
 
 
-def _places(table: PartitionTable) -> list[int]:
-    places = [
-        part.start + part.size - foreign.PRIVATE_HEAD_BYTES for part in table.partitions if part.type == METADATA_TYPE
-    ]
+def _places(table: PartitionTable, size: int) -> list[int]:
+    places = [part.start + part.size - size for part in table.partitions if part.type == METADATA_TYPE]
     return [_MBR_PLACE, *places] if any(part.type == MBR_TYPE for part in table.partitions) else places

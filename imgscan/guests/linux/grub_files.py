@@ -13,7 +13,6 @@ from imgscan.devices.limits import EFI_ENTRIES
 from imgscan.errors import ImageError, LimitExceeded
 from imgscan.guests.linux.boot_entry import CONFIGURATION_BYTES, BootConfiguration
 from imgscan.guests.linux.grub2 import parse_grub2
-from imgscan.guests.linux.grub_legacy import parse_grub_legacy
 from imgscan.guests.linux.text_file import read_text
 from imgscan.model.evidence import at_path
 from imgscan.model.fact import Fact, known, unread_because
@@ -112,6 +111,8 @@ def _menu_file(
         if loader == "grub2":
             configuration = parse_grub2(text, place.path, {}, lambda _: None, lambda _: [])
         else:
+            from imgscan.guests.linux.grub_legacy import parse_grub_legacy  # noqa: PLC0415 - start-up time
+
             configuration = parse_grub_legacy(text, place.path, None)
     return MenuFile(
         volume=place.filesystem.volume,

@@ -5,6 +5,7 @@ Source: kmod's depmod(8) and modules.dep(5); Documentation/kbuild/kbuild.rst (mo
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from imgscan.devices.guest_tree import GuestTree, Location
@@ -19,7 +20,7 @@ from imgscan.model.text import shown
 
 _LIST_BYTES: Final = 8 * MIB
 _FOLDERS: Final = ("block", "scsi", "ata", "nvme", "net", "virtio", "hv", "xen", "message", "md", "ide")
-_PREFIXES: Final = tuple(f"drivers/{name}/" for name in _FOLDERS)
+_DRIVER: Final = f"drivers/(?:{'|'.join(_FOLDERS)})/"
 
 
 def read_kernel_drivers(tree: GuestTree, version: str) -> Fact[KernelDrivers | None]:
@@ -60,4 +61,4 @@ def _is_wanted(path: str, folder: str) -> bool:
     )
     if not path.startswith("kernel/"):
         return True
-    return any(prefix in path for prefix in _PREFIXES)
+    return re.search(_DRIVER, path) is not None
