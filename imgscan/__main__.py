@@ -20,7 +20,7 @@ def main() -> NoReturn:
     # a disk split into pieces of 2 GiB has more of them than the usual limit of 1024 open files
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    load_msgspec()
+    load_lightly()
     if sys.argv[1:2] and sys.argv[1] in AHEAD:
         from imgscan.batch.process import start_ahead  # noqa: PLC0415 - other commands need it later or never
 
@@ -30,16 +30,18 @@ def main() -> NoReturn:
     run()
 
 
-def load_msgspec() -> None:
-    """Import msgspec without typing_extensions, which it takes where that is installed, and needs for nothing.
+def load_lightly() -> None:
+    """Import what would load something large that it does not need: a tenth of the time of a small scan.
 
-    Loading it takes a tenth of the time of a small scan: it loads Python's own parser and disassembler.
+    msgspec takes typing_extensions where that is installed, which loads Python's own parser and disassembler; hashlib
+    loads OpenSSL, and hashes with Python's own functions without it.
     """
     hidden: Any = None
-    sys.modules.setdefault("typing_extensions", hidden)
-    importlib.import_module("msgspec")
-    if sys.modules["typing_extensions"] is hidden:
-        del sys.modules["typing_extensions"]
+    for name, unneeded in (("msgspec", "typing_extensions"), ("hashlib", "_hashlib")):
+        sys.modules.setdefault(unneeded, hidden)
+        importlib.import_module(name)
+        if sys.modules[unneeded] is hidden:
+            del sys.modules[unneeded]
 
 
 if __name__ == "__main__":

@@ -133,6 +133,10 @@ class Worker:
         self._check_time()
         return True
 
+    def says_something(self) -> bool:
+        """Whether there is something to take from the worker now."""
+        return bool(self._ends) and bool(select.select(list(self._ends), [], [], 0)[0])
+
     def kill(self) -> None:
         """End the process at once."""
         if not self.ended:
@@ -216,7 +220,8 @@ def run_job(
 ) -> Ended:
     """Do one job in a worker of its own, and wait for it; output goes to `sink`, lines for the user to `note`.
 
-    Of `meanwhile`, the first is called while the worker loads, the others when it has its first file to read.
+    Of `meanwhile`, the first is called while the worker loads, the others when it has its first file to read; between
+    them the worker gets what it asks for.
     """
     server = FileServer(opener, [unpack_text(path) for path in job.paths], limits.files)
     worker: Worker | None = None
@@ -226,7 +231,7 @@ def run_job(
             ends, pid = (make_ends(), None) if ahead is None else (ahead.ends, ahead.pid)
             worker = Worker(Conversation(job, server, limits, sink, note, ends), required=required, pid=pid)
         for number, task in enumerate(meanwhile):
-            while number and not worker.conversation.has_answered and worker.listen():
+            while number and (worker.says_something() or not worker.conversation.has_answered) and worker.listen():
                 pass
             with _no_interrupt():
                 task()

@@ -15,7 +15,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -87,19 +87,9 @@ def keep_ready() -> None:
     if preload.cache_info().currsize:  # a worker that a nursery forked has it all
         return
     sys.modules.setdefault("construct.debug", ModuleType("construct.debug"))  # it would load a debugger
-    _load_hashlib()
     for name in (*OTHERS, *USUAL):  # the job's own module comes with the job, before the worker is closed in
         importlib.import_module(name)
     sys.meta_path.insert(0, KeptModules((f"imgscan.{package}" for package in READERS), LIBRARIES))
-
-
-def _load_hashlib() -> None:
-    """Import hashlib without OpenSSL: its library is large, and Python's own functions hash the little there is."""
-    hidden: Any = None
-    sys.modules.setdefault("_hashlib", hidden)
-    importlib.import_module("hashlib")
-    if sys.modules["_hashlib"] is hidden:
-        del sys.modules["_hashlib"]
 
 
 @functools.cache

@@ -57,8 +57,11 @@ def command(
     check_output(output, force=force)
     chosen: list[Profile] = []
 
+    def load_rules() -> None:
+        """Load the rules while another process is after the facts: it takes as long."""
+        importlib.import_module("imgscan.profiles")
+
     def load_profiles() -> None:
-        """Load the rules too, while another process is after the facts: it takes as long."""
         from imgscan import profiles
 
         chosen.extend(profiles.load(name) for name in profile_names or (DEFAULT_PROFILE,))
@@ -68,7 +71,7 @@ def command(
         importlib.import_module(f"imgscan.reports.{format_}")
 
     reading = msgspec.structs.replace(reading, collect=groups_to_collect(collect, profile_names or (DEFAULT_PROFILE,)))
-    found = isolated.inspect(paths, reading, meanwhile=(load_profiles, load_report))
+    found = isolated.inspect(paths, reading, meanwhile=(load_rules, load_profiles, load_report))
     from imgscan.judge import report_on
 
     report = report_on([found.facts], chosen)

@@ -11,12 +11,12 @@ parameter `systems`, one with ``list = "windows"`` has the others as `windows`.
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+import tomli
 
 from imgscan.errors import ProfileError
 from imgscan.model.profile import Profile, Requirement, Use
@@ -77,8 +77,8 @@ def parse(data: bytes, where: str) -> Profile:
     :raises ProfileError: it is not valid
     """
     try:
-        content = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        content = tomli.loads(data.decode())
+    except (tomli.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProfileError(f"not valid TOML: {error}", where=where) from error
     file = _convert(content, _File, where, "")
     if not file.use:
