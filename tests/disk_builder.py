@@ -132,6 +132,7 @@ class Part:
     content: str
     files: Mapping[str, bytes | None]
     root_size: int | None = None
+    label: str = ""
 
     @property
     def size(self) -> int:
@@ -172,6 +173,37 @@ def build_linux(folder: Path, name: str = "disk", **options: Unpack[Options]) ->
                 _write_content(path, start * MIB, part)
     _write_boot_code(paths[0], scheme, disks[0], options)
     return paths[0]
+
+
+def build_system(
+    folder: Path,
+    files: Mapping[str, bytes | None],
+    *,
+    root: FileSystemType = "ext4",
+    boot: FileSystemType | None = None,
+    loader: Literal["grub2", "grub-legacy"] = "grub2",
+    labels: bool = False,
+) -> Path:
+    """Make an MBR machine whose system is exactly these files, by path without a leading slash; return its disk.
+
+    `boot` is the type of a /boot of its own, in the partition before the root; swap is the last partition. With
+    `labels` each filesystem of the ext family is named after its mount point.
+    """
+    below_boot = {k.removeprefix("boot/"): v for k, v in files.items() if k.startswith("boot/")}
+    parts = [Part("boot", boot, below_boot, label="/boot" if labels else "")] if boot else []
+    others = {k: v for k, v in files.items() if not (boot and k.startswith("boot/"))} | (
+        {"boot/": None} if boot else {}
+    )
+    parts += [Part("root", root, others, ROOT_SIZE, "/" if labels else ""), Part("swap", "swap", {})]
+    path = folder / "disk.raw"
+    starts = _write_table(path, "mbr", 0, parts, 0, active=True)
+    for part, start in zip(parts, starts, strict=True):
+        _write_content(path, start * MIB, part)
+    if loader == "grub2":
+        _write_boot_code(path, "mbr", parts, {})
+    else:
+        embed_grub_legacy(path, 0, "/grub/stage2" if boot else "/boot/grub/stage2")
+    return path
 
 
 def _plan(options: Options) -> list[list[Part]]:
@@ -367,6 +399,8 @@ def _write_content(disk: Path, offset: int, part: Part) -> None:
         image = Path(name) / "volume"
         identity = uuid_of(part.role, part.content)
         make_volume(image, part.content, part.size * MIB, identity, part.files)
+        if part.label:
+            run("tune2fs", "-L", part.label, image)
         with disk.open("r+b") as target:
             for at, data in pieces(image):
                 target.seek(offset + at)
@@ -454,7 +488,8 @@ def _write_boot_code(disk: Path, scheme: str, parts: list[Part], options: Option
     number = next(n for n, p in enumerate(parts, 1) if p.role == ("boot" if _has(parts, "boot") else "root"))
     if bootloader == "grub2" and (scheme == "mbr" or _has(parts, "bios-boot")):
         where = f"{'msdos' if scheme == 'mbr' else 'gpt'}{number}"
-        prefix = f"(,{where}){'/grub' if parts[number - 1].role == 'boot' else '/boot/grub'}"
+        folder = "grub2" if any("grub2/" in name for name in parts[number - 1].files) else "grub"
+        prefix = f"(,{where}){'' if parts[number - 1].role == 'boot' else '/boot'}/{folder}"
         content = parts[number - 1].content
         core = grub_core(prefix, GRUB_FILESYSTEM.get(content, content))
         embed_grub(disk, core, next((s for s, p in zip(starts, parts, strict=True) if p.role == "bios-boot"), 1))
@@ -482,6 +517,21 @@ def embed_grub(disk: Path, core: bytes, sector: int) -> None:
     struct.pack_into("<QHH", image, 0x1F4, sector + 1, rest, 0x820)
     write_at(disk, 0, bytes(boot))
     write_at(disk, sector * 512, bytes(image))
+
+
+def embed_grub_legacy(disk: Path, partition: int, stage2: str) -> None:
+    """Write what GRUB legacy's `setup` leaves: stage 1 in the MBR, a stage 1.5 behind it; both without their code.
+
+    Stage 1: version 3.2 at 0x3E, the next sector at 0x44. Second sector of stage 1.5: version, the partition from 0
+    in the third byte at 8, "0.97", then a device and the file of stage 2 (GRUB 0.97: stage1.h, asm.S).
+    """
+    boot = bytearray(440)
+    boot[:2], boot[0x3E:0x40], boot[0x44:0x48] = b"\xeb\x48", b"\x03\x02", struct.pack("<I", 1)
+    boot[0x180:0x1A0] = b"GRUB \0Geom\0Hard Disk\0Read\0 Error"
+    second = struct.pack("<6xHI6x", 0x0203, partition << 16 | 0xFFFF)
+    second += b"0.97\0\xff\xff\xff\xff" + stage2.encode() + b"\0"
+    write_at(disk, 0, bytes(boot))
+    write_at(disk, 512, b"\x90" * 512 + second.ljust(512, b"\0"))
 
 
 def _extlinux_boot_sector() -> bytes:
