@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from tools import ROOT, require_tool
+from windows_network import network_keys
 
 CACHE = ROOT / ".cache" / "windows"
 MIB = 1024 * 1024
@@ -277,7 +278,9 @@ def system_hive(windows: Windows) -> bytes:
             "\\DosDevices\\D:": "\\??\\IDE#CdRomNECVMWar_VMware_IDE_CDR10".encode("utf-16-le"),
         },
     }
+    keys |= network_keys("ControlSet001")
     if is_old:
+        del keys[f"{services}\\Tcpip6"]  # IPv6 is no part of it
         keys[f"{services}\\SharedAccess"] = {"Start": 2}
         for profile in ("DomainProfile", "StandardProfile"):
             keys[f"{policy}\\{profile}"] = {"EnableFirewall": 1, "DoNotAllowExceptions": 0}
