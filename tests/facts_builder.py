@@ -285,6 +285,9 @@ def a_windows_system(root: str = "disk0/p2", **changes: Any) -> System:
         "hibernated": known(False, AtPath(root, "/")),
         "driver_signing": known(None, at("CurrentBuildNumber")),
         "products": known((), control("Services", "")),
+        "network": known((), control("Services", "")),
+        "dhcp_client": known("the service Dhcp", control("Services", "")),
+        "ipv6_disabled": known(False, control("Services", "")),
         "directory": "/Windows",
         "menu": known(
             (

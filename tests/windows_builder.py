@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from tools import ROOT, require_tool
+from windows_network import network_keys
 
 CACHE = ROOT / ".cache" / "windows"
 MIB = 1024 * 1024
@@ -277,7 +278,9 @@ def system_hive(windows: Windows) -> bytes:
             "\\DosDevices\\D:": "\\??\\IDE#CdRomNECVMWar_VMware_IDE_CDR10".encode("utf-16-le"),
         },
     }
+    keys |= network_keys("ControlSet001")
     if is_old:
+        del keys[f"{services}\\Tcpip6"]  # IPv6 is no part of it
         keys[f"{services}\\SharedAccess"] = {"Start": 2}
         for profile in ("DomainProfile", "StandardProfile"):
             keys[f"{policy}\\{profile}"] = {"EnableFirewall": 1, "DoNotAllowExceptions": 0}
@@ -386,14 +389,21 @@ def windows_files(windows: Windows) -> dict[str, bytes]:
 
 
 def ntfs_image(
-    files: Mapping[str, bytes], *, size: int = 24 * MIB, start: int = MIB, label: str = "Windows", room: int = 0
+    files: Mapping[str, bytes],
+    *,
+    size: int = 24 * MIB,
+    start: int = MIB,
+    label: str = "Windows",
+    room: int = 0,
+    reparse: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Return the path of an NTFS volume (not a whole disk) with these files; `start` is where its partition begins.
 
     With `room` it is enlarged to so many bytes after it was made: its log, which is never a hole, stays small. The file
-    is in the cache: copy it before changing it.
+    is in the cache: copy it before changing it. `reparse` is the reparse data of files: those are holes, as Windows
+    leaves a file that it keeps elsewhere.
     """
-    recipe = hashlib.sha256(repr((size, start, label, room, Path(__file__).read_bytes())).encode())
+    recipe = hashlib.sha256(repr((size, start, label, room, reparse, Path(__file__).read_bytes())).encode())
     for path in sorted(files):
         recipe.update(path.encode() + b"\0" + hashlib.sha256(files[path]).digest())
     stored = CACHE / f"ntfs-{recipe.hexdigest()[:16]}.img"
@@ -413,6 +423,12 @@ def ntfs_image(
                     file = Path(mounted) / path.lstrip("/")
                     file.parent.mkdir(parents=True, exist_ok=True)
                     file.write_bytes(data)
+                for path, data in (reparse or {}).items():
+                    file = Path(mounted) / path.lstrip("/")
+                    length = file.stat().st_size
+                    os.truncate(file, 0)
+                    os.truncate(file, length)
+                    os.setxattr(file, "system.ntfs_reparse_data", data)
             finally:
                 _run(require_tool("fusermount"), "-u", mounted)
     return stored

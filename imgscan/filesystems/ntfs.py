@@ -26,8 +26,23 @@ FIRST_USER_NODE: Final = 24
 FILE_SYSTEM: Final = 0x4
 """The flag of $STANDARD_INFORMATION that marks a system file."""
 TAG_MOUNT_POINT, TAG_SYMLINK, TAG_LX_SYMLINK, TAG_WOF = 0xA0000003, 0xA000000C, 0xA000001D, 0x80000017
-_TAGS_ELSEWHERE: Final = frozenset({0x80000013, 0x80000007, 0xC0000004, 0x80000006})
-"""Deduplicated, single-instance store, hierarchical storage."""
+_WITHOUT_DATA: Final = frozenset({0x80000023, 0x80000024, 0x80000025, 0x80000026, 0x8000001B})
+"""Sockets, pipes and devices of WSL, and names of store applications: such files have no data at all."""
+_ELSEWHERE: Final = {
+    0x80000013: "its data is deduplicated",
+    0x80000007: "its data is in the single-instance store",
+    0x80000006: "its data is on hierarchical storage",
+    0xC0000004: "its data is on hierarchical storage",
+    0x80000008: "its data is in a WIM image",
+    0x80000015: "it is a placeholder of a cloud",
+    0x80000018: "it is a placeholder of a container's layer",
+    0x8000001E: "it is a placeholder of a cloud",
+    0x9000001C: "it is a placeholder of a projected folder",
+}
+"""Where the data of files with other tags is ([MS-FSCC] 2.1.2.1, ntifs.h)."""
+_CLOUD, _CLOUD_MASK = 0x9000001A, 0xFFFF0FFF
+"""The tags of cloud files (OneDrive), which differ in four bits."""
+_WOF_ALGORITHMS: Final = ("XPRESS4K", "LZX", "XPRESS8K", "XPRESS16K")
 
 _DEPTH: Final = 32
 _ENTRY: Final = struct.Struct("<QHHI")
@@ -179,9 +194,31 @@ def _upper(character: str) -> str:
     return upper
 
 
-def keeps_data_elsewhere(tag: int) -> bool:
-    """Whether a file with this reparse tag has its data outside of the file (deduplicated, archived, in a cloud)."""
-    return tag in _TAGS_ELSEWHERE or tag & 0xFFFF0FFF == 0x9000001A
+def why_no_content(data: bytes) -> str | None:
+    """Return why the content of a file with this reparse data is not what stands in it, None where it is.
+
+    A tag that is not known counts: Windows hands such a file to a filter driver.
+    """
+    if len(data) < 8:
+        raise CorruptStructure("a reparse point is cut short")
+    tag = int.from_bytes(data[:4], "little")
+    if tag in {TAG_MOUNT_POINT, TAG_SYMLINK, TAG_LX_SYMLINK} or tag in _WITHOUT_DATA:
+        return None
+    if tag == TAG_WOF:
+        return f"Windows keeps it compressed by the system ({_wof(data[8:])})"
+    known = "it is a placeholder of a cloud" if tag & _CLOUD_MASK == _CLOUD else _ELSEWHERE.get(tag)
+    return f"{known or 'its data is kept elsewhere'} (reparse tag 0x{tag:08x})"
+
+
+def _wof(body: bytes) -> str:
+    """Return how: WOF_EXTERNAL_INFO, then FILE_PROVIDER_EXTERNAL_INFO (wofapi.h, ntifs.h)."""
+    if len(body) >= 16:
+        _, provider, _, algorithm = struct.unpack_from("<4I", body)
+        if provider == 1:
+            return "WOF, in a WIM image"
+        if provider == 2 and algorithm < len(_WOF_ALGORITHMS):
+            return f"WOF, {_WOF_ALGORITHMS[algorithm]}"
+    return "WOF"
 
 
 def link_target(data: bytes) -> str | None:

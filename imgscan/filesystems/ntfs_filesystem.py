@@ -49,13 +49,10 @@ class NtfsFileSystem(TskFileSystem):
 
     def read(self, node: int, offset: int, length: int) -> bytes:
         """Return up to `length` bytes of a file, fewer only at its end; holes are zeros."""
-        tag = self._reparse_tag(node)
-        if tag == ntfs.TAG_WOF:
-            raise UnsupportedFormat(f"node {node}: Windows keeps it compressed by the system (WOF)", where=self.volume)
-        if tag is not None and ntfs.keeps_data_elsewhere(tag):
-            raise UnsupportedFormat(
-                f"node {node}: its data is kept elsewhere (reparse tag 0x{tag:08x})", where=self.volume
-            )
+        reparse = self._reparse_data(node)
+        why = ntfs.why_no_content(reparse) if reparse is not None else None
+        if why is not None:
+            raise UnsupportedFormat(f"node {node}: {why}", where=self.volume)
         if any(found.flags & _ENCRYPTED for found in self._attributes(node) if found.type == _DATA and not found.name):
             raise EncryptedData(f"node {node} is encrypted by Windows (EFS)", where=self.volume)
         return super().read(node, offset, length)
@@ -131,10 +128,6 @@ class NtfsFileSystem(TskFileSystem):
         if not data.startswith(ntfs.INTERIX_LINK):
             return None
         return data[8:].decode("utf-16-le", "surrogatepass")
-
-    def _reparse_tag(self, node: int) -> int | None:
-        data = self._reparse_data(node)
-        return None if data is None else int.from_bytes(data[:4], "little")
 
     def _reparse_data(self, node: int) -> bytes | None:
         for found in self._attributes(node):

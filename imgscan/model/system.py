@@ -12,7 +12,7 @@ from imgscan.model.fact import NOT_COLLECTED, Fact, unread
 from imgscan.model.initramfs import Initramfs, KernelDrivers
 from imgscan.model.kernel_package import KernelPackage
 from imgscan.model.linux_boot import DefaultKernel, MenuFile
-from imgscan.model.network import InterfaceName, NetworkFile
+from imgscan.model.network import InterfaceName, NetworkFile, Proxy, Route
 from imgscan.model.package import Package
 from imgscan.model.software import HardwareTrace, StartingProduct
 from imgscan.model.windows import Framework, Languages, PageFile, RemoteDesktop, Update
@@ -127,10 +127,11 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     `workstation`, `server` or `domain-controller`, `channel` how it was licensed in its own words (`Retail`,
     `Volume:GVLK`, `OEM:DM`), `domain` the DNS domain that it is in, `hives` how its registry's files were left,
     `updates` those that were looked for, `universal_clock` whether its clock runs in UTC, `driver_signing` is `ignore`,
-    `warn` or `block` where a Windows has that setting.
+    `warn` or `block` where a Windows has that setting, `ipv6_disabled` whether no adapter uses IPv6; `routes` are the
+    persistent ones.
 
-    Both: `products` are those of a table of imgscan's that start with the system. Facts that only one family has are
-    None on the other.
+    Both: `network` is the configuration of the interfaces, `dhcp_client` None where no client starts; `products` are
+    those of a table of imgscan's that start with the system. Facts that only one family has are None on the other.
     """
 
     family: Literal["linux", "windows", "other"]
@@ -166,6 +167,9 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     crypttab: Fact[tuple[CryptEntry, ...]] = unread("not-collected", NOT_COLLECTED)
     network: Fact[tuple[NetworkFile, ...]] = unread("not-collected", NOT_COLLECTED)
     dhcp_client: Fact[str | None] = unread("not-collected", NOT_COLLECTED)
+    ipv6_disabled: Fact[bool] = unread("not-collected", NOT_COLLECTED)
+    routes: Fact[tuple[Route, ...]] = unread("not-collected", NOT_COLLECTED)
+    proxies: Fact[tuple[Proxy, ...]] = unread("not-collected", NOT_COLLECTED)
     interface_names: Fact[tuple[InterfaceName, ...]] = unread("not-collected", NOT_COLLECTED)
     products: Fact[tuple[StartingProduct, ...]] = unread("not-collected", NOT_COLLECTED)
     hibernated_files: Fact[tuple[str, ...]] = unread("not-collected", NOT_COLLECTED)

@@ -5,9 +5,9 @@ Colour and boxes on a terminal only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from io import StringIO
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -26,6 +26,8 @@ from imgscan.model.system import System
 from imgscan.model.text import shown
 from imgscan.model.volume import Volume
 from imgscan.reports.units import size_text
+
+T = TypeVar("T")
 
 READINESS = {
     "ready": ("READY", "bold green"),
@@ -332,11 +334,18 @@ def _system(index: int, system: System) -> RenderableType:
         ("SSH", _ssh(system)),
         ("registry", _registry(system)),
         ("network", _network(system)),
+        ("persistent routes to", _listed(system.routes, lambda route: route.destination)),
+        ("proxy", _listed(system.proxies, lambda proxy: proxy.server)),
         ("firewall", _fact(system.firewalls.map(lambda found: ", ".join(each.name for each in found) or None))),
     ]
     head = Text.assemble((f"{index}  {product}", "bold"), f"  {system.family}, root on {_root(system)}")
     line = ", ".join(f"{name} {value}" for name, value in facts if value != "-")
     return Group(head, Padding(Text(line), (0, 0, 0, 3)))
+
+
+def _listed(found: Fact[tuple[T, ...]], word: Callable[[T], str]) -> str:
+    """Return a word for each of several things; a dash where there are none, or they were not read."""
+    return shown(", ".join(word(each) for each in found.get())) or "-" if found.is_known else "-"
 
 
 def _registry(system: System) -> str:
@@ -376,7 +385,7 @@ def _network(system: System) -> str:
         for each in file.interfaces.get():
             how = [address.address for address in each.addresses]
             how += ["DHCP"] * each.dhcp4 + ["DHCPv6"] * each.dhcp6
-            if how and each.kind != "loopback":
+            if how and each.kind not in {"loopback", "stale"}:
                 words.append(f"{each.name or each.mac or 'any interface'} {' and '.join(how)}")
     words = list(dict.fromkeys(words))
     more = f"; and {len(words) - INTERFACES} more" if len(words) > INTERFACES else ""

@@ -11,6 +11,8 @@ from imgscan.model.system import System
 
 READS = ("systems.root", "systems.network")
 """What such a rule reads."""
+NOT_IN_USE = frozenset({"loopback", "stale"})
+"""Kinds of interfaces that such rules do not count."""
 
 
 class Configured(msgspec.Struct, frozen=True):
@@ -27,7 +29,7 @@ class Configured(msgspec.Struct, frozen=True):
 
 
 def configured(system: System) -> Configured:
-    """Return the interfaces but for the loopback interface.
+    """Return the interfaces but for the loopback interface, and those that are no longer there.
 
     :raises UnreadFact: what files there are is not known
     """
@@ -36,11 +38,16 @@ def configured(system: System) -> Configured:
     files = system.network.get()
     for file in files:
         try:
-            found += [each for each in file.interfaces.get() if each.kind != "loopback"]
+            found += [each for each in file.interfaces.get() if each.kind not in NOT_IN_USE]
         except UnreadFact as signal:
             unread = unread or signal
     where = tuple(file.evidence for file in files) or system.network.evidence
-    return Configured(found, unread, where or (AtOffset(system.root, 0, 0, "installed system"),))
+    return Configured(found, unread, where or at(system))
+
+
+def at(system: System) -> tuple[Evidence, ...]:
+    """Return where a system lies, for facts without evidence of their own."""
+    return (AtOffset(system.root, 0, 0, "installed system"),)
 
 
 def name_of(interface: Interface) -> str:

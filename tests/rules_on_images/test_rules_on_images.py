@@ -23,6 +23,7 @@ from rules_on_images import (
     network_cases,
     software_cases,
     windows_cases,
+    windows_network_cases,
 )
 from rules_on_images.case import Case, Outcomes
 from tools import requires_tool
@@ -42,6 +43,7 @@ CASES: tuple[Case, ...] = (
     *windows_cases.CASES,
     *kernel_cases.CASES,
     *network_cases.CASES,
+    *windows_network_cases.CASES,
     *software_cases.CASES,
 )
 FOR_EACH_FILE = ("file-changed-on-import",)

@@ -6,6 +6,7 @@ from imgscan.batch.jobs.ls import time_text
 from imgscan.batch.jobs.places import guest_place
 from imgscan.batch.protocol import Job
 from imgscan.batch.worker import JobContext
+from imgscan.errors import ImageError
 from imgscan.model.text import shown
 
 
@@ -26,6 +27,11 @@ def run(job: Job, context: JobContext) -> bytes:
         ]
         if entry.kind == "symlink":
             rows.insert(2, ("target", shown(place.filesystem.readlink(entry.node))))
+        if entry.kind == "file" and entry.size:
+            try:
+                place.filesystem.read(entry.node, 0, 1)
+            except ImageError as error:
+                rows.append(("content", f"unread ({error.why}): {shown(error.message)}"))
         for name, value in rows:
             context.write(f"{name:<9} {value}\n".encode())
     return b""

@@ -18,11 +18,13 @@ from imgscan.guests.windows.hibernation import read_hibernation
 from imgscan.guests.windows.hives import HiveFile, SystemHive
 from imgscan.guests.windows.languages import read_languages
 from imgscan.guests.windows.menu import OwnSystem, read_boot
+from imgscan.guests.windows.network import read_dhcp_client, read_ipv6_disabled, read_network
 from imgscan.guests.windows.page_files import read_page_files
 from imgscan.guests.windows.partitions import Partitions
 from imgscan.guests.windows.products import read_products
 from imgscan.guests.windows.registry_value import Value
 from imgscan.guests.windows.remote_desktop import read_remote_desktop
+from imgscan.guests.windows.routes import read_proxies, read_routes
 from imgscan.guests.windows.updates import read_updates
 from imgscan.guests.windows.version import read_version
 from imgscan.model.disk import Disk
@@ -77,6 +79,11 @@ def inspect_windows(
         hibernated=read_hibernation(tree),
         driver_signing=read_driver_signing(software, version.version),
         products=read_products(system),
+        network=read_network(system),
+        dhcp_client=read_dhcp_client(system),
+        ipv6_disabled=read_ipv6_disabled(system, version.version),
+        routes=read_routes(system),
+        proxies=read_proxies(software),
         hives=(software.state, system.state),
         architecture=read_architecture(tree, found.directory, system),
         hostname=_hostname(system),

@@ -106,21 +106,23 @@ def _uuid_of(machine: MachineFacts, name: str | None) -> str | None:
 def _network(system: System) -> list[Result | UnreadFact]:
     answers: list[Result | UnreadFact] = []
     for file in system.network.get():
+        if not isinstance(file.evidence, AtPath):
+            continue
         try:
             interfaces = file.interfaces.get()
         except UnreadFact as signal:
             answers.append(signal)
             continue
         fixed = [
-            (name_of(interface), address)
+            (name_of(interface), address, address.evidence)
             for interface in interfaces
             if interface.kind != "loopback"
             for address in interface.addresses
-            if not address.is_ipv6 and leaves_the_machine(address)
+            if isinstance(address.evidence, AtPath) and not address.is_ipv6 and leaves_the_machine(address)
         ]
         if fixed:
-            said = listed([f"line {a.evidence.line} ({a.text}) of {name} is replaced by DHCP" for name, a in fixed])
-            answers.append(failed(f"{file.evidence.path}: {said}", *(address.evidence for _, address in fixed)))
+            said = listed([f"line {at.line} ({a.text}) of {name} is replaced by DHCP" for name, a, at in fixed])
+            answers.append(failed(f"{file.evidence.path}: {said}", *(at for _, _, at in fixed)))
     return answers
 
 

@@ -6,6 +6,10 @@ How many Ethernet and wireless interfaces the files of network configuration nam
 The ports of a bond or bridge count, the bond, bridge or VLAN itself does not; nor do aliases of an interface. How many
 the machine really has, its disks do not tell.
 
+On Windows: how many adapters of hardware it knows, enabled or not. Those that only software makes (teams, virtual
+switches, VPN, Bluetooth) do not count, nor do those that were taken out of the machine. That is told from Windows 8 on;
+before, an adapter stays known until it is uninstalled.
+
 Why it matters
 --------------
 The imported machine has one interface. What the others were for does not work there, and a bond of missing ports may

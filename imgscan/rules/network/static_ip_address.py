@@ -6,10 +6,14 @@ Whether a file of network configuration gives an interface an IPv4 address: `/et
 sources, ifcfg files of Red Hat and SUSE, netplan, NetworkManager's keyfiles, and systemd-networkd. Loopback addresses
 do not count. A file that cannot be followed leaves the question open.
 
+On Windows: whether an adapter is set to an IPv4 address in place of DHCP. Miniports and tunnels do not count, nor do
+settings of adapters that are no longer in the machine, as far as Windows noted that.
+
 Why it matters
 --------------
 On the target the machine gets its address by DHCP. The importer replaces fixed addresses in network scripts; where it
-does not, the machine keeps an address that its new network does not have, and cannot be reached.
+does not, the machine keeps an address that its new network does not have, and cannot be reached. Windows meets a new
+adapter on the target, which starts with DHCP: the address stays behind with the old one, and so do its DNS servers.
 
 How to fix
 ----------

@@ -12,7 +12,8 @@ from imgscan.errors import CorruptStructure
 from imgscan.guests.linux.network import read_dhcp_client, read_interface_names, read_network
 from imgscan.guests.linux.network.files import FILE_BYTES
 from imgscan.guests.linux.services import Services
-from imgscan.model.network import Interface, NetworkFile
+from imgscan.model.evidence import AtPath
+from imgscan.model.network import Interface, NetworkFile, StaticAddress
 
 Files = dict[str, Any]
 
@@ -24,6 +25,16 @@ def files_of(files: Files) -> tuple[NetworkFile, ...]:
 def interfaces_of(path: str, text: str) -> list[Interface]:
     (file,) = files_of({path: text})
     return list(file.interfaces.get())
+
+
+def line_of(address: StaticAddress) -> int:
+    assert isinstance(address.evidence, AtPath)
+    return address.evidence.line
+
+
+def path_of(file: NetworkFile) -> str:
+    assert isinstance(file.evidence, AtPath)
+    return file.evidence.path
 
 
 def short(interface: Interface) -> tuple[Any, ...]:
@@ -99,7 +110,7 @@ def test_details_of_an_ifcfg_file() -> None:
     (interface,) = interfaces_of("/etc/sysconfig/network-scripts/ifcfg-eth0", EL5)
     assert (interface.mac, interface.at_boot) == ("00:0C:29:AA:BB:CC", True)
     (address,) = interface.addresses
-    assert (address.text, address.evidence.line) == ("IPADDR=192.168.1.20", 6)
+    assert (address.text, line_of(address)) == ("IPADDR=192.168.1.20", 6)
     (interface,) = interfaces_of("/etc/sysconfig/network-scripts/ifcfg-ens192", EL7_STATIC)
     assert not interface.at_boot
 
@@ -186,7 +197,7 @@ iface eth2 inet manual
             "/etc/network/more/x.dpkg-old": "broken",
         }
     )
-    assert [file.evidence.path.rpartition("/")[2] for file in found] == ["interfaces", "bond", "br"]
+    assert [path_of(file).rpartition("/")[2] for file in found] == ["interfaces", "bond", "br"]
     assert [short(interface) for file in found for interface in file.interfaces.get()] == [
         ("lo", "loopback", "", []),
         ("ens3", "ethernet", "4", []),
@@ -199,7 +210,7 @@ iface eth2 inet manual
         ("br0", "bridge", "", []),
     ]
     eth1 = found[0].interfaces.get()[3]
-    assert (eth1.mac, eth1.at_boot, eth1.addresses[0].evidence.line) == ("00:11:22:33:44:55", True, 15)
+    assert (eth1.mac, eth1.at_boot, line_of(eth1.addresses[0])) == ("00:11:22:33:44:55", True, 15)
     assert not found[0].interfaces.get()[6].at_boot
     assert found[1].interfaces.get()[0].on == ("eth3", "eth4")
 
@@ -282,7 +293,7 @@ def test_netplan(text: str, expected: list[tuple[Any, ...]]) -> None:
 
 def test_the_line_of_a_netplan_address() -> None:
     (interface,) = interfaces_of("/etc/netplan/x.yaml", NETPLAN_STATIC)
-    assert [address.evidence.line for address in interface.addresses] == [6, 7]
+    assert [line_of(address) for address in interface.addresses] == [6, 7]
 
 
 @pytest.mark.parametrize(
@@ -368,7 +379,7 @@ def test_systemd_networkd() -> None:
         ("en*", "ethernet", "4", addresses),
         ("eth0", "ethernet", "4", addresses),
     ]
-    assert [address.evidence.line for address in found[0].addresses] == [8, 10]
+    assert [line_of(address) for address in found[0].addresses] == [8, 10]
     (bond,) = interfaces_of("/etc/systemd/network/bond1.netdev", "[NetDev]\nName=bond1\nKind=bond\n")
     assert (bond.name, bond.kind) == ("bond1", "bond")
     assert interfaces_of("/etc/systemd/network/x.network", "[Match]\nName=eth0\n[Link]\nUnmanaged=yes\n") == []

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from facts_builder import a_linux_machine, lost, outcome
+from facts_builder import a_linux_machine, a_windows_machine, lost, outcome
 
 from imgscan.model.evidence import AtPath
 from imgscan.model.fact import known
@@ -42,3 +42,9 @@ def test_what_was_not_read_is_no_pass() -> None:
     assert outcome(RULE, a_linux_machine(network=lost())) == "unknown"
     unread = NetworkFile(by="netplan", evidence=WHERE, interfaces=lost())
     assert outcome(RULE, a_linux_machine(network=known((unread,)))) == "unknown"
+
+
+def test_windows_asks_for_the_service_alone() -> None:
+    assert outcome(RULE, a_windows_machine(dhcp_client=known("the service Dhcp"))) == "pass"
+    assert outcome(RULE, a_windows_machine(dhcp_client=known(None))) == "fail"
+    assert outcome(RULE, a_windows_machine(dhcp_client=lost(), network=lost())) == "unknown"

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from facts_builder import a_linux_machine, lost, outcome
+from facts_builder import a_linux_machine, a_windows_machine, lost, outcome
 
 from imgscan.model.evidence import AtPath
 from imgscan.model.fact import known
@@ -37,3 +37,11 @@ def test_dhcp() -> None:
     assert outcome(RULE, a_linux_machine(network=network(Interface(name="eth0", dhcp4=True)))) == "pass"
     assert outcome(RULE, a_linux_machine(network=network(Interface(name="eth0", dhcp6=True)))) == "fail"
     assert outcome(RULE, a_linux_machine(network=lost())) == "unknown"
+
+
+def test_windows_where_ipv6_is_off() -> None:
+    fixed = network(Interface(name="LAN", addresses=(StaticAddress("2001:db8::5", "", WHERE),)))
+    assert outcome(RULE, a_windows_machine(network=fixed)) == "fail"
+    assert outcome(RULE, a_windows_machine(network=fixed, ipv6_disabled=known(True))) == "pass"
+    assert outcome(RULE, a_windows_machine(ipv6_disabled=lost())) == "unknown"
+    assert outcome(RULE, a_windows_machine(network=lost())) == "unknown"

@@ -41,6 +41,8 @@ VLAN = Interface(name="eth0.5", kind="vlan", on=("eth0",))
         ((Interface(name="br0"), BRIDGE), "pass"),  # another file speaks of the bridge by its name
         ((Interface(name=None, mac="00:11:22:33:44:55"), ETH0), "fail"),
         ((Interface(name="wlan0", kind="wireless"), ETH0), "fail"),
+        ((Interface(name="Ethernet1", kind="stale"), ETH0), "pass"),
+        ((Interface(name="Team", kind="other"), ETH0), "pass"),
     ],
 )
 def test_counts(interfaces: tuple[Interface, ...], expected: str) -> None:

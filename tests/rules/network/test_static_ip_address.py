@@ -31,6 +31,8 @@ def with_address(address: str, **fields: Any) -> Interface:
         (with_address("fd00::5/64"), "pass"),
         (with_address("127.0.0.2"), "pass"),
         (with_address("10.0.0.5", kind="loopback"), "pass"),
+        (with_address("10.0.0.5", kind="stale"), "pass"),
+        (with_address("10.0.0.5", kind="other"), "fail"),
     ],
 )
 def test_addresses(interface: Interface, expected: str) -> None:
