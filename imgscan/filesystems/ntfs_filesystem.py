@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -12,7 +13,7 @@ from imgscan.devices.device import BlockDevice
 from imgscan.devices.filesystem import Entry
 from imgscan.devices.limits import DIRECTORY_BYTES, MIB, SYMLINK_BYTES
 from imgscan.errors import CorruptStructure, EncryptedData, LimitExceeded, UnsupportedFormat
-from imgscan.filesystems import ntfs
+from imgscan.filesystems import ntfs, ntfs_log
 from imgscan.filesystems.bitmap import clear_bits
 from imgscan.filesystems.tsk import NODES_KEPT, TskFileSystem
 from imgscan.model.volume import Free
@@ -77,12 +78,22 @@ class NtfsFileSystem(TskFileSystem):
         return self._clusters() // 8
 
     def condition(self) -> str | None:
-        """Return how it was left, by the flags of $Volume."""
+        """Return how it was left, by the flags of $Volume and by its journal."""
+        phrases: list[str] = []
+        otherwise = None
         for found in self._attributes(ntfs.NODE_VOLUME):
             if found.type == ntfs.VOLUME_INFORMATION and found.size >= 12:
+                otherwise = "clean"
                 flags = self._content(ntfs.NODE_VOLUME, 10, 2, ntfs.VOLUME_INFORMATION, found.id)
-                return "not cleanly unmounted" if flags[0] & ntfs.VOLUME_IS_DIRTY else "clean"
-        return None
+                if flags[0] & ntfs.VOLUME_IS_DIRTY:
+                    phrases.append("not cleanly unmounted")
+        try:
+            if ntfs_log.is_to_be_replayed(partial(self._content, ntfs_log.NODE_LOGFILE)):
+                phrases.append("its journal has to be replayed")
+        except (CorruptStructure, UnsupportedFormat) as error:
+            if not phrases:
+                raise type(error)(error.message, where=error.where or self.volume) from error
+        return "; ".join(phrases) or otherwise
 
     def _clusters(self) -> int:
         return int(self._tsk.info.block_count)

@@ -25,7 +25,7 @@ Inspector = Callable[
 ]
 
 
-NEVER_A_SYSTEM = frozenset({"swap", "swsuspend", "linux_raid_journal", "iso9660", "udf"})
+NEVER_A_SYSTEM = frozenset({"swap", "swsuspend", "linux_raid_journal", "iso9660", "udf", "storage_spaces"})
 """Content that cannot be an installed system, even unread."""
 
 ENVIRONMENT = (

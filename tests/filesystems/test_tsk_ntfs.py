@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import re
 import struct
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filesystem_images import kept_ntfs, run
-from tools import requires_tool
+from ntfs_places import attribute_offset, log_offset, log_size, mft_offset, restart_page, volume_flags_offset
+from tools import require_tool, requires_tool
 
 from imgscan.devices.filesystem import FileSystem
 from imgscan.devices.guest_tree import GuestTree
@@ -101,20 +104,12 @@ def test_what_windows_compressed_is_refused(tree: GuestTree) -> None:
 def test_what_windows_encrypted_is_refused(image: Path, tree: GuestTree) -> None:
     data = bytearray(image.read_bytes())
     node = tree.resolve("/secret.txt").entry.node
-    record = data.index(b"FILE0", _mft_offset(data) + node * 1024)
-    position = record + struct.unpack_from("<H", data, record + 20)[0]
-    while struct.unpack_from("<I", data, position)[0] != 0x80:
-        position += struct.unpack_from("<I", data, position + 4)[0]
+    position = attribute_offset(data, node, 0x80)
     struct.pack_into("<H", data, position + 12, 0x4000)
     damaged = GuestTree({"/": opened(bytes(data))})
     with pytest.raises(EncryptedData, match="EFS"):
         damaged.read("/secret.txt")
     assert tree.read("/secret.txt") == b"x" * 5000
-
-
-def _mft_offset(data: bytes | bytearray) -> int:
-    cluster = struct.unpack_from("<Q", data, 48)[0]
-    return int(cluster * struct.unpack_from("<H", data, 11)[0] * data[13])
 
 
 @requires_tool("ntfsinfo")
@@ -132,13 +127,49 @@ def test_free_space_is_what_ntfsinfo_says(image: Path, filesystem: FileSystem) -
 def test_condition(image: Path, filesystem: FileSystem) -> None:
     assert filesystem.condition() == "clean"
     data = bytearray(image.read_bytes())
-    record = _mft_offset(data) + 3 * 1024
-    position = record + struct.unpack_from("<H", data, record + 20)[0]
-    while struct.unpack_from("<I", data, position)[0] != 0x70:
-        position += struct.unpack_from("<I", data, position + 4)[0]
-    flags = position + struct.unpack_from("<H", data, position + 20)[0] + 10
-    struct.pack_into("<H", data, flags, 1)
+    struct.pack_into("<H", data, volume_flags_offset(data), 1)
     assert opened(bytes(data)).condition() == "not cleanly unmounted"
+    at = log_offset(data)
+    data[at : at + 4] = b"RSTR"
+    assert opened(bytes(data)).condition() == "not cleanly unmounted"  # a damaged journal hides nothing
+
+
+TO_REPLAY = "its journal has to be replayed"
+
+
+@pytest.mark.parametrize(
+    ("pages", "condition"),
+    [
+        ([{"in_use": False}, {"in_use": False}], "clean"),
+        ([{"in_use": True}, {"in_use": True}], TO_REPLAY),
+        ([{"in_use": True, "clean": True}, {"in_use": False}], "clean"),
+        ([{"in_use": False}, {"in_use": True}], TO_REPLAY),  # the second page is the later one
+        ([{"in_use": True, "number": 900}, {"in_use": False}], TO_REPLAY),
+        ([{"in_use": False, "number": 900}, {"in_use": True}], "clean"),
+        ([{"in_use": True, "version": (2, 0)}, None], TO_REPLAY),
+        ([None, None], None),
+        ([{"in_use": False, "version": (3, 0)}, {"in_use": False}], None),
+    ],
+)
+@requires_tool("ntfs-3g.probe")
+def test_the_journal_as_ntfs_3g_judges_it(
+    pages: list[dict[str, Any] | None], condition: str | None, image: Path, tmp_path: Path
+) -> None:
+    data = bytearray(image.read_bytes())
+    at, size = log_offset(data), log_size(data)
+    for index, page in enumerate(pages):
+        made = restart_page(size, **{"number": 100 + index, **page}) if page is not None else bytes(4096)
+        data[at + 4096 * index : at + 4096 * (index + 1)] = made
+    if condition is None:
+        with pytest.raises(ImageError, match="journal"):
+            opened(bytes(data)).condition()
+        return
+    assert opened(bytes(data)).condition() == condition
+    volume = tmp_path / "volume"
+    volume.write_bytes(data)
+    command = [require_tool("ntfs-3g.probe"), "--readwrite", str(volume)]
+    status = subprocess.run(command, capture_output=True, check=False).returncode
+    assert status in ({14, 15} if condition == TO_REPLAY else {0})  # hibernated, or in use
 
 
 def test_a_torn_index_block_is_damage(image: Path) -> None:
@@ -156,7 +187,7 @@ def test_a_torn_index_block_is_damage(image: Path) -> None:
 
 def test_flips_end_in_an_image_error(image: Path) -> None:
     data = image.read_bytes()
-    start = _mft_offset(data)
+    start = mft_offset(data)
     many = start + 1024 * 70
     index = data.index(b"INDX", many)
     positions = [*range(11, 80, 3), *range(start, start + 512, 16), *range(index + 4, index + 700, 12)]

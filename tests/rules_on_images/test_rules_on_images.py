@@ -24,6 +24,7 @@ from rules_on_images import (
     software_cases,
     windows_cases,
     windows_network_cases,
+    windows_volume_cases,
 )
 from rules_on_images.case import Case, Outcomes
 from tools import requires_tool
@@ -44,6 +45,7 @@ CASES: tuple[Case, ...] = (
     *kernel_cases.CASES,
     *network_cases.CASES,
     *windows_network_cases.CASES,
+    *windows_volume_cases.CASES,
     *software_cases.CASES,
 )
 FOR_EACH_FILE = ("file-changed-on-import",)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tools import require_tool, requires_tool
+from windows_volumes import bitlocker, refs, storage_space
 
 from imgscan.devices.memory import MemoryDevice
 from imgscan.filesystems.signatures import identify
@@ -147,52 +148,6 @@ def test_luks2_with_json_that_cannot_be(area: bytes) -> None:
     assert "JSON" in facts["description_error"]
 
 
-def bitlocker(
-    *protectors: int, state: int = 4, following: int = 4, method: int = 0x8004, to_go: bool = False, version: int = 2
-) -> bytes:
-    """Lay out a BitLocker volume as libbde's documentation describes it: boot sector and three metadata blocks."""
-    sector = bytearray(512)
-    sector[:11] = b"\xeb\x58\x90MSWIN4.1" if to_go else b"\xeb\x58\x90-FVE-FS-"
-    struct.pack_into("<HB", sector, 11, 512, 8)
-    places = (1 * MIB, 2 * MIB, 3 * MIB)
-    at = 424 if to_go else 160
-    sector[at : at + 16] = uuid.UUID("4967d63b-2e29-4ad8-8399-f6a339e3d001").bytes_le
-    struct.pack_into("<3Q", sector, at + 16, *places)
-    struct.pack_into("<Q", sector, 0x28, 8 * MIB // 512 if not to_go else 0)
-    sector[510:] = b"\x55\xaa"
-    entries = b""
-    encrypted = struct.pack("<4H", 8 + 12 + 16 + 44, 0, 5, 1) + bytes(12 + 16 + 44)  # nonce, its tag, the key
-    stretched = struct.pack("<4H", 8 + 20, 0, 3, 1) + bytes(20)
-    for number in protectors:
-        data = uuid.uuid5(uuid.NAMESPACE_OID, str(number)).bytes_le + bytes(8) + struct.pack("<HH", 0, number)
-        data += stretched + encrypted
-        entries += struct.pack("<4H", 8 + len(data), 2, 8, 1) + data
-    entries += struct.pack("<4H", 8 + 12 + 16 + 44, 3, 5, 1) + bytes(12 + 16 + 44)
-    text = "HOST C: 1/2/2020\0".encode("utf-16-le")
-    entries += struct.pack("<4H", 8 + len(text), 7, 2, 1) + text
-    head = struct.pack(
-        "<4I16sIIQ", 48 + len(entries), 1, 48, 48 + len(entries), uuid.UUID(int=9).bytes_le, 1, method, 5
-    )
-    block = struct.pack(
-        "<8s4HQ2I3QQ",
-        b"-FVE-FS-",
-        (64 + 48 + len(entries)) // 16,
-        version,
-        state,
-        following,
-        8 * MIB,
-        0,
-        16,
-        *places,
-        4 * MIB,
-    )
-    volume = bytearray(8 * MIB)
-    volume[:512] = sector
-    for place in places:
-        volume[place : place + len(block + head + entries)] = block + head + entries
-    return bytes(volume)
-
-
 @requires_tool("cryptsetup")
 @pytest.mark.parametrize("protectors", [(0x0100, 0x0800), (0x2000,), (0x0000, 0x0100)])
 def test_bitlocker_as_cryptsetup_reads_it(tmp_path: Path, protectors: tuple[int, ...]) -> None:
@@ -309,11 +264,9 @@ def test_zfs_label() -> None:
 
 
 def test_refs_apfs_hfs_vmfs_and_storage_spaces() -> None:
-    refs = bytearray(MIB)
-    refs[3:11] = b"ReFS\0\0\0\0"
-    struct.pack_into("<QIIBB", refs, 24, 2048, 512, 8, 3, 4)
-    assert describe(MemoryDevice(bytes(refs)), "ReFS")["version"] == "3.4"
-    assert describe(MemoryDevice(bytes(refs)), "ReFS")["filesystem_size"] == str(MIB)
+    volume = MemoryDevice(refs(MIB))
+    assert describe(volume, "ReFS")["version"] == "3.4"
+    assert describe(volume, "ReFS")["filesystem_size"] == str(MIB)
     apfs = bytearray(MIB)
     apfs[32:36] = b"NXSB"
     struct.pack_into("<IQ", apfs, 36, 4096, 256)
@@ -335,13 +288,10 @@ def test_refs_apfs_hfs_vmfs_and_storage_spaces() -> None:
     struct.pack_into("<Q", vmfs, 2 * MIB + 161, MIB)
     facts = describe(MemoryDevice(bytes(vmfs)), identify(MemoryDevice(bytes(vmfs))).content)
     assert (facts["filesystem_label"], facts["version"], facts["block_size"]) == ("datastore1", "81", str(MIB))
-    pool = bytearray(MIB)
-    pool[:8] = b"SPACEDB "
-    struct.pack_into(">H", pool, 8, 2)
-    pool[32:48] = uuid.UUID(int=77).bytes
-    assert identify(MemoryDevice(bytes(pool))).content == "storage_spaces"
-    assert describe(MemoryDevice(bytes(pool)), "storage_spaces") == {"pool": str(uuid.UUID(int=77))}
-    assert describe(MemoryDevice(bytes(pool)), "ext4") == {}
+    pool = storage_space()
+    assert identify(MemoryDevice(pool)).content == "storage_spaces"
+    assert describe(MemoryDevice(pool), "storage_spaces") == {"pool": str(uuid.UUID(int=77))}
+    assert describe(MemoryDevice(pool), "ext4") == {}
 
 
 def blkid(path: Path) -> str | None:
