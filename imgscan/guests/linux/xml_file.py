@@ -16,17 +16,26 @@ DEPTH: Final = 64
 
 
 class Element(msgspec.Struct, frozen=True):
-    """An element: `path` are the names from the root to it, `line` counts from 1, `parent` is an index (-1: none)."""
+    """An element: `path` are the names from the root to it, `line` counts from 1, `parent` is an index (-1: none).
+
+    `pieces` are the pieces of its own text.
+    """
 
     path: tuple[str, ...]
     attributes: dict[str, str]
     line: int
     parent: int
+    pieces: list[str] = []
 
     @property
     def name(self) -> str:
         """Its own name."""
         return self.path[-1]
+
+    @property
+    def text(self) -> str:
+        """Its own text, without blanks around it."""
+        return "".join(self.pieces).strip()
 
 
 def parse_xml(file: ConfigFile) -> list[Element]:
@@ -52,11 +61,16 @@ def parse_xml(file: ConfigFile) -> list[Element]:
     def end(_: str) -> None:
         open_elements.pop()
 
+    def add(text: str) -> None:
+        if open_elements:
+            found[open_elements[-1]].pieces.append(text)
+
     def refuse(*_: Any) -> None:
         raise CorruptStructure("it declares entities, which no file of this kind does", where=file.path)
 
     parser.StartElementHandler = start
     parser.EndElementHandler = end
+    parser.CharacterDataHandler = add
     parser.EntityDeclHandler = refuse
     try:
         parser.Parse(file.text.encode("utf-8", "surrogateescape"), True)

@@ -77,6 +77,35 @@ def test_an_unknown_init_system_leaves_it_open() -> None:
         products_of({})
 
 
+@pytest.mark.parametrize(
+    ("unit", "name", "kind"),
+    [  # as the vendors' packages and installation guides call them
+        ("clamav-daemon", "ClamAV", "antivirus"),
+        ("sav-protect", "Sophos", "antivirus"),
+        ("eea", "ESET", "antivirus"),
+        ("mfetpd", "McAfee or Trellix", "antivirus"),
+        ("ds_agent", "Trend Micro", "antivirus"),
+        ("sisamdagent", "Symantec Endpoint Protection", "antivirus"),
+        ("falcon-sensor", "CrowdStrike Falcon", "antivirus"),
+        ("sentinelone", "SentinelOne", "antivirus"),
+        ("cbagentd", "Carbon Black", "antivirus"),
+        ("cylancesvc", "Cylance", "antivirus"),
+        ("bdsec", "Bitdefender", "antivirus"),
+        ("kesl", "Kaspersky", "antivirus"),
+        ("f-secure-linuxsecurity-lspmd", "F-Secure or WithSecure", "antivirus"),
+        ("mdatp", "Microsoft Defender", "antivirus"),
+        ("ElasticEndpoint", "Elastic Defend", "antivirus"),
+        ("wazuh-agent", "OSSEC or Wazuh", "intrusion-detection"),
+        ("samhain", "Samhain", "intrusion-detection"),
+        ("snort", "Snort", "intrusion-detection"),
+        ("suricata", "Suricata", "intrusion-detection"),
+        ("falco-modern-bpf", "Falco", "intrusion-detection"),
+    ],
+)
+def test_a_product_by_the_unit_that_its_package_installs(unit: str, name: str, kind: str) -> None:
+    assert products_of({**SYSTEMD, **enabled(unit)}) == [(name, kind)]
+
+
 def test_no_service_stands_for_two_products() -> None:
     services = [name for product in PRODUCTS for name in product.services]
     assert len(services) == len(set(services))

@@ -385,9 +385,89 @@ def test_systemd_networkd() -> None:
     assert interfaces_of("/etc/systemd/network/x.network", "[Match]\nName=eth0\n[Link]\nUnmanaged=yes\n") == []
 
 
+WICKED = """\
+<config>
+  <interface origin="compat:suse:/etc/sysconfig/network/ifcfg-eth0">
+    <name>eth0</name>
+    <control><mode>boot</mode></control>
+    <firewall/>
+    <ipv4><enabled>true</enabled></ipv4>
+    <ipv4:dhcp>
+      <enabled>true</enabled>
+      <flags>group</flags>
+    </ipv4:dhcp>
+    <ipv6:auto><enabled>true</enabled></ipv6:auto>
+  </interface>
+  <interface>
+    <name>bond0</name>
+    <control><mode>manual</mode></control>
+    <bond>
+      <mode>active-backup</mode>
+      <slaves><slave><device>eth1</device></slave><slave><device>eth2</device></slave></slaves>
+    </bond>
+    <ipv4:static>
+      <address><local>192.168.1.2/24</local></address>
+    </ipv4:static>
+    <ipv6:static>
+      <address><local>2001:db8::2/64</local></address>
+    </ipv6:static>
+  </interface>
+</config>
+"""
+
+
 def test_wicked() -> None:
-    (file,) = files_of({"/etc/wicked/ifconfig/eth0.xml": "<interface><name>eth0</name></interface>"})
-    assert file.interfaces.unread == "unsupported"
+    eth0, bond0 = interfaces_of("/etc/wicked/ifconfig/all.xml", WICKED)
+    assert short(eth0) == ("eth0", "ethernet", "4", [])
+    assert (eth0.at_boot, eth0.evidence[0].line) == (True, 7)
+    assert short(bond0) == ("bond0", "bond", "", ["192.168.1.2/24", "2001:db8::2/64"])
+    assert (bond0.at_boot, bond0.on) == (False, ("eth1", "eth2"))
+    assert [each.evidence.line for each in bond0.addresses] == [21, 24]
+    (plain,) = interfaces_of("/etc/wicked/ifconfig/eth0.xml", "<interface><name>eth0</name></interface>")
+    assert short(plain) == ("eth0", "ethernet", "", [])
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("<interface><name>eth0", "corrupt"),
+        ("<interface><control/></interface>", "unsupported"),
+        ("<interface><name>a</name><ipv4:static><address><local/></address></ipv4:static></interface>", "unsupported"),
+        (f"<interface><name>a</name>{'<ipv4:dhcp/>' * 5000}</interface>", "limit"),
+    ],
+)
+def test_wicked_in_forms_that_are_not_understood(text: str, why: str) -> None:
+    (file,) = files_of({"/etc/wicked/ifconfig/eth0.xml": text})
+    assert file.interfaces.unread == why
+
+
+def test_drop_ins_of_networkd() -> None:
+    """systemd.network(5): the files of foo.network.d are read behind foo.network, in the order of their names."""
+    (file,) = files_of(
+        {
+            "/etc/systemd/network/10-lan.network": "[Match]\nName=eth0\n[Network]\nDHCP=yes\n",
+            "/etc/systemd/network/10-lan.network.d/20-fixed.conf": "[Network]\nDHCP=no\nAddress=10.0.0.5/24\n",
+            "/etc/systemd/network/10-lan.network.d/10-first.conf": "[Network]\nDHCP=ipv6\n",
+            "/etc/systemd/network/10-lan.network.d/notes.txt": "no configuration\n",
+        }
+    )
+    (interface,) = file.interfaces.get()
+    assert short(interface) == ("eth0", "ethernet", "", ["10.0.0.5/24"])
+    (address,) = interface.addresses
+    assert (address.evidence.path, address.evidence.line) == (
+        "/etc/systemd/network/10-lan.network.d/20-fixed.conf",
+        3,
+    )
+
+
+def test_a_drop_in_that_cannot_be_read_leaves_its_file_open() -> None:
+    (file,) = files_of(
+        {
+            "/etc/systemd/network/10-lan.network": "[Match]\nName=eth0\n[Network]\nDHCP=yes\n",
+            "/etc/systemd/network/10-lan.network.d/a.conf": CorruptStructure("bad block", where="disk0/p1"),
+        }
+    )
+    assert file.interfaces.unread == "corrupt"
 
 
 def test_one_damaged_file_loses_itself_only() -> None:
@@ -479,6 +559,36 @@ def test_names_by_mac_address() -> None:
                 ),
             },
             "NetworkManager.service",
+        ),
+        (  # Ubuntu 18.04: netplan's generator starts what no link enables
+            {
+                "/lib/systemd/systemd": "",
+                "/etc/machine-id": "01\n",
+                "/lib/systemd/system/systemd-networkd.service": "[Install]\nWantedBy=multi-user.target\n",
+                "/lib/systemd/system-generators/netplan": "",
+                "/etc/netplan/01-netcfg.yaml": "network:\n  version: 2\n",
+            },
+            "systemd-networkd.service",
+        ),
+        (
+            {
+                "/lib/systemd/systemd": "",
+                "/etc/machine-id": "01\n",
+                "/lib/systemd/system/systemd-networkd.service": "[Install]\nWantedBy=multi-user.target\n",
+                "/etc/systemd/system/systemd-networkd.service": Link("/dev/null"),
+                "/lib/systemd/system-generators/netplan": "",
+                "/etc/netplan/01-netcfg.yaml": "network:\n  version: 2\n",
+            },
+            None,
+        ),
+        (
+            {
+                "/lib/systemd/systemd": "",
+                "/etc/machine-id": "01\n",
+                "/lib/systemd/system/systemd-networkd.service": "[Install]\nWantedBy=multi-user.target\n",
+                "/lib/systemd/system-generators/netplan": "",
+            },
+            None,
         ),
     ],
 )

@@ -72,7 +72,7 @@ def read_network(tree: GuestTree) -> Fact[tuple[NetworkFile, ...]]:
         from imgscan.guests.linux.network.ifupdown import read_ifupdown  # noqa: PLC0415 - start-up time
 
         found += read_ifupdown(budget)
-    for by, folder, is_read, reader in _folders():
+    for by, folder, is_read, reader in _folders(budget):
         for name in names_in(tree, folder):
             if not is_read(name) or name.endswith(_LEFT_OVER):
                 continue
@@ -82,13 +82,18 @@ def read_network(tree: GuestTree) -> Fact[tuple[NetworkFile, ...]]:
     return known(tuple(found), at_path(_volume(tree), "/etc"))
 
 
-def _folders() -> Iterator[tuple[NetworkSystem, str, Callable[[str], bool], Callable[[], Reader]]]:
+def _folders(budget: Budget) -> Iterator[tuple[NetworkSystem, str, Callable[[str], bool], Callable[[], Reader]]]:
     """Yield where each system keeps its files, which of them it reads, and what returns their reader."""
     yield "ifcfg", "/etc/sysconfig/network-scripts", _is_ifcfg, _red_hat
     yield "ifcfg", "/etc/sysconfig/network", _is_ifcfg, _suse
     yield "netplan", "/etc/netplan", lambda name: name.endswith(".yaml"), _netplan
     yield "networkmanager", "/etc/NetworkManager/system-connections", lambda name: name[:1] != ".", _keyfile
-    yield "networkd", "/etc/systemd/network", lambda name: name.endswith((".network", ".netdev")), _networkd
+    yield (
+        "networkd",
+        "/etc/systemd/network",
+        lambda name: name.endswith((".network", ".netdev")),
+        lambda: _networkd(budget),
+    )
     yield "wicked", "/etc/wicked/ifconfig", lambda name: name.endswith(".xml"), _wicked
 
 
@@ -120,10 +125,16 @@ def _keyfile() -> Reader:
     return read_keyfile
 
 
-def _networkd() -> Reader:
+def _networkd(budget: Budget) -> Reader:
     from imgscan.guests.linux.network.networkd import read_networkd  # noqa: PLC0415 - start-up time
 
-    return read_networkd
+    def read(file: ConfigFile) -> tuple[Interface, ...]:
+        folder = f"{file.path}.d"
+        names = [name for name in names_in(budget.tree, folder) if name.endswith(".conf")]
+        found = (budget.read(f"{folder}/{name}") for name in names)
+        return read_networkd(file, [each for each in found if each is not None])
+
+    return read
 
 
 def _wicked() -> Reader:

@@ -9,17 +9,24 @@ import msgspec
 
 from imgscan.errors import CorruptStructure
 from imgscan.guests.linux.config_file import ConfigFile
+from imgscan.model.evidence import AtPath
 from imgscan.model.text import shown
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A line: its section, how many sections began before that one, key, value, and number from 1."""
+    """A line: its section, how many sections began before that one, key, value, number from 1, and file."""
 
     section: str
     part: int
     key: str
     value: str
     line: int
+    file: ConfigFile
+
+    @property
+    def where(self) -> AtPath:
+        """The line as evidence."""
+        return self.file.at(self.line)
 
 
 def entries(file: ConfigFile) -> list[Entry]:
@@ -38,5 +45,5 @@ def entries(file: ConfigFile) -> list[Entry]:
         key, equals, value = line.partition("=")
         if not equals or not section:
             raise CorruptStructure(f"line {number} is no key and value", where=shown(file.path))
-        found.append(Entry(section, part, key.strip(), value.strip(), number))
+        found.append(Entry(section, part, key.strip(), value.strip(), number, file))
     return found

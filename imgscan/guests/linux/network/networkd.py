@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from imgscan.guests.linux.config_file import ConfigFile
@@ -16,12 +17,12 @@ NAMES: Final = 64
 """Interfaces that one file names."""
 
 
-def read_networkd(file: ConfigFile) -> tuple[Interface, ...]:
-    """Return the interfaces of a .network file, or the one that a .netdev file makes."""
-    lines = entries(file)
+def read_networkd(file: ConfigFile, drop_ins: Sequence[ConfigFile] = ()) -> tuple[Interface, ...]:
+    """Return the interfaces of a .network file, or the one that a .netdev file makes; `drop_ins` add to it."""
+    lines = [line for each in (file, *drop_ins) for line in entries(each)]
     if file.path.endswith(".netdev"):
         name, kind = _last(lines, "NetDev", "Name"), _last(lines, "NetDev", "Kind").lower()
-        where = (file.at(next((each.line for each in lines if each.key == "Name"), 0)),)
+        where = (next((each.where for each in lines if each.key == "Name"), file.at()),)
         return (Interface(name=shown(name) or None, kind=_KINDS.get(kind, "other"), at_boot=False, evidence=where),)
     if _last(lines, "Link", "Unmanaged").lower() in _YES:
         return ()
@@ -29,11 +30,11 @@ def read_networkd(file: ConfigFile) -> tuple[Interface, ...]:
     mac = _last(lines, "Match", "MACAddress") or _last(lines, "Match", "PermanentMACAddress")
     dhcp = _last(lines, "Network", "DHCP").lower()
     addresses = tuple(
-        StaticAddress(shown(each.value), shown(f"{each.key}={each.value}"), file.at(each.line))
+        StaticAddress(shown(each.value), shown(f"{each.key}={each.value}"), each.where)
         for each in lines
         if each.section in {"Network", "Address"} and each.key == "Address" and each.value
     )
-    where = (file.at(next((each.line for each in lines if each.section == "Network"), 0)),)
+    where = (next((each.where for each in lines if each.section == "Network"), file.at()),)
     is_other = _last(lines, "Match", "Type").lower() in {"loopback", "wireguard", "none"}
     return tuple(
         Interface(
