@@ -151,14 +151,18 @@ class RemoteContext:
     def __init__(self, channel: socket.socket, job: Job, page: mmap.mmap) -> None:
         self._channel = channel
         self._page = page
+        self._packed: dict[str, bytes] = {}  # there are as many as the machine has volumes and systems
         self.counter = IoCounter(fingerprint=True)
         self.given: GivenFiles = _RemoteGivenFiles(self.ask, job.paths)
         self.left_out = {name: (why, unpack_text(detail)) for name, (why, detail) in job.left_out.items()}
 
     def part(self, name: str) -> None:
         """Write the part's name into the page that the supervisor looks at when this process dies."""
-        data = pack_text(name)[: protocol.PART_BYTES - 2]
-        self._page[: 2 + len(data)] = len(data).to_bytes(2, "little") + data
+        packed = self._packed.get(name)
+        if packed is None:
+            data = pack_text(name)[: protocol.PART_BYTES - 2]
+            packed = self._packed[name] = len(data).to_bytes(2, "little") + data
+        self._page[: len(packed)] = packed
 
     def learnt(self, facts: MachineFacts) -> None:
         """Send the facts so far."""

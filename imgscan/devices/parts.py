@@ -9,7 +9,7 @@ again, that part is left out, with the reason.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from types import TracebackType
 
 from imgscan.devices.filesystem import Entry, FileSystem, Subvolume, SubvolumeFileSystem
 from imgscan.errors import ERRORS, ImgscanError, LimitExceeded, ParserFailed, Why
@@ -30,29 +30,53 @@ class Parts:
         self._current = ""
         self.failures: list[str] = []
 
-    @contextmanager
-    def reading(self, part: str) -> Iterator[None]:
-        """Name the part that the block reads; the inner one counts. A bug in there becomes an error of this part.
+    def reading(self, part: str) -> _Reading:
+        """Name the part that a block reads; the inner one counts. A bug in there becomes an error of this part.
 
-        :raises ImageError: the part is left out, or reading it failed
+        :raises ImageError: the part is left out (as the block begins), or reading it failed (as it ends)
+        """
+        return _Reading(self, part)
+
+    def begin(self, part: str) -> str:
+        """Name the part that is being read from now on; return the one before.
+
+        :raises ImageError: it is left out
         """
         if part in self._left_out:
             why, detail = self._left_out[part]
             raise ERRORS[why](detail)
         outer, self._current = self._current, part
         self._watch(part)
-        try:
-            yield
-        except ImgscanError:
-            raise
-        except MemoryError as error:
+        return outer
+
+    def end(self, outer: str) -> None:
+        """Go back to the part before."""
+        self._current = outer
+        self._watch(outer)
+
+
+class _Reading:
+    """The block that reads a part; no generator, since every look into a filesystem is one."""
+
+    __slots__ = ("_outer", "_part", "_parts")
+
+    def __init__(self, parts: Parts, part: str) -> None:
+        self._parts = parts
+        self._part = part
+        self._outer = ""
+
+    def __enter__(self) -> None:
+        self._outer = self._parts.begin(self._part)
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
+        self._parts.end(self._outer)
+        if error is None or isinstance(error, ImgscanError) or not isinstance(error, Exception):
+            return
+        if isinstance(error, MemoryError):
             raise LimitExceeded("reading it needs more memory than one machine may use") from error
-        except Exception as error:  # whatever it is, the other parts are still read
-            self.failures.append(f"{part}: {type(error).__name__}: {error}")
-            raise ParserFailed(f"imgscan failed at it, please report it: {type(error).__name__}: {error}") from error
-        finally:
-            self._current = outer
-            self._watch(outer)
+        what = f"{type(error).__name__}: {error}"  # whatever it is, the other parts are still read
+        self._parts.failures.append(f"{self._part}: {what}")
+        raise ParserFailed(f"imgscan failed at it, please report it: {what}") from error
 
 
 class WatchedFileSystem:
