@@ -8,10 +8,11 @@ from xml.etree import ElementTree as ET
 import pytest
 from appliance import environment
 from debian_tree import run
+from disk_builder import run as partition
 from imgscan_command import scan
 from memory_windows import MemoryFileSystem
-from tools import requires_tool
-from windows_builder import ntfs_image, windows_files
+from tools import pieces, requires_tool
+from windows_builder import MIB, ntfs_image, windows_files
 from windows_releases import RELEASES, Release
 
 from imgscan.guests.systems import FoundSystem
@@ -20,6 +21,7 @@ from imgscan.model.system import System
 from imgscan.rules.listed_windows import release_of
 
 pytestmark = requires_tool("hivexregedit")
+SIZE = 24 * MIB
 each_release = pytest.mark.parametrize(
     "release", RELEASES, ids=[f"{each.name} {each.windows.build}" for each in RELEASES]
 )
@@ -48,19 +50,26 @@ def test_name_and_release(release: Release) -> None:
 
 
 @pytest.mark.long
-@requires_tool("virt-inspector", "mkntfs", "ntfs-3g")
-def test_virt_inspector_names_the_same() -> None:
-    """One appliance looks at all of them, each on a disk of its own."""
+@requires_tool("virt-inspector", "mkntfs", "ntfs-3g", "sfdisk")
+def test_virt_inspector_names_the_same(tmp_path: Path) -> None:
+    """One appliance looks at all of them, each in a partition of one disk."""
     images = [ntfs_image(windows_files(each.windows), label=each.windows.build) for each in RELEASES]
-    command: list[str | Path] = ["virt-inspector", "--no-applications", "--no-icon", "--format=raw"]
-    for image in images:
-        command += ["-a", image]
+    disk = tmp_path / "disk.raw"
+    lines = [f"start={MIB // 512 + number * SIZE // 512}, size={SIZE // 512}" for number in range(len(images))]
+    with disk.open("wb") as file:
+        file.truncate(2 * MIB + len(images) * SIZE)
+    partition("sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", disk, text="\n".join(["label: gpt", *lines, ""]))
+    with disk.open("r+b") as file:
+        for number, image in enumerate(images):
+            for at, data in pieces(image):
+                file.seek(MIB + number * SIZE + at)
+                file.write(data)
+    command: list[str | Path] = ["virt-inspector", "--no-applications", "--no-icon", "--format=raw", "-a", disk]
     listed = ET.fromstring(run(command, timeout=900, env=environment())).findall("operatingsystem")  # noqa: S314 - the tool's
     found = {system.findtext("root"): system for system in listed}
     assert len(found) == len(RELEASES)
-    for number, (release, image) in enumerate(zip(RELEASES, images, strict=True)):
-        letters = (chr(ord("a") + number // 26 - 1) if number >= 26 else "") + chr(ord("a") + number % 26)
-        other = found[f"/dev/sd{letters}"]
+    for number, (release, image) in enumerate(zip(RELEASES, images, strict=True), 1):
+        other = found[f"/dev/sda{number}"]
         (system,) = scan([image])["systems"]
         assert system["family"] == other.findtext("name")
         version = ".".join(system["version"]["value"].split(".")[:2])
