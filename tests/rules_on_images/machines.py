@@ -29,7 +29,7 @@ from disk_builder import (
     write_at,
 )
 from tools import FIXTURES, ROOT, pieces, require_file
-from windows_builder import Entry, Place, Windows, bcd_store, ntfs_image, pe_file, windows_files
+from windows_builder import WINDOWS_2019, Entry, Place, Windows, bcd_store, ntfs_image, pe_file, windows_files
 
 CACHE = ROOT / ".cache" / "rules_on_images"
 SOURCES = tuple(
@@ -119,7 +119,7 @@ def put_volume(disk: Path, offset: int, volume: Path) -> None:
 WINDOWS_GUID, ESP_GUID = "B0070000-0000-4000-8000-0000000000C1", "B0070000-0000-4000-8000-0000000000E5"
 WINDOWS_START, WINDOWS_SIZE = 48 * MIB, 6400 * MIB
 """The volume of Windows is as large as it has to be for 6 GiB to be free; all disks with one are sparse."""
-SIGNATURE = 0x1234ABCD
+SIGNATURE, SECOND_SIGNATURE = 0x1234ABCD, 0x5EC0DD15
 
 
 def windows_bios(installed: Windows, filesystem: str = "ntfs", data: str = "ntfs", size: int = WINDOWS_SIZE) -> Path:
@@ -130,27 +130,58 @@ def windows_bios(installed: Windows, filesystem: str = "ntfs", data: str = "ntfs
     """
 
     def make(folder: Path) -> None:
-        disk, start = folder / "disk.raw", installed.place.start
-        type_of = {"ntfs": "7", "vfat": "c", "exfat": "7"}
-        _table(
-            disk,
-            f"label: dos\nlabel-id: 0x{SIGNATURE:08x}\n"
-            f"1: start={start // 512}, size={size // 512}, type={type_of[filesystem]}, bootable\n"
-            f"2: start={(start + size) // 512}, size={16 * 2048}, type={type_of[data]}\n",
-        )
-        files = windows_files(installed)
-        write_at(disk, 0, require_file(disk_builder.SYSLINUX_MBR["mbr"])[:440])
-        if filesystem == "ntfs":
-            put_volume(disk, start, ntfs_image(files, start=start, room=size))
-        else:
-            named = {path.lstrip("/"): data for path, data in files.items()}
-            put_new_volume(disk, start, filesystem, size, "C0DE-0001", named)
         loads = "NTLDR" if installed.boot_ini else "BOOTMGR"
-        write_at(disk, start + 0x5A, b"\x33\xc0\x8e\xd0".ljust(0x100 - 0x5A, b"\x90"))
-        write_at(disk, start + 0x100, f"\r\n{loads} is missing\0".encode().ljust(0xFE, b"\0") + b"\x55\xaa")
-        put_new_volume(disk, start + size, data, 16 * MIB, uuid_of("data", data))
+        files = windows_files(installed)
+        _bios_disk(folder / "disk.raw", files, installed.place.start, size, loads, filesystem, data)
 
     return kept(f"windows-bios {installed!r} {filesystem} {data} {size}", make) / "disk.raw"
+
+
+def windows_apart() -> tuple[Path, Path]:
+    """Return an MBR disk with a boot manager alone, and a second one with the Windows that it loads."""
+    place = Place(signature=SECOND_SIGNATURE)
+    installed = replace(WINDOWS_2019, place=place, bcd=None)
+
+    def make(folder: Path) -> None:
+        store = bcd_store((Entry("Windows Server", place),), Place())
+        files = {"/bootmgr": b"\xeb\x3c\x90" + bytes(509), "/Boot/BCD": store}
+        _bios_disk(folder / "disk.raw", files, MIB, 64 * MIB, "BOOTMGR")
+        _table(
+            folder / "second.raw",
+            f"label: dos\nlabel-id: 0x{SECOND_SIGNATURE:08x}\n1: start=2048, size={WINDOWS_SIZE // 512}, type=7\n",
+        )
+        put_volume(folder / "second.raw", MIB, ntfs_image(windows_files(installed), room=WINDOWS_SIZE))
+
+    folder = kept("windows-apart", make)
+    return folder / "disk.raw", folder / "second.raw"
+
+
+def _bios_disk(
+    disk: Path,
+    files: Mapping[str, bytes],
+    start: int,
+    size: int,
+    loads: str,
+    filesystem: str = "ntfs",
+    data: str = "ntfs",
+) -> None:
+    """Write a disk that boots from a volume with these files, and a data volume behind it."""
+    type_of = {"ntfs": "7", "vfat": "c", "exfat": "7"}
+    _table(
+        disk,
+        f"label: dos\nlabel-id: 0x{SIGNATURE:08x}\n"
+        f"1: start={start // 512}, size={size // 512}, type={type_of[filesystem]}, bootable\n"
+        f"2: start={(start + size) // 512}, size={16 * 2048}, type={type_of[data]}\n",
+    )
+    write_at(disk, 0, require_file(disk_builder.SYSLINUX_MBR["mbr"])[:440])
+    if filesystem == "ntfs":
+        put_volume(disk, start, ntfs_image(files, start=start, room=size))
+    else:
+        named = {path.lstrip("/"): data for path, data in files.items()}
+        put_new_volume(disk, start, filesystem, size, "C0DE-0001", named)
+    write_at(disk, start + 0x5A, b"\x33\xc0\x8e\xd0".ljust(0x100 - 0x5A, b"\x90"))
+    write_at(disk, start + 0x100, f"\r\n{loads} is missing\0".encode().ljust(0xFE, b"\0") + b"\x55\xaa")
+    put_new_volume(disk, start + size, data, 16 * MIB, uuid_of("data", data))
 
 
 def windows_efi(installed: Windows, scheme: str) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from disk_builder import MIB, write_at
 from ntfs_places import leave_journal_open, mark_for_a_check
 from rules_on_images.case import Case, Moved
-from rules_on_images.machines import Change, Make, changed, data_disk, image, one_disk, windows_bios
+from rules_on_images.machines import Change, Make, changed, data_disk, image, one_disk, windows_apart, windows_bios
 from rules_on_images.windows_cases import SERVER, installed
 from windows_builder import WINDOWS_2019
 from windows_volumes import bitlocker, storage_space
@@ -33,8 +33,20 @@ def with_data_disk(volume: bytes) -> Make:
     return disks
 
 
+def on_second_disk(folder: Path) -> list[Path]:
+    return [image(raw, "vhd", folder, name=f"disk{number}") for number, raw in enumerate(windows_apart())]
+
+
 TWO_DISKS = with_data_disk(b"")
 CASES = (
+    Case(
+        "root-not-on-boot-disk/0",
+        "Windows on a second disk",
+        TWO_DISKS,
+        on_second_disk,
+        SERVER,
+        "ready-with-warnings",
+    ),
     Case(
         "dirty-filesystem",
         "the volume of Windows is marked for a check",
