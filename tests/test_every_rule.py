@@ -59,7 +59,16 @@ from imgscan.model.software import HardwareTrace, StartingProduct
 from imgscan.model.system import MenuEntry, Mount, System
 from imgscan.model.text import shown
 from imgscan.model.volume import Free, Volume
-from imgscan.model.windows import Framework, Languages, PageFile, RemoteDesktop, Update
+from imgscan.model.windows import (
+    BootDriver,
+    ClassFilter,
+    DeviceDriver,
+    Framework,
+    Languages,
+    PageFile,
+    RemoteDesktop,
+    Update,
+)
 from imgscan.rules.explanation import SECTIONS, explanation_of
 
 FOLDER = Path(rules.__file__).parent
@@ -250,6 +259,8 @@ MACHINES: dict[str, MachineFacts] = {
         frameworks=known(()),
         hibernated=known(False),
         driver_signing=known("warn"),
+        boot_drivers=known(()),
+        network_drivers=known(()),
         products=known(()),
     ),
     "windows 7": a_windows_machine(
@@ -508,6 +519,15 @@ NETWORK = st.lists(
     st.builds(NetworkFile, by=st.just("netplan"), evidence=st.just(AtPath("x", "y")), interfaces=_facts(INTERFACES)),
     max_size=2,
 ).map(tuple)
+BOOT_DRIVERS = st.builds(
+    BootDriver,
+    name=st.sampled_from(["xenvbd", "PartMgr", "other", ""]),
+    start=st.sampled_from([None, "boot", "manual", "7"]),
+    configured=st.sampled_from([None, "boot"]),
+    path=st.one_of(st.none(), st.text()),
+    file=st.sampled_from([None, "present", "missing", "unread"]),
+    filters=st.lists(st.builds(ClassFilter, st.just("disk"), st.booleans()), max_size=2).map(tuple),
+)
 SYSTEMS = st.builds(
     System,
     family=st.sampled_from(["linux", "windows", "other"]),
@@ -553,6 +573,17 @@ SYSTEMS = st.builds(
     universal_clock=_facts(st.booleans()),
     hibernated=_facts(st.booleans()),
     driver_signing=_facts(st.sampled_from([None, "ignore", "warn", "block"])),
+    boot_drivers=_facts(st.lists(BOOT_DRIVERS, max_size=2).map(tuple)),
+    network_drivers=_facts(
+        st.lists(
+            st.builds(
+                DeviceDriver,
+                name=st.sampled_from(["ena", "ixgbevf", ""]),
+                state=st.sampled_from(["installed", "staged", "broken", "unread", "absent"]),
+            ),
+            max_size=2,
+        ).map(tuple)
+    ),
     menu=_facts(ENTRIES),
     mounts=_facts(MOUNTS),
     mount_units=_facts(MOUNTS),

@@ -88,6 +88,8 @@ WINDOWS_RULES = (
     "multiple-network-interfaces",
     "ipv6-configured",
     "driver-signing-enforced",
+    "enhanced-networking-driver-missing",
+    "boot-drivers-changed-on-import",
     "antivirus-enabled",
     "intrusion-detection-enabled",
     "snapshot-backup-software",

@@ -12,6 +12,7 @@ from imgscan.guests.windows.activation import read_channel
 from imgscan.guests.windows.architecture import read_architecture
 from imgscan.guests.windows.drive_letters import read_drive_letters
 from imgscan.guests.windows.driver_signing import read_driver_signing
+from imgscan.guests.windows.drivers import read_drivers
 from imgscan.guests.windows.firewalls import read_firewalls
 from imgscan.guests.windows.frameworks import read_frameworks
 from imgscan.guests.windows.hibernation import read_hibernation
@@ -54,6 +55,7 @@ def inspect_windows(
     is_nt5 = release.startswith(("4.", "5.")) if isinstance(release, str) else None
     boot = read_boot(OwnSystem(found.volume, found.directory, is_nt5), filesystems, partitions)
     desktop = read_remote_desktop(software, system, version.edition, version.product_type)
+    drivers = read_drivers(tree, found.directory, system)
     inspected = System(
         family="windows",
         root=found.volume,
@@ -78,6 +80,8 @@ def inspect_windows(
         universal_clock=_universal_clock(system),
         hibernated=read_hibernation(tree),
         driver_signing=read_driver_signing(software, version.version),
+        boot_drivers=drivers.boot_drivers,
+        network_drivers=drivers.network_drivers,
         products=read_products(system),
         network=read_network(system),
         dhcp_client=read_dhcp_client(system),
