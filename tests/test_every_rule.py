@@ -266,6 +266,9 @@ MACHINES: dict[str, MachineFacts] = {
     "windows 7": a_windows_machine(
         version=known("6.1.7601"), product_type=known("workstation"), edition=known("ProfessionalN")
     ),
+    "dynamic disk": with_table(
+        a_windows_machine(), partitions=(Partition("disk0/p2", 2, 1, 1, "0x42", active=False, label=None),)
+    ),
     "two systems": replace(a_linux_machine(), systems=(a_linux_system(), a_linux_system("disk0/p2"))),
     "odd format": with_disk(an_efi_windows_machine(), format=None, problems=(a_problem("refused"),)),
     "odd bios": with_boot(with_disk(an_efi_windows_machine("vhd"), format=None), firmware="both"),

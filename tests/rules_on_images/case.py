@@ -30,6 +30,7 @@ MACHINE_RULES = (
     "boot-disk-not-mbr",
     "boot-disk-converted-to-mbr",
     "generation-2-on-vhd",
+    "dynamic-boot-disk",
     "dual-boot",
     "dirty-filesystem",
     "damaged-filesystem",
