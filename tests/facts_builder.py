@@ -293,6 +293,7 @@ def a_windows_system(root: str = "disk0/p2", **changes: Any) -> System:
         "network": known((), control("Services", "")),
         "dhcp_client": known("the service Dhcp", control("Services", "")),
         "ipv6_disabled": known(False, control("Services", "")),
+        "hardware_traces": known((), control("Enum", "")),
         "directory": "/Windows",
         "menu": known(
             (

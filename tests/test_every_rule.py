@@ -260,6 +260,7 @@ MACHINES: dict[str, MachineFacts] = {
         hibernated=known(False),
         driver_signing=known("warn"),
         boot_drivers=known(()),
+        hardware_traces=known(()),
         network_drivers=known(()),
         products=known(()),
     ),

@@ -127,13 +127,9 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     `workstation`, `server` or `domain-controller`, `channel` how it was licensed in its own words (`Retail`,
     `Volume:GVLK`, `OEM:DM`), `domain` the DNS domain that it is in, `hives` how its registry's files were left,
     `updates` those that were looked for, `universal_clock` whether its clock runs in UTC, `driver_signing` is `ignore`,
-<<<<<<< HEAD
     `warn` or `block` where a Windows has that setting, `ipv6_disabled` whether no adapter uses IPv6; `routes` are the
-    persistent ones.
-=======
-    `warn` or `block` where a Windows has that setting; `boot_drivers` are those that it starts with and the filters of
-    its storage devices, `network_drivers` those that were looked for.
->>>>>>> 716a72d (The drivers that a Windows starts with: facts and two rules)
+    persistent ones. `boot_drivers` are those that it starts with and the filters of its storage devices,
+    `network_drivers` those that were looked for.
 
     Both: `network` is the configuration of the interfaces, `dhcp_client` None where no client starts; `products` are
     those of a table of imgscan's that start with the system. Facts that only one family has are None on the other.

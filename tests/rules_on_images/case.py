@@ -91,6 +91,7 @@ WINDOWS_RULES = (
     "driver-signing-enforced",
     "enhanced-networking-driver-missing",
     "boot-drivers-changed-on-import",
+    "converted-from-physical",
     "antivirus-enabled",
     "intrusion-detection-enabled",
     "snapshot-backup-software",

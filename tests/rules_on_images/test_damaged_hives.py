@@ -17,6 +17,7 @@ OF_SYSTEM = {
     "boot-drivers-changed-on-import",
     "enhanced-networking-driver-missing",
     "antivirus-enabled",
+    "converted-from-physical",
     "firewall-blocks-rdp",
     "intrusion-detection-enabled",
     "non-ascii-language-pack",
