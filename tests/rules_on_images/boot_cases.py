@@ -201,6 +201,7 @@ ABOUT_BOOT_DISK = dict.fromkeys(
         "efi-partition-present",
         "boot-disk-not-mbr",
         "boot-disk-converted-to-mbr",
+        "dynamic-boot-disk",
         "root-not-on-boot-disk/0",
     ),
     NO_BOOT_DISK,
