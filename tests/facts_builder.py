@@ -27,7 +27,7 @@ from imgscan.model.profile import Profile, Use
 from imgscan.model.rule import Outcome, Result
 from imgscan.model.system import MenuEntry, MenuEntryKind, Mount, Reference, System
 from imgscan.model.volume import Free, Volume
-from imgscan.model.windows import Framework, Languages, PageFile, RemoteDesktop
+from imgscan.model.windows import BootDriver, DeviceDriver, Framework, Languages, PageFile, RemoteDesktop
 from imgscan.rules import BY_NAME
 
 MIB, GIB, TIB = 1 << 20, 1 << 30, 1 << 40
@@ -284,10 +284,16 @@ def a_windows_system(root: str = "disk0/p2", **changes: Any) -> System:
         "universal_clock": known(False, control("TimeZoneInformation", "RealTimeIsUniversal")),
         "hibernated": known(False, AtPath(root, "/")),
         "driver_signing": known(None, at("CurrentBuildNumber")),
+        "boot_drivers": known((a_boot_driver("xenvbd"),), control("Services", "")),
+        "network_drivers": known(
+            (DeviceDriver(name="ena", state="installed"), DeviceDriver(name="ixgbevf", state="staged")),
+            control("Services", ""),
+        ),
         "products": known((), control("Services", "")),
         "network": known((), control("Services", "")),
         "dhcp_client": known("the service Dhcp", control("Services", "")),
         "ipv6_disabled": known(False, control("Services", "")),
+        "hardware_traces": known((), control("Enum", "")),
         "directory": "/Windows",
         "menu": known(
             (
@@ -298,6 +304,15 @@ def a_windows_system(root: str = "disk0/p2", **changes: Any) -> System:
         ),
     }
     return System(**{**fields, **changes})
+
+
+def a_boot_driver(name: str, **changes: Any) -> BootDriver:
+    """Return a driver that starts with Windows."""
+    fields: dict[str, Any] = {"start": "boot", "configured": "boot", "file": "present"}
+    key = rf"ControlSet001\Services\{name}"
+    fields["evidence"] = (AtRegistry("disk0/p2", "/Windows/System32/config/SYSTEM", key, "Start"),)
+    fields["path"] = f"/Windows/System32/drivers/{name}.sys"
+    return BootDriver(name=name, **{**fields, **changes})
 
 
 def boot_code(where: str, what: BootCodeName, **changes: Any) -> BootCode:
@@ -559,6 +574,8 @@ def an_unread_system(family: Any = "linux", root: str = "disk0/p1") -> System:
         universal_clock=lost(),
         hibernated=lost(),
         driver_signing=lost(),
+        boot_drivers=lost(),
+        network_drivers=lost(),
         mounts=lost(),
         mount_units=lost(),
         crypttab=lost(),

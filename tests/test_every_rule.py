@@ -59,7 +59,16 @@ from imgscan.model.software import HardwareTrace, StartingProduct
 from imgscan.model.system import MenuEntry, Mount, System
 from imgscan.model.text import shown
 from imgscan.model.volume import Free, Volume
-from imgscan.model.windows import Framework, Languages, PageFile, RemoteDesktop, Update
+from imgscan.model.windows import (
+    BootDriver,
+    ClassFilter,
+    DeviceDriver,
+    Framework,
+    Languages,
+    PageFile,
+    RemoteDesktop,
+    Update,
+)
 from imgscan.rules.explanation import SECTIONS, explanation_of
 
 FOLDER = Path(rules.__file__).parent
@@ -250,10 +259,16 @@ MACHINES: dict[str, MachineFacts] = {
         frameworks=known(()),
         hibernated=known(False),
         driver_signing=known("warn"),
+        boot_drivers=known(()),
+        hardware_traces=known(()),
+        network_drivers=known(()),
         products=known(()),
     ),
     "windows 7": a_windows_machine(
         version=known("6.1.7601"), product_type=known("workstation"), edition=known("ProfessionalN")
+    ),
+    "dynamic disk": with_table(
+        a_windows_machine(), partitions=(Partition("disk0/p2", 2, 1, 1, "0x42", active=False, label=None),)
     ),
     "two systems": replace(a_linux_machine(), systems=(a_linux_system(), a_linux_system("disk0/p2"))),
     "odd format": with_disk(an_efi_windows_machine(), format=None, problems=(a_problem("refused"),)),
@@ -508,6 +523,15 @@ NETWORK = st.lists(
     st.builds(NetworkFile, by=st.just("netplan"), evidence=st.just(AtPath("x", "y")), interfaces=_facts(INTERFACES)),
     max_size=2,
 ).map(tuple)
+BOOT_DRIVERS = st.builds(
+    BootDriver,
+    name=st.sampled_from(["xenvbd", "PartMgr", "other", ""]),
+    start=st.sampled_from([None, "boot", "manual", "7"]),
+    configured=st.sampled_from([None, "boot"]),
+    path=st.one_of(st.none(), st.text()),
+    file=st.sampled_from([None, "present", "missing", "unread"]),
+    filters=st.lists(st.builds(ClassFilter, st.just("disk"), st.booleans()), max_size=2).map(tuple),
+)
 SYSTEMS = st.builds(
     System,
     family=st.sampled_from(["linux", "windows", "other"]),
@@ -553,6 +577,17 @@ SYSTEMS = st.builds(
     universal_clock=_facts(st.booleans()),
     hibernated=_facts(st.booleans()),
     driver_signing=_facts(st.sampled_from([None, "ignore", "warn", "block"])),
+    boot_drivers=_facts(st.lists(BOOT_DRIVERS, max_size=2).map(tuple)),
+    network_drivers=_facts(
+        st.lists(
+            st.builds(
+                DeviceDriver,
+                name=st.sampled_from(["ena", "ixgbevf", ""]),
+                state=st.sampled_from(["installed", "staged", "broken", "unread", "absent"]),
+            ),
+            max_size=2,
+        ).map(tuple)
+    ),
     menu=_facts(ENTRIES),
     mounts=_facts(MOUNTS),
     mount_units=_facts(MOUNTS),

@@ -25,6 +25,9 @@ CACHE = ROOT / ".cache" / "windows"
 MIB = 1024 * 1024
 BOOT_MANAGER = "{9dea862c-5cdd-4e70-acc1-f32b344d4795}"
 MEMORY_TEST = "{b2721d73-1db4-4c62-bf78-c548a880142d}"
+DISK_CLASS = "{4D36E967-E325-11CE-BFC1-08002BE10318}"
+VOLUME_CLASS = "{71A27CDD-812A-11D0-BEC7-08002BE2092F}"
+DRIVERS = ("disk", "partmgr", "volsnap", "xenvbd", "ena")
 NT_LOADER = "{466f5a88-0af2-4f76-9038-095b170dc21c}"
 
 Architecture = Literal["x86", "x86_64", "aarch64"]
@@ -86,6 +89,7 @@ class Windows:
     """What to install. `bcd` and `boot_ini` are written when given; the boot manager lies beside the store.
 
     It can be reached by Remote Desktop, has a page file of a fixed size and a .NET Framework, and is in one language.
+    It has Xen's driver for disks, and drivers for network devices of EC2: one installed, one in the driver store.
     """
 
     product: str = "Windows Server 2019 Standard"
@@ -107,6 +111,7 @@ class Windows:
     language: str = "en-US"
     changes: tuple[Change, ...] = ()
     files: tuple[tuple[str, bytes], ...] = ()
+    lacks: tuple[str, ...] = ()
 
     def changed(self, hive: Literal["SOFTWARE", "SYSTEM"], key: str, name: str, value: RegistryData | None) -> Windows:
         """Return the same Windows with a value set, or with none (None); `CurrentControlSet` is the only one."""
@@ -273,6 +278,13 @@ def system_hive(windows: Windows) -> bytes:
         f"{control}\\Terminal Server\\WinStations\\RDP-Tcp": {"PortNumber": 3389, "fEnableWinStation": 1},
         f"{services}\\TermService": {"Start": 3 if is_old else 2},
         f"{services}\\Tcpip\\Parameters": {"Hostname": windows.hostname},
+        f"{services}\\disk": {"Start": 0, "Type": 1, "ImagePath": "system32\\drivers\\disk.sys"},
+        f"{services}\\PartMgr": {"Start": 0, "Type": 1, "Group": "Boot Bus Extender"},
+        f"{services}\\VolSnap": {"Start": 0, "Type": 1, "ImagePath": "\\SystemRoot\\system32\\drivers\\volsnap.sys"},
+        f"{services}\\xenvbd": {"Start": 0, "Type": 1, "Group": "SCSI miniport"},
+        f"{services}\\ena": {"Start": 3, "Type": 1, "Group": "NDIS", "ImagePath": "system32\\DRIVERS\\ena.sys"},
+        f"{control}\\Class\\{DISK_CLASS}": {"Class": "DiskDrive", "UpperFilters": ["PartMgr"]},
+        f"{control}\\Class\\{VOLUME_CLASS}": {"Class": "Volume", "UpperFilters": ["VolSnap"]},
         "MountedDevices": {
             "\\DosDevices\\C:": windows.place.mounted_device(),
             "\\DosDevices\\D:": "\\??\\IDE#CdRomNECVMWar_VMware_IDE_CDR10".encode("utf-16-le"),
@@ -372,7 +384,9 @@ def windows_files(windows: Windows) -> dict[str, bytes]:
         f"{system32}/config/SYSTEM": system_hive(windows),
         f"{system32}/ntoskrnl.exe": pe_file(windows.architecture),
         f"{system32}/cmd.exe": pe_file(windows.architecture),
+        f"{system32}/DriverStore/FileRepository/vxn65x64.inf_amd64_1234567890abcdef/vxn65x64.inf": b"[Version]\r\n",
     }
+    files |= {f"{system32}/drivers/{name}.sys": pe_file(windows.architecture) for name in DRIVERS}
     if windows.bcd is not None:
         store = bcd_store(windows.bcd, windows.place)
         if windows.efi:
@@ -385,7 +399,7 @@ def windows_files(windows: Windows) -> dict[str, bytes]:
         files["/boot.ini"] = windows.boot_ini.encode("cp437")
         files["/ntldr"] = b"\xe9\xd5\x01" + bytes(509)
         files["/NTDETECT.COM"] = b"\xe9" + bytes(511)
-    return files | dict(windows.files)
+    return {path: data for path, data in (files | dict(windows.files)).items() if path not in windows.lacks}
 
 
 def ntfs_image(

@@ -81,6 +81,15 @@ class FileSystem(Protocol):
         ...
 
 
+@runtime_checkable
+class NamesAlone(Protocol):
+    """What a filesystem offers whose directories can be listed without reading the node of every name."""
+
+    def names(self, directory: int) -> Sequence[str]:
+        """Return the names in a directory in on-disk order, without `.` and `..`."""
+        ...
+
+
 class Subvolume(msgspec.Struct, frozen=True):
     """A tree of files inside a filesystem that can be mounted by itself (Btrfs).
 

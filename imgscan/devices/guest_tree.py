@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from imgscan.devices.filesystem import Entry, FileSystem
+from imgscan.devices.filesystem import Entry, FileSystem, NamesAlone
 from imgscan.devices.limits import GUEST_FILE_BYTES, PATH_DEPTH, SYMLINKS
 from imgscan.errors import CorruptStructure, ImageError, LimitExceeded, MissingPart
 from imgscan.model.evidence import AtPath, at_path
@@ -174,6 +174,16 @@ class GuestTree:
             raise MissingPart(f"{shown(path)} is a {place.entry.kind}, not a directory", where=place.filesystem.volume)
         if place.entry.node != _MADE_FOR_MOUNTS:
             yield from self._entries(place)
+
+    def names(self, path: str) -> Sequence[str]:
+        """Return the names in a directory, as stored; by one look at it where the filesystem can do that.
+
+        :raises MissingPart: there is no such directory
+        """
+        place = self.resolve(path)
+        if place.entry.kind == "directory" and isinstance(place.filesystem, NamesAlone):
+            return place.filesystem.names(place.entry.node)
+        return [entry.name for entry in self.list(path)]
 
     def below(self, place: Location) -> Iterator[Location | Lost]:
         """Yield what is in a directory that was found, in on-disk order, mounts in place of what they hide.

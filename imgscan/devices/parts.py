@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 
-from imgscan.devices.filesystem import Entry, FileSystem, Subvolume, SubvolumeFileSystem
+from imgscan.devices.filesystem import Entry, FileSystem, NamesAlone, Subvolume, SubvolumeFileSystem
 from imgscan.errors import ERRORS, ImgscanError, LimitExceeded, ParserFailed, Why
 from imgscan.model.volume import Free
 
@@ -111,6 +111,13 @@ class WatchedFileSystem:
             if entry is None:
                 return
             yield entry
+
+    def names(self, directory: int) -> Sequence[str]:
+        """Return the names in a directory, without their nodes where that can be."""
+        with self._parts.reading(self._part):
+            if isinstance(self._below, NamesAlone):
+                return self._below.names(directory)
+            return [entry.name for entry in self._below.list(directory)]
 
     def read(self, node: int, offset: int, length: int) -> bytes:
         """Return up to `length` bytes of a file, fewer only at its end."""

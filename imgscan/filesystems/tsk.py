@@ -129,6 +129,10 @@ class TskFileSystem(ABC):
                 entry = Entry(node, name, "other", 0, links=0)
             yield entry
 
+    def names(self, directory: int) -> Sequence[str]:
+        """Return the names in a directory alone."""
+        return [name for _, name in self._names(directory)]
+
     def read(self, node: int, offset: int, length: int) -> bytes:
         """Return up to `length` bytes of a file, fewer only at its end; holes are zeros."""
         file = self._file(node)

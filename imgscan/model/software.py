@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from imgscan.model.evidence import AtPath, Evidence
+from imgscan.model.evidence import Evidence
 
 ProductKind = Literal["antivirus", "intrusion-detection", "snapshot-backup"]
 TraceKind = Literal[
@@ -17,6 +17,8 @@ TraceKind = Literal[
     "driver",
     "management-software",
     "disk-name",
+    "device",
+    "oem-licence",
 ]
 
 
@@ -34,4 +36,4 @@ class HardwareTrace(msgspec.Struct, frozen=True):
 
     kind: TraceKind
     text: str
-    evidence: AtPath
+    evidence: Evidence

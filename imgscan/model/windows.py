@@ -6,6 +6,11 @@ from typing import Literal
 
 import msgspec
 
+from imgscan.model.evidence import Evidence
+
+DriverFile = Literal["present", "missing", "unread"]
+"""Whether a driver's file is on the disk."""
+
 
 class Languages(msgspec.Struct, frozen=True, kw_only=True):
     """Languages as tags (`en-US`, `de-DE`; `de-0c07` and `lcid-0999` where a number has no tag here).
@@ -45,3 +50,47 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     state: Literal["installed", "absent", "superseded"]
+
+
+class ClassFilter(msgspec.Struct, frozen=True):
+    """A place in the drivers of all devices of a class: `above` or below (`UpperFilters`, `LowerFilters`)."""
+
+    device_class: Literal["disk", "volume", "scsi-adapter", "ide-controller"]
+    above: bool
+
+    def __str__(self) -> str:
+        """Return it in a few words."""
+        return f"{'upper' if self.above else 'lower'} filter of the class {self.device_class}"
+
+
+class BootDriver(msgspec.Struct, frozen=True, kw_only=True):
+    """A driver that Windows needs to reach its disks, or loads with its loader.
+
+    `start` is `boot`, `system`, `automatic`, `manual` or `disabled` as `StartOverride` has it, `configured` the same
+    without that; both are None when there is no such service. `file` is about `path`, where the driver lies in the
+    guest (None when that cannot be told), and is None for a driver that Windows does not load to reach its disks.
+    `filters` are its places as a filter, `hardware` the hardware ids of storage controllers that the
+    CriticalDeviceDatabase (before Windows 8) gives to it.
+    """
+
+    name: str
+    start: str | None
+    configured: str | None
+    group: str | None = None
+    path: str | None = None
+    file: DriverFile | None = None
+    filters: tuple[ClassFilter, ...] = ()
+    hardware: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+
+
+class DeviceDriver(msgspec.Struct, frozen=True, kw_only=True):
+    """A driver that was looked for, by the name of the Linux driver for the same device.
+
+    `installed`: a service with its file; `staged`: in the driver store, from which Windows installs it when it finds
+    the device; `broken`: a service whose file is missing; `unread`: whether the file is there was not read.
+    """
+
+    name: str
+    state: Literal["installed", "staged", "broken", "unread", "absent"]
+    evidence: tuple[Evidence, ...] = ()

@@ -328,6 +328,7 @@ def _system(index: int, system: System) -> RenderableType:
         ("language", _fact(system.languages.map(lambda found: found.installed) if system.languages else None)),
         ("licence", _fact(system.channel)),
         ("bootloader", _fact(system.bootloader)),
+        ("boot drivers", _boot_drivers(system)),
         ("kernel", _fact(system.kernel)),
         ("of package", _fact(system.kernel_package.map(lambda found: (found.name or "none") if found else None))),
         ("initramfs", _fact(system.initramfs.map(lambda found: _initramfs(found) if found else None))),
@@ -353,6 +354,16 @@ def _registry(system: System) -> str:
     states = [fact.get() for fact in system.hives if fact.is_known]
     left = [f"{state.path} {state.state}" for state in states if state.state != "clean"]
     return ", ".join(left) or "-"
+
+
+def _boot_drivers(system: System) -> str:
+    """Return how many drivers a Windows starts with, and the filters of its disks and volumes."""
+    if not system.boot_drivers.is_known:
+        return _fact(system.boot_drivers)
+    drivers = system.boot_drivers.get()
+    filters = [driver.name for driver in drivers if driver.filters]
+    count = sum(driver.start == "boot" for driver in drivers)
+    return f"{count} (filters {' and '.join(filters)})" if filters else str(count)
 
 
 def _initramfs(found: Initramfs) -> str:

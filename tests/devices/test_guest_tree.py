@@ -54,6 +54,9 @@ def test_what_is_not_there() -> None:
         tree.read("/etc")
     with pytest.raises(MissingPart, match="not a directory"):
         list(tree.list("/etc/fstab"))
+    with pytest.raises(MissingPart, match="not a directory"):
+        tree.names("/etc/fstab")
+    assert tree.names("/etc") == ["fstab"]
     with pytest.raises(MissingPart, match="no symbolic link"):
         tree.readlink("/etc/fstab")
 

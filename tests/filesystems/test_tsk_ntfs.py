@@ -43,6 +43,7 @@ def tree(filesystem: FileSystem) -> GuestTree:
 
 def test_names(filesystem: FileSystem, tree: GuestTree) -> None:
     assert {entry.name for entry in tree.list("/many")} == NAMES
+    assert set(tree.names("/many")) == NAMES
     assert {entry.name for entry in filesystem.list(filesystem.root)} == {
         "Documents and Settings", "Users", "Windows", "hive-link", "interix-link", "longfilename.extension", "many",
         "packed", "secret.txt", "sparse", "wof.exe", "Ärger.txt",

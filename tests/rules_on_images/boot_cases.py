@@ -101,6 +101,22 @@ def not_active(disk: Path) -> None:
     write_at(disk, 446, b"\0")
 
 
+def made_dynamic(disk: Path) -> None:
+    """Make the boot volume of a Windows one of a dynamic disk, as converting it does: type 0x42, and a private header.
+
+    There is no database behind it: the header is after the description of LDM by the Linux-NTFS project.
+    """
+    head = bytearray(512)
+    head[:8] = b"PRIVHEAD"
+    struct.pack_into(">HH", head, 12, 2, 12)
+    names = {48: "11111111-0000-0000-0000-000000000001", 176: "33333333-0000-0000-0000-000000000003", 240: "WIN-Dg0"}
+    for at, name in names.items():
+        head[at : at + len(name)] = name.encode()
+    struct.pack_into(">QQ", head, 283, 63, disk.stat().st_size // 512 - 2048 - 63)
+    write_at(disk, 6 * 512, bytes(head))
+    write_at(disk, 446 + 4, b"\x42")
+
+
 def no_efi_store(disk: Path) -> None:
     run("mdel", "-i", f"{disk}@@{MIB}", "::/EFI/Microsoft/Boot/BCD")
 
@@ -185,6 +201,7 @@ ABOUT_BOOT_DISK = dict.fromkeys(
         "efi-partition-present",
         "boot-disk-not-mbr",
         "boot-disk-converted-to-mbr",
+        "dynamic-boot-disk",
         "root-not-on-boot-disk/0",
     ),
     NO_BOOT_DISK,
@@ -247,6 +264,14 @@ CASES = (
         one_disk(debian),
         debian_changed(loop_in_extended),
         SMALL_VMDK,
+    ),
+    Case(
+        "dynamic-boot-disk",
+        "the Windows volume on a dynamic disk",
+        one_disk(lambda: windows_bios(WINDOWS_2019), "vhd"),
+        lambda folder: [image(changed(windows_bios(WINDOWS_2019), folder, made_dynamic), "vhd", folder)],
+        windows_outcomes("vhd"),
+        "ready-with-warnings",
     ),
     Case(
         "no-bootable-partition",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from disk_builder import MIB, ROOT_SIZE, Link, write_at
-from rules_on_images.case import NO_DATA_VOLUME, Case, Moved, linux_outcomes
-from rules_on_images.machines import Make, changed, image, linux, one_disk
+from rules_on_images.case import NO_DATA_VOLUME, Case, Moved, linux_outcomes, windows_outcomes
+from rules_on_images.machines import Make, changed, image, linux, one_disk, windows_bios
+from windows_builder import WINDOWS_2019, Windows
 
 Files = dict[str, "str | bytes | None"]
 HEALTHY = one_disk(linux)
@@ -34,6 +35,11 @@ def hibernated(folder: Path) -> list[Path]:
         write_at(disk, (1 + ROOT_SIZE) * MIB + 4096 - 10, b"S1SUSPEND\0")
 
     return [image(changed(linux(swap=True), folder, change), "vmdk", folder)]
+
+
+def ran_on(maker: str) -> Windows:
+    key = "HardwareConfig\\{4c4c4544-0042-3210-804d-c4c04f4e3232}"
+    return WINDOWS_2019.changed("SYSTEM", key, "SystemManufacturer", maker)
 
 
 UDEV = (
@@ -74,6 +80,14 @@ CASES = (
                 files={"var/log/installer/syslog": SYSLOG.format("VMware, Inc. VMware Virtual Platform/440BX")}
             ),
         ),
+    ),
+    Case(
+        "converted-from-physical/0",
+        "a Windows that ran on a Dell, against one that ran on VMware alone",
+        one_disk(lambda: windows_bios(ran_on("VMware, Inc.")), "vhd"),
+        one_disk(lambda: windows_bios(ran_on("Dell Inc.")), "vhd"),
+        windows_outcomes("vhd"),
+        "ready-with-warnings",
     ),
     Case(
         "physical-origin-to-confirm",

@@ -10,7 +10,7 @@ from typing import Literal
 from disk_builder import MIB
 from rules_on_images.case import Case, Outcomes, windows_outcomes
 from rules_on_images.machines import one_disk, windows_bios
-from windows_builder import WINDOWS_8, WINDOWS_2003, WINDOWS_2019, Windows
+from windows_builder import DISK_CLASS, WINDOWS_8, WINDOWS_2003, WINDOWS_2019, Windows
 
 PACKAGES = "Microsoft\\Windows\\CurrentVersion\\Component Based Servicing\\Packages"
 SERVICES = "CurrentControlSet\\Services"
@@ -25,6 +25,8 @@ WINDOWS_2008_R2 = replace(
 WINDOWS_2012 = replace(WINDOWS_2019, product="Windows Server 2012 Standard", version="6.2", build="9200", release=None)
 
 TERMINAL_SERVER = "CurrentControlSet\\Control\\Terminal Server"
+CLASS_OF_DISKS = f"CurrentControlSet\\Control\\Class\\{DISK_CLASS}"
+VXN = "/Windows/System32/DriverStore/FileRepository/vxn65x64.inf_amd64_1234567890abcdef/vxn65x64.inf"
 MEMORY = "CurrentControlSet\\Control\\Session Manager\\Memory Management"
 
 
@@ -144,6 +146,31 @@ CASES = (
         WINDOWS_2003.changed("SOFTWARE", "Microsoft\\Driver Signing", "Policy", b"\1"),
         OLD,
         readiness="ready-with-warnings",
+    ),
+    case(
+        "enhanced-networking-driver-missing",
+        "no driver for the virtual function of an 82599 in the driver store",
+        WINDOWS_2019,
+        replace(WINDOWS_2019, lacks=(VXN,)),
+        SERVER,
+        readiness="ready",
+    ),
+    *(
+        case("boot-drivers-changed-on-import", fault, WINDOWS_2019, faulty, SERVER, readiness="ready")
+        for fault, faulty in (
+            (
+                "Xen's driver for disks held back by StartOverride",
+                WINDOWS_2019.changed("SYSTEM", f"{SERVICES}\\xenvbd\\StartOverride", "0", 3),
+            ),
+            (
+                "a filter of disks whose driver was removed",
+                WINDOWS_2019.changed("SYSTEM", CLASS_OF_DISKS, "LowerFilters", ["stdcfltn"]),
+            ),
+            (
+                "the file of a filter of volumes is gone",
+                replace(WINDOWS_2019, lacks=("/Windows/System32/drivers/volsnap.sys",)),
+            ),
+        )
     ),
     *(
         case(

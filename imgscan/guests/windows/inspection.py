@@ -12,8 +12,10 @@ from imgscan.guests.windows.activation import read_channel
 from imgscan.guests.windows.architecture import read_architecture
 from imgscan.guests.windows.drive_letters import read_drive_letters
 from imgscan.guests.windows.driver_signing import read_driver_signing
+from imgscan.guests.windows.drivers import read_drivers
 from imgscan.guests.windows.firewalls import read_firewalls
 from imgscan.guests.windows.frameworks import read_frameworks
+from imgscan.guests.windows.hardware_traces import read_hardware_traces
 from imgscan.guests.windows.hibernation import read_hibernation
 from imgscan.guests.windows.hives import HiveFile, SystemHive
 from imgscan.guests.windows.languages import read_languages
@@ -54,6 +56,8 @@ def inspect_windows(
     is_nt5 = release.startswith(("4.", "5.")) if isinstance(release, str) else None
     boot = read_boot(OwnSystem(found.volume, found.directory, is_nt5), filesystems, partitions)
     desktop = read_remote_desktop(software, system, version.edition, version.product_type)
+    channel = read_channel(software)
+    drivers = read_drivers(tree, found.directory, system)
     inspected = System(
         family="windows",
         root=found.volume,
@@ -67,7 +71,7 @@ def inspect_windows(
         service_pack=version.service_pack,
         release=version.release,
         product_type=version.product_type,
-        channel=read_channel(software),
+        channel=channel,
         domain=_domain(system),
         languages=read_languages(system),
         remote_desktop=desktop,
@@ -78,12 +82,15 @@ def inspect_windows(
         universal_clock=_universal_clock(system),
         hibernated=read_hibernation(tree),
         driver_signing=read_driver_signing(software, version.version),
+        boot_drivers=drivers.boot_drivers,
+        network_drivers=drivers.network_drivers,
         products=read_products(system),
         network=read_network(system),
         dhcp_client=read_dhcp_client(system),
         ipv6_disabled=read_ipv6_disabled(system, version.version),
         routes=read_routes(system),
         proxies=read_proxies(software),
+        hardware_traces=read_hardware_traces(tree, software, system, drivers.boot_drivers, channel),
         hives=(software.state, system.state),
         architecture=read_architecture(tree, found.directory, system),
         hostname=_hostname(system),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from imgscan.errors import ImageError
+from imgscan.devices.limits import WINDOWS_SERVICES
+from imgscan.errors import ImageError, LimitExceeded
 from imgscan.guests.windows.hives import SystemHive
 from imgscan.guests.windows.registry import Key
 from imgscan.model.evidence import AtPath
@@ -13,7 +14,24 @@ from imgscan.model.fact import Fact, known, unread_because
 
 BOOT, SYSTEM, AUTOMATIC, MANUAL, DISABLED = range(5)
 """Values of a service's `Start`."""
+START_NAMES: Final = ("boot", "system", "automatic", "manual", "disabled")
+"""What these are called, by number."""
 SERVICES: Final = "Services"
+
+
+def listed(system: SystemHive) -> list[Key]:
+    """Return the keys of all services and drivers.
+
+    :raises ImageError: not all of them can be read
+    :raises LimitExceeded: there are more than `WINDOWS_SERVICES`
+    """
+    above = system.key(system.control(SERVICES))
+    found: list[Key] = []
+    for key in above.subkeys() if above is not None else ():
+        if len(found) >= WINDOWS_SERVICES:
+            raise LimitExceeded(f"Windows has more than {WINDOWS_SERVICES} services", where=system.path)
+        found.append(key)
+    return found
 
 
 def start_of(system: SystemHive, service: str) -> Fact[int | None]:

@@ -2,11 +2,14 @@
 
 What it checks
 --------------
-Traces of hardware that the profile scores: the machine that the installer's log names, network cards in udev's
+Traces of hardware that the profile scores. Linux: the machine that the installer's log names, network cards in udev's
 persistent names with drivers or addresses that no hypervisor has, drivers of hardware controllers in modprobe's
 configuration, disks of HP arrays in fstab, management software of server vendors, and logs of tools that convert or
-restore machines. An installer's log that names a hypervisor speaks against it. None of them proves anything alone: the
-score of all kinds together decides, each kind counted once.
+restore machines. An installer's log that names a hypervisor speaks against it. Windows: the machines that it ran on
+(`HardwareConfig`, `SystemInformation`), devices and disks of makers of machines below `Enum`, network cards, drivers of
+disk controllers that start with it, management software, traces of converters, and a licence that came with a machine;
+machines that are all virtual speak against it. None of them proves anything alone: the score of all kinds together
+decides, each kind counted once.
 
 Why it matters
 --------------
