@@ -35,12 +35,13 @@ READERS: Final = ("containers", "partitions", "volumes", "filesystems", "guests"
 """The packages of imgscan whose every module is loaded, or kept in memory, before the worker is closed in."""
 OTHERS: Final = (
     *("pytsk3", "lzma", "zlib", "bz2", "hashlib", "unicodedata", "datetime", "binascii", "struct", "uuid", "pyexpat"),
-    *("google_crc32c", "lz4.block", "xxhash", "zstandard"),
+    *("google_crc32c", "lz4.block", "xxhash", "zstandard", "_multibytecodec"),
+    *("_codecs_cn", "_codecs_hk", "_codecs_jp", "_codecs_kr", "_codecs_tw"),  # of the encodings of descriptors
 )
 """What they load when they need it, or Python does for them: nothing can be loaded when no file can be opened."""
 LIBRARIES: Final = (
-    *("construct", "pickle", "_compat_pickle", "base64", "encodings.ascii", "encodings.latin_1", "encodings.utf_16"),
-    *("encodings.utf_16_le", "encodings.utf_16_be", "encodings.utf_32", "encodings.cp437", "encodings.cp1252"),
+    *("construct", "pickle", "_compat_pickle", "base64"),
+    *("encodings.utf_16_le", "encodings.utf_16_be", "encodings.utf_32"),
 )
 """What they load that is written in Python, and what that loads: only kept in memory."""
 USUAL: Final = ("imgscan.batch.jobs.inspect", "imgscan.guests.linux", "imgscan.filesystems.ext_filesystem")
@@ -89,7 +90,13 @@ def keep_ready() -> None:
     sys.modules.setdefault("construct.debug", ModuleType("construct.debug"))  # it would load a debugger
     for name in (*OTHERS, *USUAL):  # the job's own module comes with the job, before the worker is closed in
         importlib.import_module(name)
-    sys.meta_path.insert(0, KeptModules((f"imgscan.{package}" for package in READERS), LIBRARIES))
+    sys.meta_path.insert(0, KeptModules((f"imgscan.{package}" for package in READERS), _libraries()))
+
+
+def _libraries() -> tuple[str, ...]:
+    from imgscan.containers.vmdk_descriptor import CODECS  # noqa: PLC0415 - a parser: loaded in a worker only
+
+    return (*LIBRARIES, *(f"encodings.{codec}" for codec in CODECS))
 
 
 @functools.cache
@@ -97,7 +104,7 @@ def preload() -> None:
     """Import everything that any job may need."""
     import pkgutil  # noqa: PLC0415 - nurseries only
 
-    for name in (*OTHERS, *LIBRARIES, *(f"imgscan.batch.jobs.{job}" for job in JOBS)):
+    for name in (*OTHERS, *_libraries(), *(f"imgscan.batch.jobs.{job}" for job in JOBS)):
         importlib.import_module(name)
     for package in READERS:
         path = importlib.import_module(f"imgscan.{package}").__path__

@@ -147,6 +147,9 @@ def open_image(file: FileDevice, context: OpenContext) -> OpenedImage:
             unclean = known(opened.unclean or _is_unclean(parent), at)
         else:
             unclean = unread_because(opened.unopened, at)
+    if descriptor.unknown_encoding:
+        detail = f"the descriptor is in {descriptor.unknown_encoding}, which is not known here; it is read as UTF-8"
+        problems.append(Problem("encoding-unknown", "note", detail, (at,)))
     role = "image" if source.embedded else "descriptor"
     files.insert(0, ImageFile(shown(file.name), "image" if role == "image" else "descriptor", file.size))
     delta = None

@@ -43,7 +43,13 @@ _LINE = re.compile(rb"[\r\n]")
 _KEY = re.compile(r"[A-Za-z0-9_.:\-]+", re.ASCII)
 _LETTERS = bytes(range(0x20, 0x5C)) + bytes(range(0x5D, 0x7E))
 """What a descriptor's encoding must leave as it is; Shift_JIS is free to differ in backslash and tilde."""
-_TEXT_CODECS = re.compile(r"utf|ascii|latin|iso8859|cp\d|gb|big5|shift|euc|koi8|mac", re.IGNORECASE)
+CODECS = (
+    *("utf_8", "utf_16", "ascii", "latin_1", "koi8_r", "koi8_u", "mac_roman", "cp437", "cp850", "cp852", "cp866"),
+    *(f"iso8859_{part}" for part in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16)),
+    *("cp874", *(f"cp{page}" for page in range(1250, 1259))),
+    *("cp932", "cp949", "cp950", "shift_jis", "euc_jp", "euc_kr", "big5", "big5hkscs", "gb2312", "gbk", "gb18030"),
+)
+"""Python's codecs of the encodings that a descriptor may name: those of the hosts that VMware runs on."""
 
 
 class Extent(msgspec.Struct, frozen=True):
@@ -61,10 +67,14 @@ class Extent(msgspec.Struct, frozen=True):
 
 
 class Descriptor(msgspec.Struct, frozen=True):
-    """`settings` by key in lower case, first one wins; `extents` in the order of the disk."""
+    """`settings` by key in lower case, first one wins; `extents` in the order of the disk.
+
+    `unknown_encoding` is the encoding that it names, where that is none of `CODECS`: it was read as UTF-8 then.
+    """
 
     settings: dict[str, str]
     extents: tuple[Extent, ...]
+    unknown_encoding: str = ""
 
     @property
     def create_type(self) -> str:
@@ -116,7 +126,10 @@ def parse_descriptor(data: bytes, where: str) -> Descriptor:
     :raises CorruptStructure: an extent line cannot be understood
     :raises LimitExceeded: more extents than `EXTENTS`
     """
-    codec = _codec(data := data.split(b"\0", 1)[0].removeprefix(codecs.BOM_UTF8))
+    data = data.split(b"\0", 1)[0].removeprefix(codecs.BOM_UTF8)
+    named = _ENCODING.search(data)
+    encoding = "" if named is None else named.group(1).decode("ascii")
+    codec = _codec(encoding) if encoding else None
     settings: dict[str, str] = {}
     extents: list[Extent] = []
     for number, raw in enumerate(_LINE.split(data.replace(b"\r\n", b"\n"))):
@@ -135,7 +148,7 @@ def parse_descriptor(data: bytes, where: str) -> Descriptor:
         key = key.rstrip()
         if equals and _KEY.fullmatch(key):
             settings.setdefault(key.lower(), _unquoted(value.strip()))
-    return Descriptor(settings, tuple(extents))
+    return Descriptor(settings, tuple(extents), encoding if encoding and codec is None else "")
 
 
 def _extent(found: re.Match[str], plain: re.Match[str] | None) -> Extent:
@@ -150,15 +163,12 @@ def _unquoted(value: str) -> str:
     return value[1:-1] if len(value) >= 2 and value[0] == value[-1] == '"' else value
 
 
-def _codec(data: bytes) -> codecs.CodecInfo | None:
-    """Return the codec of the descriptor's own encoding line; None for UTF-8, and for what is no text encoding."""
-    named = _ENCODING.search(data)
-    if named is None:
-        return None
-    name = re.sub(r"^windows-(\d+)$", r"cp\1", named.group(1).decode("ascii"), flags=re.IGNORECASE)
+def _codec(encoding: str) -> codecs.CodecInfo | None:
+    """Return the codec of the encoding that the descriptor names; None when it is none of `CODECS`."""
+    name = re.sub(r"^windows-(\d+)$", r"cp\1", encoding, flags=re.IGNORECASE)
     try:
         codec = codecs.lookup(name)
-        if _TEXT_CODECS.match(codec.name) and codec.decode(_LETTERS)[0] == _LETTERS.decode("ascii"):
+        if codec.name.replace("-", "_") in CODECS and codec.decode(_LETTERS)[0] == _LETTERS.decode("ascii"):
             return codec
     except (LookupError, UnicodeError):
         pass

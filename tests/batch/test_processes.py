@@ -103,6 +103,27 @@ print(json.dumps(sorted(lacking)))
 """
 
 
+CODECS_OF_DESCRIPTORS = """
+import codecs, json, sys
+from importlib.machinery import PathFinder
+from imgscan.batch import worker
+from imgscan.containers.vmdk_descriptor import CODECS
+
+getattr(worker, sys.argv[1])()
+sys.path_importer_cache.clear()
+sys.meta_path = [finder for finder in sys.meta_path if finder is not PathFinder]  # nothing comes from a file any more
+print(json.dumps({name: codecs.lookup(name).decode(b"a-1")[0] for name in CODECS if name != "utf_16"}))
+"""
+
+
+@pytest.mark.parametrize("how", ["keep_ready", "preload"])
+def test_a_fresh_worker_knows_the_encodings_of_descriptors(how: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    found = json.loads(subprocess.check_output([sys.executable, "-c", CODECS_OF_DESCRIPTORS, how], env=environment))
+    assert len(found) > 40
+    assert set(found.values()) == {"a-1"}
+
+
 def test_a_fresh_worker_has_all_that_readers_may_import() -> None:
     """Nothing can be loaded once it is closed in; a test process has loaded more than a command has."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

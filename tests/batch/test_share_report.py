@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from facts_builder import a_linux_machine
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from share_ledger import AWS, CONDITIONS, make_share_ledger, plan_of, planned, scan_into, share, stamps_of
 
@@ -317,7 +317,7 @@ BLOCKERS = st.dictionaries(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(BLOCKERS)
 def test_the_first_fix_is_the_best_single_one_and_all_are_freed_in_the_end(blockers: dict[frozenset[str], int]) -> None:
     steps = fixes(blockers)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imgscan.batch.written_names import restored, written
@@ -29,7 +29,7 @@ def test_a_name_is_written_and_restored(name: str, text: str) -> None:
     assert restored(text) == name
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary().map(os.fsdecode) | st.text(st.characters(exclude_categories=["Cs"])))
 def test_every_name_comes_back_and_is_harmless(name: str) -> None:
     text = written(name)

@@ -219,9 +219,23 @@ def test_line_ends_blanks_and_padding(tmp_path: Path, suffix: str) -> None:
         assert found.facts.problems == ()
 
 
+KNOWN_ENCODINGS = {
+    "windows-1252",
+    "windows-1251",
+    "windows-932",
+    "UTF-8",
+    "GBK",
+    "ISO-8859-1",
+    "ISO-8859-2",
+    "Shift_JIS",
+}
+
+
 @pytest.mark.parametrize(
     ("encoding", "codec"),
     [
+        ("ISO-8859-2", "iso8859-2"),
+        ("Shift_JIS", "shift_jis"),
         ("windows-1252", "cp1252"),
         ("windows-1251", "cp1251"),
         ("windows-932", "cp932"),
@@ -235,12 +249,15 @@ def test_line_ends_blanks_and_padding(tmp_path: Path, suffix: str) -> None:
     ],
 )
 def test_encodings(tmp_path: Path, encoding: str, codec: str) -> None:
-    name = {"cp1251": "диск.bin", "cp932": "ディスク.bin", "gbk": "磁盘.bin"}.get(codec, "größe é.bin")
+    name = {"cp1251": "диск.bin", "cp932": "ディスク.bin", "gbk": "磁盘.bin", "shift_jis": "ディスク.bin"}.get(
+        codec, "größe é.bin"
+    )
     text = flat(f'RW 4 FLAT "{name}" 0', "monolithicFlat").decode().replace("CID", f'encoding="{encoding}"\nCID', 1)
     data = some_bytes(1, 2048)
     with opened_files(tmp_path, {"d.vmdk": text.encode(codec), name: data}) as found:
         assert_same(device_of(found), data)
-        assert found.facts.problems == ()
+        unknown = encoding not in KNOWN_ENCODINGS
+        assert [problem.code for problem in found.facts.problems] == ["encoding-unknown"] * unknown
 
 
 def test_an_extent_in_another_encoding_than_the_descriptor_says(tmp_path: Path) -> None:
