@@ -419,12 +419,12 @@ WICKED = """\
 def test_wicked() -> None:
     eth0, bond0 = interfaces_of("/etc/wicked/ifconfig/all.xml", WICKED)
     assert short(eth0) == ("eth0", "ethernet", "4", [])
-    assert eth0.at_boot is True
-    assert isinstance(eth0.evidence[0], AtPath)
-    assert eth0.evidence[0].line == 7
+    assert (eth0.at_boot, eth0.evidence[0]) == (True, AtPath("disk0/p1", "/etc/wicked/ifconfig/all.xml", 7))
     assert short(bond0) == ("bond0", "bond", "", ["192.168.1.2/24", "2001:db8::2/64"])
     assert (bond0.at_boot, bond0.on) == (False, ("eth1", "eth2"))
-    assert [line_of(each) for each in bond0.addresses] == [21, 24]
+    assert [each.evidence for each in bond0.addresses] == [
+        AtPath("disk0/p1", "/etc/wicked/ifconfig/all.xml", line) for line in (21, 24)
+    ]
     (plain,) = interfaces_of("/etc/wicked/ifconfig/eth0.xml", "<interface><name>eth0</name></interface>")
     assert short(plain) == ("eth0", "ethernet", "", [])
 
@@ -456,11 +456,7 @@ def test_drop_ins_of_networkd() -> None:
     (interface,) = file.interfaces.get()
     assert short(interface) == ("eth0", "ethernet", "", ["10.0.0.5/24"])
     (address,) = interface.addresses
-    assert isinstance(address.evidence, AtPath)
-    assert (address.evidence.path, address.evidence.line) == (
-        "/etc/systemd/network/10-lan.network.d/20-fixed.conf",
-        3,
-    )
+    assert address.evidence == AtPath("disk0/p1", "/etc/systemd/network/10-lan.network.d/20-fixed.conf", 3)
 
 
 def test_a_drop_in_that_cannot_be_read_leaves_its_file_open() -> None:
