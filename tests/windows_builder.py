@@ -410,14 +410,15 @@ def ntfs_image(
     label: str = "Windows",
     room: int = 0,
     reparse: Mapping[str, bytes] | None = None,
+    streams: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Return the path of an NTFS volume (not a whole disk) with these files; `start` is where its partition begins.
 
     With `room` it is enlarged to so many bytes after it was made: its log, which is never a hole, stays small. The file
     is in the cache: copy it before changing it. `reparse` is the reparse data of files: those are holes, as Windows
-    leaves a file that it keeps elsewhere.
+    leaves a file that it keeps elsewhere; `streams` are alternate ones, by path and name with a colon between.
     """
-    recipe = hashlib.sha256(repr((size, start, label, room, reparse, Path(__file__).read_bytes())).encode())
+    recipe = hashlib.sha256(repr((size, start, label, room, reparse, streams, Path(__file__).read_bytes())).encode())
     for path in sorted(files):
         recipe.update(path.encode() + b"\0" + hashlib.sha256(files[path]).digest())
     stored = CACHE / f"ntfs-{recipe.hexdigest()[:16]}.img"
@@ -431,12 +432,14 @@ def ntfs_image(
                 os.truncate(target, room)
                 _run(require_tool("ntfsresize"), "-f", "-f", "-P", str(target))
                 _run(require_tool("ntfsfix"), "-d", str(target))  # which does not ask for a check at the next start
-            _run(require_tool("ntfs-3g"), str(target), mounted)
+            _run(require_tool("ntfs-3g"), "-o", "streams_interface=windows", str(target), mounted)
             try:
                 for path, data in files.items():
                     file = Path(mounted) / path.lstrip("/")
                     file.parent.mkdir(parents=True, exist_ok=True)
                     file.write_bytes(data)
+                for path, data in (streams or {}).items():
+                    (Path(mounted) / path.lstrip("/")).write_bytes(data)
                 for path, data in (reparse or {}).items():
                     file = Path(mounted) / path.lstrip("/")
                     length = file.stat().st_size

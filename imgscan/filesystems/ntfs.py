@@ -42,7 +42,6 @@ _ELSEWHERE: Final = {
 """Where the data of files with other tags is ([MS-FSCC] 2.1.2.1, ntifs.h)."""
 _CLOUD, _CLOUD_MASK = 0x9000001A, 0xFFFF0FFF
 """The tags of cloud files (OneDrive), which differ in four bits."""
-_WOF_ALGORITHMS: Final = ("XPRESS4K", "LZX", "XPRESS8K", "XPRESS16K")
 
 _DEPTH: Final = 32
 _ENTRY: Final = struct.Struct("<QHHI")
@@ -211,14 +210,19 @@ def why_no_content(data: bytes) -> str | None:
 
 
 def _wof(body: bytes) -> str:
-    """Return how: WOF_EXTERNAL_INFO, then FILE_PROVIDER_EXTERNAL_INFO (wofapi.h, ntifs.h)."""
-    if len(body) >= 16:
-        _, provider, _, algorithm = struct.unpack_from("<4I", body)
-        if provider == 1:
-            return "WOF, in a WIM image"
-        if provider == 2 and algorithm < len(_WOF_ALGORITHMS):
-            return f"WOF, {_WOF_ALGORITHMS[algorithm]}"
-    return "WOF"
+    return "WOF, in a WIM image" if body[4:8] == b"\1\0\0\0" else "WOF"
+
+
+def wof_algorithm(data: bytes) -> int | None:
+    """Return how Windows compressed a file with this reparse data (0 to 3), None for one that it did not.
+
+    The data are WOF_EXTERNAL_INFO and FILE_PROVIDER_EXTERNAL_INFO_V1 (wofapi.h, ntifs.h).
+    """
+    if len(data) < 24:
+        return None
+    tag, version, provider, file_version, algorithm = struct.unpack_from("<I4x4I", data)
+    is_file = (tag, version, provider, file_version) == (TAG_WOF, 1, 2, 1)
+    return int(algorithm) if is_file and algorithm < 4 else None
 
 
 def link_target(data: bytes) -> str | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -18,7 +19,12 @@ from imgscan.filesystems.bitmap import clear_bits
 from imgscan.filesystems.tsk import NODES_KEPT, TskFileSystem
 from imgscan.model.volume import Free
 
+if TYPE_CHECKING:
+    from imgscan.filesystems.wof import CompressedFile
+
 _DATA: Final = 0x80
+_COMPRESSED_KEPT: Final = 8
+"""Compressed files whose last chunks stay in memory."""
 _ENCRYPTED: Final = 0x10
 """TSK_FS_ATTR_ENC."""
 NTFS_BITMAP_BYTES: Final = 256 * MIB
@@ -41,6 +47,7 @@ class NtfsFileSystem(TskFileSystem):
     def __init__(self, device: BlockDevice, volume: str, content: str) -> None:
         super().__init__(device, volume, content)
         self._attributes_kept: dict[int, tuple[_Attribute, ...]] = {}
+        self._compressed: OrderedDict[int, CompressedFile] = OrderedDict()
 
     def lookup(self, directory: int, name: str) -> Entry | None:
         """Return the entry `name` of a directory, compared without case; found by descending the index."""
@@ -51,12 +58,37 @@ class NtfsFileSystem(TskFileSystem):
     def read(self, node: int, offset: int, length: int) -> bytes:
         """Return up to `length` bytes of a file, fewer only at its end; holes are zeros."""
         reparse = self._reparse_data(node)
+        algorithm = ntfs.wof_algorithm(reparse) if reparse is not None else None
+        if algorithm is not None:
+            return self._read_compressed(node, algorithm, offset, length)
         why = ntfs.why_no_content(reparse) if reparse is not None else None
         if why is not None:
             raise UnsupportedFormat(f"node {node}: {why}", where=self.volume)
         if any(found.flags & _ENCRYPTED for found in self._attributes(node) if found.type == _DATA and not found.name):
             raise EncryptedData(f"node {node} is encrypted by Windows (EFS)", where=self.volume)
         return super().read(node, offset, length)
+
+    def _read_compressed(self, node: int, algorithm: int, offset: int, length: int) -> bytes:
+        """Return content that Windows keeps compressed by the system."""
+        from imgscan.filesystems import wof  # noqa: PLC0415 - few volumes have such files
+
+        file = self._compressed.get(node)
+        if file is None:
+            stream = next((a for a in self._attributes(node) if a.type == _DATA and a.name == wof.STREAM), None)
+            if stream is None:
+                raise CorruptStructure(f"node {node}: its compressed content is not there", where=self.volume)
+            size = int(self._file(node).info.meta.size)
+
+            def read(at: int, count: int) -> bytes:
+                return self._content(node, at, count, _DATA, stream.id)
+
+            file = self._compressed[node] = wof.CompressedFile(algorithm, size, stream.size, read)
+            if len(self._compressed) > _COMPRESSED_KEPT:
+                self._compressed.popitem(last=False)
+        try:
+            return file.read(offset, length)
+        except CorruptStructure as error:
+            raise CorruptStructure(f"node {node}: {error.message}", where=self.volume) from error
 
     def readlink(self, node: int) -> str:
         """Return a symbolic link's or junction's target, as stored."""

@@ -34,6 +34,7 @@ DECIDED_BY: dict[str, tuple[str, ...]] = {
     "driver-signing-enforced": (SOFTWARE,),
     "enhanced-networking-driver-missing": (SOFTWARE, SYSTEM),
     "boot-drivers-changed-on-import": (SYSTEM,),
+    "converted-from-physical": (SOFTWARE, SYSTEM),  # programs, and hardware
     "antivirus-enabled": (SYSTEM,),
     "intrusion-detection-enabled": (SYSTEM,),
     "snapshot-backup-software": (SYSTEM,),

@@ -94,9 +94,8 @@ def compare(files: dict[str, bytes], asked: Asked, folder: Path, least: int) -> 
         hive.close()
 
 
-@pytest.mark.parametrize(
-    "system", ["SYSTEM", *(pytest.param(name, marks=pytest.mark.long) for name in ("SYSTEM_WIN_10_1709", "SYSTEM_B"))]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("system", ["SYSTEM", "SYSTEM_WIN_10_1709", "SYSTEM_B"])
 def test_real_hives(system: str, asked: Asked, tmp_path: Path) -> None:
     hives = {"SYSTEM": f"hives/{system}.xz", "SOFTWARE": "hives/SOFTWARE_WIN7.xz"}
     files = {f"{CONFIGURATION}/{name}": shared_data(data) for name, data in hives.items()}

@@ -49,11 +49,16 @@ def test_name_and_release(release: Release) -> None:
     assert system.installation_type.get() == expected
 
 
+ONE_OF_EACH = list({each.name: each for each in RELEASES}.values())
+
+
 @pytest.mark.long
 @requires_tool("virt-inspector", "mkntfs", "ntfs-3g", "sfdisk")
-def test_virt_inspector_names_the_same(tmp_path: Path) -> None:
-    """One appliance looks at all of them, each in a partition of one disk."""
-    images = [ntfs_image(windows_files(each.windows), label=each.windows.build) for each in RELEASES]
+@pytest.mark.parametrize("first", range(0, len(ONE_OF_EACH), 7))
+def test_virt_inspector_names_the_same(first: int, tmp_path: Path) -> None:
+    """One appliance looks at several, each in a partition of one disk: what it costs grows with their square."""
+    releases = ONE_OF_EACH[first : first + 7]
+    images = [ntfs_image(windows_files(each.windows), label=each.windows.build) for each in releases]
     disk = tmp_path / "disk.raw"
     lines = [f"start={MIB // 512 + number * SIZE // 512}, size={SIZE // 512}" for number in range(len(images))]
     with disk.open("wb") as file:
@@ -67,8 +72,8 @@ def test_virt_inspector_names_the_same(tmp_path: Path) -> None:
     command: list[str | Path] = ["virt-inspector", "--no-applications", "--no-icon", "--format=raw", "-a", disk]
     listed = ET.fromstring(run(command, timeout=900, env=environment())).findall("operatingsystem")  # noqa: S314 - the tool's
     found = {system.findtext("root"): system for system in listed}
-    assert len(found) == len(RELEASES)
-    for number, (release, image) in enumerate(zip(RELEASES, images, strict=True), 1):
+    assert len(found) == len(releases)
+    for number, (release, image) in enumerate(zip(releases, images, strict=True), 1):
         other = found[f"/dev/sda{number}"]
         (system,) = scan([image])["systems"]
         assert system["family"] == other.findtext("name")

@@ -1,0 +1,189 @@
+"""LZX compression as Windows uses it for system files and WIM images: chunks of 32 KiB that stand alone.
+
+Source: [MS-PATCH] 2 ("LZX DELTA") for codes and blocks; Microsoft's WIM format, as wimlib's documentation describes it:
+sizes of blocks, and the addresses of calls in programs, which are translated as if a file had 12,000,000 bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+import msgspec
+
+from imgscan.errors import CorruptStructure
+from imgscan.filesystems.xpress import code_table, copy_match
+
+CHUNK: Final = 32768
+_SLOTS: Final = 30
+"""Position slots of a window of 32 KiB."""
+_MAIN: Final = 256 + 8 * _SLOTS
+_LENGTHS: Final = 249
+_LONGEST: Final = 16
+"""Bits of a code; those of the low bits of an offset are shorter."""
+_LONGEST_LOW: Final = 7
+_FILE_SIZE: Final = 12_000_000
+_VERBATIM, _ALIGNED, _UNCOMPRESSED = 1, 2, 3
+_CALL: Final = 0xE8
+
+
+class _Bits:
+    """Bits from words of 16, the highest first; behind the end there are zeros, as far as a code may look ahead."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+        self._bits = 0
+        self._left = 0
+
+    def peek(self, count: int) -> int:
+        """Return the next bits, up to 16, without taking them."""
+        while self._left < count:
+            self._bits = (self._bits & 0xFFFF) << 16 | int.from_bytes(self._data[self._at : self._at + 2], "little")
+            self._left += 16
+            self._at += 2
+        return self._bits >> self._left - count & (1 << count) - 1
+
+    def take(self, count: int) -> int:
+        """Return the next bits.
+
+        :raises CorruptStructure: there are no more
+        """
+        found = self.peek(count)
+        self._left -= count
+        if self._at - self._left // 8 > len(self._data):
+            raise CorruptStructure("a compressed chunk ends before its content")
+        return found
+
+    def code(self, table: list[tuple[int, int]], longest: int) -> int:
+        """Return the symbol of the next code."""
+        if not table:
+            raise CorruptStructure("a block of a compressed chunk uses a code that it does not have")
+        symbol, length = table[self.peek(longest)]
+        self.take(length)
+        return symbol
+
+    def align(self) -> None:
+        """Go to the end of the word; where one has just ended, to that of the next."""
+        self.take(self._left % 16 or 16)
+        self._at -= self._left // 8
+        self._bits = self._left = 0
+
+    def whole(self, count: int) -> bytes:
+        """Return whole bytes; there is no begun word."""
+        found = self._data[self._at : self._at + count]
+        if len(found) != count:
+            raise CorruptStructure("a compressed chunk ends before its content")
+        self._at += count
+        return found
+
+
+def decompress(data: bytes, size: int) -> bytes:
+    """Return the `size` bytes, 32 KiB at most, that a chunk stands for.
+
+    :raises CorruptStructure: it cannot be, or stands for fewer
+    """
+    bits, out, recent = _Bits(data), bytearray(), [1, 1, 1]
+    lengths = [0] * _MAIN, [0] * _LENGTHS
+    while len(out) < size:
+        kind = bits.take(3)
+        block = CHUNK if bits.take(1) else bits.take(16)
+        if not 0 < block <= size - len(out):
+            raise CorruptStructure("a block of a compressed chunk has a size that cannot be")
+        if kind == _UNCOMPRESSED:
+            bits.align()
+            recent[:] = struct.unpack("<3I", bits.whole(12))
+            out += bits.whole(block)
+            if block % 2 and len(out) < size:
+                bits.whole(1)
+        elif kind in {_VERBATIM, _ALIGNED}:
+            _block(bits, out, recent, _tables(bits, lengths, is_aligned=kind == _ALIGNED), len(out) + block)
+        else:
+            raise CorruptStructure(f"a block of a compressed chunk is of kind {kind}")
+    return _untranslated(out)
+
+
+class _Tables(msgspec.Struct, frozen=True):
+    """Tables of `xpress.code_table`: for literals and matches, for long lengths, and for the low bits of offsets."""
+
+    main: list[tuple[int, int]]
+    lengths: list[tuple[int, int]]
+    aligned: list[tuple[int, int]]
+
+
+def _tables(bits: _Bits, lengths: tuple[list[int], list[int]], *, is_aligned: bool) -> _Tables:
+    """Read the codes of a block; those of the main and length codes are told by how they differ from the last ones."""
+    low = [bits.take(3) for _ in range(8)] if is_aligned else []
+    main, more = lengths
+    _read_lengths(bits, main, 0, 256)
+    _read_lengths(bits, main, 256, _MAIN)
+    _read_lengths(bits, more, 0, _LENGTHS)
+    return _Tables(_table(main, _LONGEST), _table(more, _LONGEST), _table(low, _LONGEST_LOW))
+
+
+def _table(lengths: list[int], longest: int) -> list[tuple[int, int]]:
+    """Return the table of a code; one without symbols is empty."""
+    coded = sorted((length, symbol) for symbol, length in enumerate(lengths) if length)
+    return code_table(coded, longest) if coded else []
+
+
+def _read_lengths(bits: _Bits, lengths: list[int], at: int, end: int) -> None:
+    table = _table([bits.take(4) for _ in range(20)], _LONGEST)
+    while at < end:
+        code = bits.code(table, _LONGEST)
+        if code < 17:
+            lengths[at] = (lengths[at] - code) % 17
+            at += 1
+            continue
+        value = 0
+        if code == 17:
+            run = 4 + bits.take(4)
+        elif code == 18:
+            run = 20 + bits.take(5)
+        else:
+            run = 4 + bits.take(1)
+            value = (lengths[at] - bits.code(table, _LONGEST)) % 17
+        run = min(run, end - at)
+        lengths[at : at + run] = [value] * run
+        at += run
+
+
+def _block(bits: _Bits, out: bytearray, recent: list[int], tables: _Tables, end: int) -> None:
+    """Decode literals and matches up to `end` bytes."""
+    while len(out) < end:
+        symbol = bits.code(tables.main, _LONGEST)
+        if symbol < 256:
+            out.append(symbol)
+            continue
+        slot, count = divmod(symbol - 256, 8)
+        if count == 7:
+            count += bits.code(tables.lengths, _LONGEST)
+        if slot < 3:
+            recent[0], recent[slot] = recent[slot], recent[0]
+        else:
+            recent[:] = [_offset(bits, slot, tables.aligned), *recent[:2]]
+        if count + 2 > end - len(out):
+            raise CorruptStructure("a match of a compressed chunk ends behind its block")
+        copy_match(out, recent[0], count + 2)
+
+
+def _offset(bits: _Bits, slot: int, aligned: list[tuple[int, int]]) -> int:
+    """Return the offset of a match in a position slot: two slots for each number of bits behind the highest two."""
+    extra = max(0, slot // 2 - 1)
+    base = slot if slot < 4 else 2 + slot % 2 << extra
+    if aligned and extra >= 3:
+        return base + (bits.take(extra - 3) << 3) + bits.code(aligned, _LONGEST_LOW) - 2
+    return base + bits.take(extra) - 2
+
+
+def _untranslated(out: bytearray) -> bytes:
+    """Return a chunk with the addresses of calls relative again."""
+    at = out.find(_CALL)
+    while 0 <= at < len(out) - 10:
+        (address,) = struct.unpack_from("<i", out, at + 1)
+        if 0 <= address < _FILE_SIZE:
+            struct.pack_into("<i", out, at + 1, address - at)
+        elif -at <= address < 0:
+            struct.pack_into("<i", out, at + 1, address + _FILE_SIZE)
+        at = out.find(_CALL, at + 5)
+    return bytes(out)
