@@ -24,6 +24,8 @@ from windows_network import network_keys
 CACHE = ROOT / ".cache" / "windows"
 MIB = 1024 * 1024
 BOOT_MANAGER = "{9dea862c-5cdd-4e70-acc1-f32b344d4795}"
+SETTINGS = "{6efb52bf-1766-41db-a6b3-0ee5eff72bd7}"
+EMS_SETTINGS = "{0ce4991b-e6b3-4b16-b23c-5e0d9250e5d9}"
 MEMORY_TEST = "{b2721d73-1db4-4c62-bf78-c548a880142d}"
 DISK_CLASS = "{4D36E967-E325-11CE-BFC1-08002BE10318}"
 VOLUME_CLASS = "{71A27CDD-812A-11D0-BEC7-08002BE2092F}"
@@ -55,7 +57,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry of a BCD store, whose identifier is made from its title; `hidden` ones are not in the display order."""
+    """An entry of a BCD store, whose identifier is made from its title; `hidden` ones are not in the display order.
+
+    `options` are further elements, by number. It inherits from the store's own settings for EMS.
+    """
 
     title: str
     place: Place
@@ -63,6 +68,7 @@ class Entry:
     directory: str = "\\Windows"
     recovery: str | None = None
     hidden: bool = False
+    options: tuple[tuple[str, bytes], ...] = ()
 
     @property
     def identifier(self) -> str:
@@ -318,8 +324,11 @@ def _with_changes(keys: Keys, windows: Windows, hive_name: str) -> Keys:
     return keys
 
 
-def bcd_store(entries: tuple[Entry, ...], place: Place) -> bytes:
-    """Return a store whose first entry is the default one; `place` is where the boot manager lies."""
+def bcd_store(entries: tuple[Entry, ...], place: Place, *, ems: bool = False) -> bytes:
+    """Return a store whose first entry is the default one; `place` is where the boot manager lies.
+
+    The menu waits 30 seconds. `ems` is set where Windows has it: in an object that others inherit from.
+    """
     types = {
         "windows": 0x10200003,
         "recovery": 0x10200003,
@@ -338,6 +347,11 @@ def bcd_store(entries: tuple[Entry, ...], place: Place) -> bytes:
         element(identifier, "12000004", title)
 
     application(BOOT_MANAGER, 0x10100002, "Windows Boot Manager", place.device_element())
+    element(BOOT_MANAGER, "25000004", (30).to_bytes(8, "little"))
+    keys[f"Objects\\{SETTINGS}\\Description"] = {"Type": 0x20200003}
+    element(SETTINGS, "14000006", [EMS_SETTINGS, SETTINGS])
+    keys[f"Objects\\{EMS_SETTINGS}\\Description"] = {"Type": 0x20100000}
+    element(EMS_SETTINGS, "16000020", bytes([ems]))
     menu = [entry.identifier for entry in entries if not entry.hidden and entry.kind != "memory-test"]
     element(BOOT_MANAGER, "24000001", menu)
     if menu:
@@ -355,6 +369,9 @@ def bcd_store(entries: tuple[Entry, ...], place: Place) -> bytes:
             element(entry.identifier, "21000001", where)
             element(entry.identifier, "22000002", entry.directory)
             element(entry.identifier, "26000022", bytes([entry.kind == "recovery"]))
+            element(entry.identifier, "14000006", [SETTINGS])
+        for number, data in entry.options:
+            element(entry.identifier, number, data)
         if entry.recovery is not None:
             chosen = [one.identifier for one in entries if one.title == entry.recovery]
             element(entry.identifier, "14000008", chosen)

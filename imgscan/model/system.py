@@ -15,7 +15,16 @@ from imgscan.model.linux_boot import DefaultKernel, MenuFile
 from imgscan.model.network import InterfaceName, NetworkFile, Proxy, Route
 from imgscan.model.package import Package
 from imgscan.model.software import HardwareTrace, StartingProduct
-from imgscan.model.windows import BootDriver, DeviceDriver, Framework, Languages, PageFile, RemoteDesktop, Update
+from imgscan.model.windows import (
+    BootDriver,
+    BootOptions,
+    DeviceDriver,
+    Framework,
+    Languages,
+    PageFile,
+    RemoteDesktop,
+    Update,
+)
 
 SourceKind = Literal[
     "uuid", "label", "partuuid", "partlabel", "device-name", "hardware-name", "mapper", "logical-volume", "array",
@@ -129,7 +138,8 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     `updates` those that were looked for, `universal_clock` whether its clock runs in UTC, `driver_signing` is `ignore`,
     `warn` or `block` where a Windows has that setting, `ipv6_disabled` whether no adapter uses IPv6; `routes` are the
     persistent ones. `boot_drivers` are those that it starts with and the filters of its storage devices,
-    `network_drivers` those that were looked for.
+    `network_drivers` those that were looked for; `boot_options` are those of the menu's entry that starts it, None when
+    there is none.
 
     Both: `network` is the configuration of the interfaces, `dhcp_client` None where no client starts; `products` are
     those of a table of imgscan's that start with the system. Facts that only one family has are None on the other.
@@ -161,6 +171,7 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     universal_clock: Fact[bool] = unread("not-collected", NOT_COLLECTED)
     hibernated: Fact[bool] = unread("not-collected", NOT_COLLECTED)
     driver_signing: Fact[str | None] = unread("not-collected", NOT_COLLECTED)
+    boot_options: Fact[BootOptions | None] = unread("not-collected", NOT_COLLECTED)
     boot_drivers: Fact[tuple[BootDriver, ...]] = unread("not-collected", NOT_COLLECTED)
     network_drivers: Fact[tuple[DeviceDriver, ...]] = unread("not-collected", NOT_COLLECTED)
     hives: tuple[Fact[HiveState], ...] = ()

@@ -94,3 +94,20 @@ class DeviceDriver(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     state: Literal["installed", "staged", "broken", "unread", "absent"]
     evidence: tuple[Evidence, ...] = ()
+
+
+class BootOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How the entry of the boot menu that starts a Windows does it.
+
+    `timeout` is how many seconds the menu waits, None when it does not say. `safe_boot` is `minimal`, `network`,
+    `directory-services-repair` or what else stands there, None for a normal start; `ems` whether the kernel's console
+    is on a serial port, `debug` whether a debugger may be attached, `unsigned_drivers` whether test signatures, or
+    none, do for drivers; `status_policy` is what happens after starts that failed, None when nothing is said.
+    """
+
+    timeout: int | None
+    safe_boot: str | None = None
+    ems: bool = False
+    debug: bool = False
+    unsigned_drivers: bool = False
+    status_policy: str | None = None

@@ -42,6 +42,8 @@ SAID_TOGETHER = 3
 OUTCOME_ORDER = {"fail": 0, "unknown": 1, "manual": 2, "pass": 3, "not-applicable": 4}
 INTERFACES = 6
 """Interfaces shown of one system."""
+MENU_ENTRIES = 6
+"""Entries shown of a Windows' boot menu."""
 MAX_EVIDENCE = 6
 """Pieces of evidence shown for one finding; the JSON report has them all."""
 MIN_WIDTH, PLAIN_WIDTH, MAX_WIDTH = 40, 100, 140
@@ -328,6 +330,9 @@ def _system(index: int, system: System) -> RenderableType:
         ("language", _fact(system.languages.map(lambda found: found.installed) if system.languages else None)),
         ("licence", _fact(system.channel)),
         ("bootloader", _fact(system.bootloader)),
+        ("boot menu", _windows_menu(system)),
+        ("started", _boot_options(system)),
+        ("drives", _drives(system)),
         ("boot drivers", _boot_drivers(system)),
         ("kernel", _fact(system.kernel)),
         ("of package", _fact(system.kernel_package.map(lambda found: (found.name or "none") if found else None))),
@@ -354,6 +359,40 @@ def _registry(system: System) -> str:
     states = [fact.get() for fact in system.hives if fact.is_known]
     left = [f"{state.path} {state.state}" for state in states if state.state != "clean"]
     return ", ".join(left) or "-"
+
+
+def _windows_menu(system: System) -> str:
+    """Return the entries of a Windows' boot menu, and what those do that do not start it."""
+    if system.family != "windows" or not system.menu.is_known:
+        return _fact(system.menu) if system.family == "windows" else "-"
+    entries = system.menu.get()
+    words = [
+        f"{entry.title} ({', '.join(filter(None, ('default' if entry.default else '', entry.kind)))})"
+        for entry in entries[:MENU_ENTRIES]
+    ]
+    more = f" and {len(entries) - MENU_ENTRIES} more" if len(entries) > MENU_ENTRIES else ""
+    return " and ".join(words) + more or "-"
+
+
+def _boot_options(system: System) -> str:
+    """Return how the boot menu starts a Windows, where that is no plain start."""
+    if not system.boot_options.is_known or system.boot_options.value is None:
+        return _fact(system.boot_options)
+    options = system.boot_options.get()
+    words = [] if options is None or options.timeout is None else [f"after {options.timeout} s"]
+    if options is not None:
+        words += [f"in safe mode ({options.safe_boot})"] * (options.safe_boot is not None)
+        words += ["with EMS"] * options.ems + ["with a debugger"] * options.debug
+        words += ["with unsigned drivers"] * options.unsigned_drivers
+    return " and ".join(words) or "-"
+
+
+def _drives(system: System) -> str:
+    """Return the drive letters of a Windows with their volumes."""
+    if system.family != "windows" or not system.mounts.is_known:
+        return _fact(system.mounts) if system.family == "windows" else "-"
+    words = [f"{mount.point} {mount.volume or shown(mount.source)}" for mount in system.mounts.get()]
+    return " and ".join(words) or "-"
 
 
 def _boot_drivers(system: System) -> str:

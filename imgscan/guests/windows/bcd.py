@@ -14,16 +14,24 @@ from imgscan.devices.limits import BOOT_ENTRIES
 from imgscan.errors import CorruptStructure, ImageError, LimitExceeded
 from imgscan.guests.windows.bcd_device import BcdDevice, decode_bcd_device
 from imgscan.guests.windows.boot_entry import BootEntry, EntryMeaning, guest_directory
+from imgscan.guests.windows.boot_options import TIMEOUT, options_of_bcd
 from imgscan.guests.windows.hives import HiveFile
 from imgscan.guests.windows.partitions import PartitionName, Partitions
 from imgscan.guests.windows.registry import Key
 from imgscan.guests.windows.registry_value import Value
 from imgscan.model.evidence import AtRegistry
+from imgscan.model.fact import Fact, known, unread_because
 from imgscan.model.text import shown
+from imgscan.model.windows import BootOptions
 
+ENTRIES_WITH_OPTIONS: Final = 32
+"""Entries of which all options are read."""
+INHERITED_OBJECTS: Final = 32
+"""Objects that one inherits elements from; a store of Windows has five."""
 BOOT_MANAGER: Final = "{9dea862c-5cdd-4e70-acc1-f32b344d4795}"
 
 _DEVICE, _PATH, _DESCRIPTION, _RECOVERY_SEQUENCE = "11000001", "12000002", "12000004", "14000008"
+_INHERITED: Final = "14000006"
 _OS_DEVICE, _SYSTEM_ROOT, _WINDOWS_PE = "21000001", "22000002", "26000022"
 _DISPLAY_ORDER, _BOOT_SEQUENCE, _DEFAULT, _TOOLS_DISPLAY_ORDER = "24000001", "24000002", "23000003", "24000010"
 
@@ -63,6 +71,8 @@ class _Reader:
     def __init__(self, store: HiveFile, partitions: Partitions) -> None:
         self._store = store
         self._partitions = partitions
+        self._manager: _Object | None = None
+        self._options_left = ENTRIES_WITH_OPTIONS
 
     def menu(self) -> BcdStore:
         manager = self._object(BOOT_MANAGER)
@@ -70,6 +80,7 @@ class _Reader:
             raise CorruptStructure(
                 "the store has no boot manager object", where=f"{self._store.volume}:{self._store.path}"
             )
+        self._manager = manager
         default = self._text(manager, _DEFAULT)
         shown_order = self._texts(manager, _DISPLAY_ORDER) or ((default,) if default is not None else ())
         order = dict.fromkeys(name.lower() for name in (*shown_order, *self._texts(manager, _BOOT_SEQUENCE)))
@@ -130,8 +141,40 @@ class _Reader:
             directory=guest_directory(directory) if directory else None,
             anywhere=root is not None and root.kind == "locate",
             default=is_default,
+            options=self._options(found) if meaning == "windows" else None,
             evidence=tuple(evidence) or (self._store.at(f"Objects\\{found.identifier}"),),
         )
+
+    def _options(self, found: _Object) -> Fact[BootOptions]:
+        where = self._store.at(f"Objects\\{found.identifier}")
+        self._options_left -= 1
+        try:
+            if self._options_left < 0:
+                raise LimitExceeded(
+                    f"the menu has more than {ENTRIES_WITH_OPTIONS} entries of Windows", where=where.hive
+                )
+            timeout = self._element(self._manager, TIMEOUT) if self._manager is not None else None
+            objects = self._with_inherited(found)
+
+            def element(name: str) -> Value | None:
+                return next((value for each in objects if (value := self._element(each, name)) is not None), None)
+
+            return known(options_of_bcd(element, timeout), where)
+        except ImageError as error:
+            return unread_because(error, where)
+
+    def _with_inherited(self, found: _Object) -> list[_Object]:
+        """Return an object, and those that it inherits elements from, nearest first."""
+        objects, seen = [found], {found.identifier.lower()}
+        for each in objects:  # which grows
+            for name in self._texts(each, _INHERITED):
+                inherited = self._object(name) if name.lower() not in seen else None
+                seen.add(name.lower())
+                if len(seen) > INHERITED_OBJECTS:
+                    raise LimitExceeded(f"an entry inherits from more than {INHERITED_OBJECTS} objects")
+                if inherited is not None:
+                    objects.append(inherited)
+        return objects
 
     def _meaning(self, found: _Object, root: BcdDevice | None, *, is_recovery: bool) -> EntryMeaning:
         if found.type == _MEMORY_TEST:

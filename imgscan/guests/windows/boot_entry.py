@@ -8,6 +8,8 @@ import msgspec
 
 from imgscan.guests.windows.partitions import PartitionName
 from imgscan.model.evidence import Evidence
+from imgscan.model.fact import Fact
+from imgscan.model.windows import BootOptions
 
 EntryMeaning = Literal["windows", "windows-nt5", "recovery", "tool", "other-system", "chainload", "unknown"]
 """`windows` starts a Windows folder by its own loader; `windows-nt5` hands over to NTLDR."""
@@ -16,6 +18,7 @@ EntryMeaning = Literal["windows", "windows-nt5", "recovery", "tool", "other-syst
 class BootEntry(msgspec.Struct, frozen=True):
     r"""An entry. `device` is where its loader lies and `root` where the system does, None when it names no partition.
 
+    `options` are how it starts a Windows, None where it starts none.
     `directory` is the Windows folder as `/Windows`, None when the entry names none; `anywhere` is whether the root is
     any volume that has it ("locate"). `target` is what the report shows.
     """
@@ -28,6 +31,7 @@ class BootEntry(msgspec.Struct, frozen=True):
     directory: str | None = None
     anywhere: bool = False
     default: bool = False
+    options: Fact[BootOptions] | None = None
     evidence: tuple[Evidence, ...] = ()
 
 

@@ -12,7 +12,9 @@ from imgscan.devices.guest_tree import Location, read_file
 from imgscan.devices.limits import BOOT_ENTRIES, BOOT_INI_BYTES
 from imgscan.errors import LimitExceeded
 from imgscan.guests.windows.boot_entry import BootEntry, EntryMeaning, guest_directory
+from imgscan.guests.windows.boot_options import options_of_boot_ini
 from imgscan.guests.windows.partitions import PartitionName, Partitions
+from imgscan.model.fact import known
 from imgscan.model.text import shown
 
 _ENTRY: Final = re.compile(r'\s*(?P<path>[^="]+?)\s*=\s*(?:"(?P<quoted>[^"]*)"|(?P<plain>[^/"]*))(?P<options>.*)')
@@ -32,6 +34,7 @@ def read_boot_ini(place: Location, partitions: Partitions) -> tuple[BootEntry, .
     text = read_file(place, BOOT_INI_BYTES).split(b"\x1a")[0].decode("cp437")
     section = ""
     default = ""
+    timeout: str | None = None
     lines: list[tuple[int, str]] = []
     for number, line in enumerate(text.splitlines(), 1):
         line_text = line.strip()
@@ -39,11 +42,13 @@ def read_boot_ini(place: Location, partitions: Partitions) -> tuple[BootEntry, .
             section = line_text.lower()
         elif section == "[boot loader]" and line_text.lower().partition("=")[0].strip() == "default":
             default = line_text.partition("=")[2].strip().lower()
+        elif section == "[boot loader]" and line_text.lower().partition("=")[0].strip() == "timeout":
+            timeout = line_text.partition("=")[2]
         elif section == "[operating systems]" and line_text and not line_text.startswith(";"):
             lines.append((number, line_text))
     if len(lines) > BOOT_ENTRIES:
         raise LimitExceeded(f"boot.ini has more than {BOOT_ENTRIES} entries", where=place.filesystem.volume)
-    found = [entry for number, line in lines if (entry := _entry(place, number, line, partitions)) is not None]
+    found = [entry for number, line in lines if (entry := _entry(place, number, line, timeout, partitions)) is not None]
     chosen = next((i for i, (path, _) in enumerate(found) if path.rstrip("\\") == default.rstrip("\\")), 0)
     return tuple(
         BootEntry(
@@ -54,13 +59,16 @@ def read_boot_ini(place: Location, partitions: Partitions) -> tuple[BootEntry, .
             root=entry.root,
             directory=entry.directory,
             default=index == chosen,
+            options=entry.options,
             evidence=entry.evidence,
         )
         for index, (_, entry) in enumerate(found)
     )
 
 
-def _entry(place: Location, number: int, line: str, partitions: Partitions) -> tuple[str, BootEntry] | None:
+def _entry(
+    place: Location, number: int, line: str, timeout: str | None, partitions: Partitions
+) -> tuple[str, BootEntry] | None:
     parts = _ENTRY.fullmatch(line)
     if parts is None:
         return None
@@ -89,6 +97,7 @@ def _entry(place: Location, number: int, line: str, partitions: Partitions) -> t
         target=shown(path),
         root=root,
         directory=directory,
+        options=known(options_of_boot_ini(options, timeout), *evidence) if meaning == "windows" else None,
         evidence=evidence,
     )
 

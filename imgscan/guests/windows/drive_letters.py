@@ -14,17 +14,20 @@ from imgscan.guests.windows.registry_value import Value
 from imgscan.model.evidence import AtPath
 from imgscan.model.fact import Fact, known, unread_because
 from imgscan.model.system import Mount
+from imgscan.model.text import shown
 
 _KEY: Final = "MountedDevices"
 _LETTER: Final = "\\DosDevices\\"
+_NAME_BYTES: Final = 4096
+"""The longest name of a device that is looked at."""
 
 
 def read_drive_letters(
     system: HiveFile, partitions: Partitions, filesystems: Mapping[str, FileSystem]
 ) -> Fact[tuple[Mount, ...]]:
-    """Return a mount for each drive letter of a fixed disk's volume, in the order of the letters.
+    """Return a mount for each drive letter, in the order of the letters.
 
-    Drives that take a medium (CD-ROM, floppy, USB) are stored under the name of their device, and are left out.
+    Drives that take a medium (CD-ROM, floppy, USB) are stored under the name of their device, and are no volume here.
     """
     try:
         key = system.key(_KEY)
@@ -40,17 +43,31 @@ def _mount(
 ) -> Mount | None:
     if not value.name.upper().startswith(_LETTER.upper()):
         return None
+    point, evidence = shown(value.name[len(_LETTER) :].upper()), (system.at(_KEY, value),)
     partition = decode_device(value.data(), partitions) if value.size in {12, 24} else None
     if partition is None:
-        return None
+        name = _device_name(value.data()) if value.size <= _NAME_BYTES else None
+        if name is None:
+            return Mount(
+                source=f"{value.size} bytes of an unknown form", point=point, type="unknown", evidence=evidence
+            )
+        return Mount(source=name, point=point, type="unknown", how="removable", at_boot=False, evidence=evidence)
     filesystem = filesystems.get(partition.volume) if partition.volume is not None else None
     return Mount(
         source=partition.source,
-        point=value.name[len(_LETTER) :].upper(),
+        point=point,
         type=filesystem.type if filesystem is not None else "unknown",
         volume=partition.volume,
-        evidence=(system.at(_KEY, value),),
+        evidence=evidence,
     )
+
+
+def _device_name(data: bytes) -> str | None:
+    r"""Return a device as ``IDE#CdRom...`` where ``\??\IDE#CdRom...#{53f5630d-...}`` stands; None for other data."""
+    name = data[: len(data) & ~1].decode("utf-16-le", "replace").rstrip("\0")
+    if not name.startswith(("\\??\\", "_??_")):
+        return None
+    return shown("#".join(name[4:].split("#")[:2]))
 
 
 def decode_device(data: bytes, partitions: Partitions) -> PartitionName | None:

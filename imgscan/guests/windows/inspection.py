@@ -97,6 +97,7 @@ def inspect_windows(
         bootloader=boot.bootloader,
         menu=boot.menu,
         references=boot.references,
+        boot_options=boot.options,
         mounts=read_drive_letters(system, partitions, filesystems),
     )
     return Inspected(inspected, tree, (*software.left_out, *system.left_out, *boot.unread))

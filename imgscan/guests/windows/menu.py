@@ -19,6 +19,7 @@ from imgscan.model.evidence import AtPath, Evidence
 from imgscan.model.fact import Fact, known, unread_because
 from imgscan.model.machine import UnreadPlace
 from imgscan.model.system import MenuEntry, MenuEntryKind, Reference
+from imgscan.model.windows import BootOptions
 
 _STORES: Final = ("/Boot/BCD", "/EFI/Microsoft/Boot/BCD")
 _BOOT_INI: Final = "/boot.ini"
@@ -42,6 +43,7 @@ class WindowsBoot(msgspec.Struct, frozen=True):
     menu: Fact[tuple[MenuEntry, ...]]
     references: Fact[tuple[Reference, ...]]
     bootloader: Fact[str | None]
+    options: Fact[BootOptions | None]
     unread: tuple[UnreadPlace, ...]
 
 
@@ -66,7 +68,9 @@ def read_boot(own: OwnSystem, filesystems: Mapping[str, FileSystem], partitions:
     for volume, filesystem in filesystems.items():
         if filesystem.type in _FILESYSTEMS:
             _search(found, volume, GuestTree({"/": filesystem}), partitions)
-    return WindowsBoot(_menu(own, found), _references(own, found), _bootloader(own, found), tuple(found.unread))
+    return WindowsBoot(
+        _menu(own, found), _references(own, found), _bootloader(own, found), _options(own, found), tuple(found.unread)
+    )
 
 
 def _search(found: _Found, volume: str, tree: GuestTree, partitions: Partitions) -> None:
@@ -167,6 +171,15 @@ def _references(own: OwnSystem, found: _Found) -> Fact[tuple[Reference, ...]]:
                     evidence=entry.evidence,
                 )
     return known(tuple(references.values()), *(found.menus or found.looked))
+
+
+def _options(own: OwnSystem, found: _Found) -> Fact[BootOptions | None]:
+    """Return how the system is started: by the default entry where that is its own, else by its first one."""
+    if found.failed and not found.menus:
+        return unread_because(found.failed[0][0], *(where for _, where in found.failed))
+    entries = [entry for entry in found.entries if _kind(own, entry) == "own" and entry.options is not None]
+    chosen = next((entry.options for entry in entries if entry.default), entries[0].options if entries else None)
+    return chosen.map(lambda options: options) if chosen is not None else known(None, *(found.menus or found.looked))
 
 
 def _bootloader(own: OwnSystem, found: _Found) -> Fact[str | None]:

@@ -158,8 +158,9 @@ def test_real_hives_of_windows_7() -> None:
         "hostname": "WKS-WIN732BITA",
         "bootloader": None,
     }
-    (drive,) = system.mounts.get()
+    drive = system.mounts.get()[1]
     assert (drive.point, drive.source, drive.volume) == ("C:", "mbr:5cbea03e@1048576", "disk0/p1")
+    assert [mount.point for mount in system.mounts.get() if mount.how == "removable"] == ["A:", "D:", "E:"]
     assert system.menu.get() == ()
     assert AtPath("disk0/p1", "/Boot/BCD") in system.menu.evidence
 
@@ -236,7 +237,7 @@ def test_drive_letters_on_gpt_and_of_what_is_not_there() -> None:
     filesystem = MemoryFileSystem(windows_files(windows), "disk0/p3")
     found = FoundSystem("windows", "disk0/p3", "/Windows")
     for disks, volume in (([disk], "disk0/p3"), ([mbr_disk()], None)):
-        (mount,) = inspect_windows(found, {"disk0/p3": filesystem}, [], disks).system.mounts.get()
+        mount = inspect_windows(found, {"disk0/p3": filesystem}, [], disks).system.mounts.get()[0]
         assert (mount.point, mount.source, mount.volume) == ("C:", f"gpt:{GUID}", volume)
 
 
@@ -244,8 +245,35 @@ def test_a_signature_that_two_disks_have_names_no_volume() -> None:
     filesystem = MemoryFileSystem(windows_files(WINDOWS_2019))
     disks = [mbr_disk(), mbr_disk(name="disk1")]
     system = inspect_windows(FoundSystem("windows", "disk0/p1", "/Windows"), {"disk0/p1": filesystem}, [], disks).system
-    assert [mount.volume for mount in system.mounts.get()] == [None]
+    assert next((mount.source, mount.volume) for mount in system.mounts.get()) == ("mbr:1234abcd@1048576", None)
     assert [entry.kind for entry in system.menu.get()] == ["unknown"]
+
+
+def test_drive_letters_of_every_form() -> None:
+    def named(name: str) -> bytes:
+        return name.encode("utf-16-le")
+
+    windows = WINDOWS_2019
+    for letter, data in {
+        "A": named("\\??\\FDC#GENERIC_FLOPPY_DRIVE#6&2bc13940&0&0#{53f5630d-b6bf-11d0-94f2-00a0c91efb8b}"),
+        "E": named("_??_USBSTOR#Disk&Ven_HP&Prod_v100w&Rev_1024#0BF&0#{53f56307-b6bf-11d0-94f2-00a0c91efb8b}"),
+        "F": bytes(12),
+        "G": b"DMIO:ID:" + bytes(16),
+        "H": b"\1\2\3",
+        "I": bytes(24),
+    }.items():
+        windows = windows.changed("SYSTEM", "MountedDevices", f"\\DosDevices\\{letter}:", data)
+    found = inspect(windows_files(windows)).system.mounts.get()
+    assert [(mount.point, mount.source, mount.volume) for mount in found] == [
+        ("A:", "FDC#GENERIC_FLOPPY_DRIVE", None),
+        ("C:", "mbr:1234abcd@1048576", "disk0/p1"),
+        ("D:", "IDE#CdRomNECVMWar_VMware_IDE_CDR10", None),
+        ("E:", "USBSTOR#Disk&Ven_HP&Prod_v100w&Rev_1024", None),
+        ("F:", "mbr:00000000@0", None),
+        ("G:", "gpt:00000000-0000-0000-0000-000000000000", None),
+        ("H:", "3 bytes of an unknown form", None),
+        ("I:", "24 bytes of an unknown form", None),
+    ]
 
 
 # --- language, edition, licence, domain ------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from imgscan.guests.windows.menu import OwnSystem, WindowsBoot, read_boot
 from imgscan.guests.windows.partitions import Partitions
 from imgscan.model.disk import Disk, Partition, PartitionTable
 from imgscan.model.evidence import AtPath, AtRegistry
+from imgscan.model.fact import Fact
+from imgscan.model.windows import BootOptions
 
 OWN, OTHER = Place(start=MIB), Place(start=512 * MIB)
 ESP, GPT_OWN, GPT_RECOVERY = "disk0/p1", "disk0/p3", "disk0/p4"
@@ -227,3 +229,90 @@ def test_files_of_a_built_installation() -> None:
     found = boot(efi)
     assert kinds(found) == [("Windows Server", "own", True)]
     assert found.bootloader.evidence == (AtPath("disk0/p1", "/EFI/Microsoft/Boot/bootmgfw.efi"),)
+
+
+# --- options ---------------------------------------------------------------------------------------------------------
+
+
+def options_of(*entries: Entry, ems: bool = False) -> Fact[BootOptions | None]:
+    return boot({"/Boot/BCD": bcd_store(entries, OWN, ems=ems), "/bootmgr": b"boot manager"}).options
+
+
+@requires_tool("hivexregedit")
+@pytest.mark.parametrize(
+    ("elements", "expected"),
+    [
+        ((), BootOptions(timeout=30)),
+        ((("25000080", bytes(8)),), BootOptions(timeout=30, safe_boot="minimal")),
+        ((("25000080", b"\1"),), BootOptions(timeout=30, safe_boot="network")),
+        ((("25000080", b"\2" + bytes(7)),), BootOptions(timeout=30, safe_boot="directory-services-repair")),
+        ((("25000080", b"\7" + bytes(7)),), BootOptions(timeout=30, safe_boot="7")),
+        ((("260000b0", b"\1"),), BootOptions(timeout=30, ems=True)),
+        ((("260000a0", b"\1"),), BootOptions(timeout=30, debug=True)),
+        ((("16000049", b"\1"),), BootOptions(timeout=30, unsigned_drivers=True)),
+        ((("16000048", b"\1"), ("16000049", b"\0")), BootOptions(timeout=30, unsigned_drivers=True)),
+        ((("250000e0", b"\1" + bytes(7)),), BootOptions(timeout=30, status_policy="ignore-all-failures")),
+    ],
+)
+def test_options_of_an_entry(elements: tuple[tuple[str, bytes], ...], expected: BootOptions) -> None:
+    fact = options_of(Entry("Windows", OWN, options=elements))
+    assert fact.get() == expected
+    assert isinstance(fact.evidence[0], AtRegistry)
+
+
+@requires_tool("hivexregedit")
+def test_options_are_inherited_and_an_own_one_counts() -> None:
+    assert options_of(Entry("Windows", OWN), ems=True).get() == BootOptions(timeout=30, ems=True)
+    own = Entry("Windows", OWN, options=(("16000020", b"\0"),))
+    assert options_of(own, ems=True).get() == BootOptions(timeout=30)
+
+
+@requires_tool("hivexregedit")
+def test_whose_options_count() -> None:
+    """Those of the default entry where it starts this system, else of the first one that does."""
+    safe, other = Entry("Safe", OWN, options=(("25000080", bytes(8)),)), Entry("Other", OTHER)
+    assert options_of(safe, Entry("Windows", OWN)).get() == BootOptions(timeout=30, safe_boot="minimal")
+    assert options_of(Entry("Windows", OWN), safe).get() == BootOptions(timeout=30)
+    assert options_of(other, safe).get() == BootOptions(timeout=30, safe_boot="minimal")
+    assert options_of(other).get() is None
+
+
+@requires_tool("hivexregedit")
+def test_options_that_are_no_numbers_lose_nothing_else() -> None:
+    found = boot(with_store(Entry("Windows", OWN, options=(("25000080", bytes(9)),))))
+    assert found.options.unread == "corrupt"
+    assert kinds(found) == [("Windows", "own", True)]
+    many = tuple(Entry(f"Windows {number}", OWN) for number in range(34))
+    found = boot(with_store(*many[1:], many[0]))
+    assert (len(found.menu.get()), found.options.get()) == (34, BootOptions(timeout=30))
+
+
+def test_options_of_a_real_store() -> None:
+    """Its menu waits 0x1e seconds, and the settings for EMS that its entry inherits are off."""
+    filesystem = MemoryFileSystem({"/EFI/Microsoft/Boot/BCD": shared_data("hives/BCD.xz")}, ESP, "vfat")
+    gpt = disk(partition(3, uuid="8e0f2c38-e4ea-47ba-b7fc-9d8c74dccf0b"), scheme="gpt")
+    found = read_boot(OwnSystem(GPT_OWN, "/Windows", is_nt5=False), {ESP: filesystem}, Partitions([gpt]))
+    assert found.options.get() == BootOptions(timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("switches", "expected"),
+    [
+        ("/fastdetect /noexecute=optout", BootOptions(timeout=30)),
+        ("/redirect /fastdetect", BootOptions(timeout=30, ems=True)),
+        ("/SAFEBOOT:MINIMAL /sos", BootOptions(timeout=30, safe_boot="minimal")),
+        ("/safeboot:minimal(alternateshell)", BootOptions(timeout=30, safe_boot="minimal")),
+        ("/safeboot:dsrepair", BootOptions(timeout=30, safe_boot="directory-services-repair")),
+        ("/safeboot", BootOptions(timeout=30, safe_boot="unknown")),
+        ("/debugport=com1 /baudrate=115200", BootOptions(timeout=30, debug=True)),
+    ],
+)
+def test_options_of_boot_ini(switches: str, expected: BootOptions) -> None:
+    found = boot(ini(f'multi(0)disk(0)rdisk(0)partition(1)\\WINDOWS="Windows Server 2003" {switches}'), NT5)
+    assert found.options.get() == expected
+    assert found.options.evidence == (AtPath("disk0/p1", "/boot.ini", 5),)
+
+
+def test_no_menu_or_an_unread_one_has_no_options() -> None:
+    assert boot({}).options.get() is None
+    assert boot({"/Boot/BCD": bytes(8192)}).options.unread == "corrupt"
