@@ -14,6 +14,7 @@ import msgspec
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.limits import MIB
 from imgscan.errors import CorruptStructure
+from imgscan.layouts.crc32c import crc32c
 from imgscan.model.volume import Free
 
 SUPERBLOCK_OFFSET: Final = 1024
@@ -23,7 +24,9 @@ DESCRIPTOR_BYTES: Final = 1 * MIB
 
 _DIRENT: Final = struct.Struct("<IHBB")
 _INCOMPAT_RECOVER, _INCOMPAT_META_BG, _INCOMPAT_EXTENTS, _INCOMPAT_64BIT = 0x4, 0x10, 0x40, 0x80
-_RO_COMPAT_BIGALLOC: Final = 0x200
+_RO_COMPAT_BIGALLOC, _RO_COMPAT_METADATA_CSUM = 0x200, 0x400
+_CHECKSUM_AT: Final = 1020
+"""Where the superblock's CRC-32C stands, over what is before it; without it the kernel does not mount."""
 _STATE_VALID, _STATE_ERROR = 1, 2
 _MAGIC: Final = 0xEF53
 
@@ -76,6 +79,7 @@ class Superblock(msgspec.Struct, frozen=True):
     has_journal_to_replay: bool
     has_extents: bool
     has_scattered_descriptors: bool
+    is_checksum_good: bool = True
 
     @property
     def descriptor_table(self) -> int:
@@ -95,8 +99,10 @@ class Superblock(msgspec.Struct, frozen=True):
 
     @property
     def condition(self) -> str:
-        """`clean`, or what is wrong: `errors`; `journal not replayed` or `not cleanly unmounted`."""
-        wrong = ["errors"] if self.state & _STATE_ERROR else []
+        """`clean`, or what is wrong: damage, `errors`; `journal not replayed` or `not cleanly unmounted`."""
+        wrong = [] if self.is_checksum_good else ["damaged superblock (its checksum does not fit)"]
+        if self.state & _STATE_ERROR:
+            wrong.append("errors")
         if self.has_journal_to_replay:
             wrong.append("journal not replayed")
         elif not self.state & _STATE_VALID:
@@ -147,7 +153,13 @@ def read_superblock(device: BlockDevice, volume: str) -> Superblock:
         has_journal_to_replay=bool(incompat & _INCOMPAT_RECOVER),
         has_extents=bool(incompat & _INCOMPAT_EXTENTS),
         has_scattered_descriptors=bool(incompat & _INCOMPAT_META_BG),
+        is_checksum_good=not ro_compat & _RO_COMPAT_METADATA_CSUM or _is_checksum_good(raw),
     )
+
+
+def _is_checksum_good(raw: bytes) -> bool:
+    """Whether a superblock with a checksum has the right one; CRC-32C is the only kind that there is."""
+    return int.from_bytes(raw[_CHECKSUM_AT:], "little") == crc32c(raw[:_CHECKSUM_AT]) ^ 0xFFFF_FFFF
 
 
 def free_space(device: BlockDevice, volume: str) -> Free:

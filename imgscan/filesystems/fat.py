@@ -1,6 +1,7 @@
-"""Free space of FAT and exFAT.
+"""Free space of FAT and exFAT, and how they were left.
 
-Source: Microsoft's FAT specification (fatgen103: BPB, FSInfo, FAT type determination) and exFAT specification 3.1, 7.1.
+Source: Microsoft's FAT specification (fatgen103: BPB, FSInfo, FAT type determination, FAT[1]) and exFAT specification
+3.1, 3.4, 7.1; the state byte of the boot sector: the Linux kernel's include/uapi/linux/msdos_fs.h.
 """
 
 from __future__ import annotations
@@ -23,6 +24,16 @@ TABLE_BYTES: Final = 16 * MIB
 SMALL_TABLE: Final = 64 * 1024
 """A table up to this is always counted, instead of believing FSInfo."""
 _CLEAN_32: Final = 0x0800_0000
+_CLEAN: Final = {16: 0x8000, 32: _CLEAN_32}
+_NO_ERRORS: Final = {16: 0x4000, 32: 0x0400_0000}
+"""Bits of the table's second entry that are set while all is well; FAT12 has none."""
+_STATE_AT: Final = {12: 0x25, 16: 0x25, 32: 0x41}
+_STATE_DIRTY, _STATE_ERRORS = 1, 2
+_EXFAT_FLAGS_AT: Final = 106
+_EXFAT_DIRTY, _EXFAT_ERRORS = 2, 4
+_EXFAT_CHECKED_SECTORS: Final = 11
+_UNCLEAN: Final = "not cleanly unmounted"
+_ERRORS: Final = "errors were met"
 
 
 class FatGeometry(msgspec.Struct, frozen=True):
@@ -78,6 +89,41 @@ def free_fat(device: BlockDevice, volume: str) -> Free:
         clusters = _count(table, geometry)
     size = clusters * geometry.cluster_size
     return Free(size, size, None)
+
+
+def fat_condition(device: BlockDevice, volume: str) -> str | None:
+    """Return how a FAT volume was left: `clean`, or what is wrong; None for a FAT12 that says nothing."""
+    geometry = read_geometry(device, volume)
+    state = device.read_at(0, 512)[_STATE_AT[geometry.bits]]
+    wrong = {_UNCLEAN: bool(state & _STATE_DIRTY), _ERRORS: bool(state & _STATE_ERRORS)}
+    if geometry.bits != 12:
+        second = int.from_bytes(device.read_at(geometry.table, 8)[geometry.bits // 8 :][: geometry.bits // 8], "little")
+        wrong[_UNCLEAN] |= not second & _CLEAN[geometry.bits]
+        wrong[_ERRORS] |= not second & _NO_ERRORS[geometry.bits]
+    otherwise = None if geometry.bits == 12 else "clean"
+    return "; ".join(words for words, is_so in wrong.items() if is_so) or otherwise
+
+
+def exfat_condition(device: BlockDevice) -> str:
+    """Return how an exFAT volume was left: `clean`, or what is wrong; its boot region's checksum is verified."""
+    raw = device.read_at(0, 512)
+    flags, sector = raw[_EXFAT_FLAGS_AT], 1 << min(max(raw[108], 9), 12)
+    region = device.read_at(0, (_EXFAT_CHECKED_SECTORS + 1) * sector)
+    wrong = [_UNCLEAN] if flags & _EXFAT_DIRTY else []
+    if flags & _EXFAT_ERRORS:
+        wrong.append(_ERRORS)
+    checked = _EXFAT_CHECKED_SECTORS * sector
+    if region[checked : checked + 4] != exfat_checksum(region[:checked]).to_bytes(4, "little"):
+        wrong.append("damaged boot region (its checksum does not fit)")
+    return "; ".join(wrong) or "clean"
+
+
+def exfat_checksum(sectors: bytes) -> int:
+    """Return the checksum of the boot region: over all its bytes but the volume's flags and the percentage in use."""
+    checksum = 0
+    for byte in sectors[:106] + sectors[108:112] + sectors[113:]:
+        checksum = ((checksum << 31 | checksum >> 1) + byte) & 0xFFFF_FFFF
+    return checksum
 
 
 def _hint(device: BlockDevice, geometry: FatGeometry) -> int | None:

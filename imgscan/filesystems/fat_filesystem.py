@@ -15,6 +15,10 @@ class FatFileSystem(TskFileSystem):
         """Return the free space."""
         return fat.free_fat(self._device, self.volume)
 
+    def condition(self) -> str | None:
+        """Return how it was left, by the bits of its table and the state in its boot sector."""
+        return fat.fat_condition(self._device, self.volume)
+
     def free_cost(self) -> int:
         """Return how many bytes `free` reads."""
         return fat.fat_cost(self._device, self.volume)
@@ -22,6 +26,10 @@ class FatFileSystem(TskFileSystem):
 
 class ExfatFileSystem(TskFileSystem):
     """ExFAT."""
+
+    def condition(self) -> str | None:
+        """Return how it was left, by the flags and the checksum of its boot region."""
+        return fat.exfat_condition(self._device)
 
     def free(self) -> Free:
         """Return the free space."""

@@ -5,14 +5,14 @@ Colour and boxes on a terminal only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import StringIO
 from typing import Any, TypeVar
 
 import msgspec
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from imgscan.model.boot import Boot
@@ -49,8 +49,11 @@ MAX_EVIDENCE = 6
 MIN_WIDTH, PLAIN_WIDTH, MAX_WIDTH = 40, 100, 140
 LABEL_WIDTH = 10
 """Columns of a label with the blank behind it, at least."""
-FULL_TABLE_WIDTH = 90
-"""Narrower than this, labels and UUIDs stand below the table of volumes."""
+VOLUME_TITLES = ("name", "holds", "size", "free", "label", "uuid")
+HOLDS, RIGHT = 1, frozenset({2, 3})
+"""The column that is wrapped, and those that stand at the right."""
+MIN_HOLDS = 24
+"""Columns for what a volume holds that are not given to labels and UUIDs."""
 
 
 class Style(msgspec.Struct, frozen=True):
@@ -107,9 +110,7 @@ def _print_machine(console: Console, machine: MachineFacts, style: Style) -> Non
     section(
         console,
         "Volumes",
-        [_volumes(machine, console.width), *_identities(machine, console.width), *_volume_problems(machine)]
-        if machine.volumes
-        else [Text("none found")],
+        [*_volumes(machine, console.width), *_volume_problems(machine)] if machine.volumes else [Text("none found")],
     )
     section(console, "Boot", list(_boot(machine.boot)))
     section(
@@ -178,62 +179,126 @@ def _disk(disk: Disk, machine: MachineFacts, style: Style, width: int) -> Render
     return Group(*rows)
 
 
+MORE_WIDTH = 10
+"""Columns kept for how many partitions the picture leaves out."""
 BAR_COLORS = ("blue", "green", "magenta", "cyan", "yellow")
 
 
 def _bar(disk: Disk, machine: MachineFacts, style: Style, width: int) -> Text | None:
-    """Draw the disk's partitions to scale, `|` between them; free space is dotted."""
+    """Draw the disk's partitions to scale, `|` between them; free space is dotted.
+
+    Each has room for its number at least; how many the line has no room for is said behind it.
+    """
     table, size = disk.partition_table, disk.virtual_size
     if table is None or not size or not table.partitions or width < MIN_WIDTH // 2:
         return None
     contents = {volume.name: volume.content for volume in machine.volumes}
+    shown_parts = sorted((p for p in table.partitions if p.name in contents), key=lambda part: part.start)
     inner = width - 2
+    least = [len(str(part.number)) + 1 for part in shown_parts]
+    left_out = 0
+    while sum(least) > inner - (MORE_WIDTH if left_out else 0):
+        least.pop()
+        left_out += 1
+    inner -= MORE_WIDTH if left_out else 0
+    latest = [inner - sum(least[number:]) for number in range(len(least) + 1)]  # where each begins at the latest
     bar = Text("[" if not style.terminal else "▕")
     at = 0
-    shown_parts = sorted((p for p in table.partitions if p.name in contents), key=lambda part: part.start)
-    for number, part in enumerate(shown_parts):
-        begin = min(inner, max(at, part.start * inner // size))
-        end = min(inner, max(begin + 4, -(-(part.start + part.size) * inner // size)))
+    for number, part in enumerate(shown_parts[: len(least)]):
+        begin = min(latest[number], max(at, part.start * inner // size))
+        wanted = max(begin + 4, -(-(part.start + part.size) * inner // size))
+        end = max(begin + least[number], min(latest[number + 1], wanted))
         bar.append(("." if not style.terminal else "·") * (begin - at))
         words = f"{part.number} {contents[part.name] or '-'}"
         label = words if len(words) <= end - begin - 1 else str(part.number)
         fill = "=" if not style.terminal else "█"
         color = BAR_COLORS[number % len(BAR_COLORS)]
-        room = max(0, end - begin - 1)
+        room = end - begin - 1
         if style.color:
-            bar.append(f" {label} ".ljust(room)[:room], f"black on {color}").append(" ")
+            padded = f" {label} " if len(label) + 2 <= room else label
+            bar.append(padded.ljust(room), f"black on {color}").append(" ")
         else:
-            bar.append(label[:room].ljust(room, fill)).append("|")
+            bar.append(label.ljust(room, fill)).append("|")
         at = end
     bar.append(("." if not style.terminal else "·") * max(0, inner - at))
     bar.append("]" if not style.terminal else "▏")
+    if left_out:
+        bar.append(f" +{left_out} more")
     bar.no_wrap = True
     return bar
 
 
-def _volumes(machine: MachineFacts, width: int) -> Table:
-    table = Table(box=None, pad_edge=False, show_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    titles = ("name", "holds", "size", "free", "label", "uuid")[: 6 if width >= FULL_TABLE_WIDTH else 4]
-    for title in titles:
-        fixed = title in {"name", "size", "free", "uuid"}
-        table.add_column(
-            title, justify="right" if title in {"size", "free"} else "left", overflow="fold", no_wrap=fixed
-        )
+def _volumes(machine: MachineFacts, width: int) -> Iterable[RenderableType]:
+    """Yield a table of the volumes; what it has no room for stands below it, and nothing is ever cut off.
+
+    Labels and UUIDs go first, in lines of their own; without room for the rest, all of a volume stands below its name.
+    """
     types = {part.name: part.type_name or part.type for disk in machine.disks for part in _partitions(disk)}
-    for volume, depth in _layered(machine):
-        free = volume.free.value.bytes if volume.free and volume.free.is_known and volume.free.value else None
-        holds = volume.content or ("nothing" if volume.signature.is_known else f"unread: {volume.signature.unread}")
-        if volume.kind == "thin-pool":
-            holds = "thin pool"
-        if volume.content is None and volume.name in types:
-            holds += f" ({types[volume.name]})"
-        if volume.readable is not None and not volume.readable.is_known:
-            holds += f" (unread: {volume.readable.unread})"
-        holds += _made_of(volume)
-        name = "  " * depth + volume.name
-        cells = (name, holds, size_text(volume.size), size_text(free), _fact(volume.label), _fact(volume.uuid))
-        table.add_row(*(Text(shown(cell)) for cell in cells[: len(titles)]))
-    return table
+    volumes = list(_layered(machine))
+    rows = [_cells(volume, depth, types) for volume, depth in volumes]
+    widths = [max(map(cell_len, column)) for column in zip(VOLUME_TITLES, *rows, strict=True)]
+    for count in (len(VOLUME_TITLES), 4):
+        fixed = sum(widths[:count]) - widths[HOLDS] + 2 * count  # two blanks between columns, and the section's own
+        room = min(widths[HOLDS], width - fixed)
+        if room >= min(widths[HOLDS], MIN_HOLDS):
+            columns = [*widths[:HOLDS], room, *widths[HOLDS + 1 : count]]
+            yield Row(VOLUME_TITLES[:count], columns, "dim")
+            yield from (Row(row[:count], columns) for row in rows)
+            if count < len(VOLUME_TITLES):
+                for volume, _ in volumes:
+                    words = _identity(volume)
+                    if words:
+                        yield labelled(volume.name, ", ".join(words))
+            return
+    for (volume, _), (name, holds, size, free, *_rest) in zip(volumes, rows, strict=True):
+        yield Text(name)
+        words = [holds, size, *([f"free {free}"] if free != "-" else []), *_identity(volume)]
+        yield Padding(Text(", ".join(words), overflow="fold"), (0, 0, 0, 4))
+
+
+def _cells(volume: Volume, depth: int, types: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what the table says of a volume, in the order of `VOLUME_TITLES`."""
+    holds = volume.content or ("nothing" if volume.signature.is_known else f"unread: {volume.signature.unread}")
+    if volume.kind == "thin-pool":
+        holds = "thin pool"
+    if volume.content is None and volume.name in types:
+        holds += f" ({types[volume.name]})"
+    if volume.readable is not None and not volume.readable.is_known:
+        holds += f" (unread: {volume.readable.unread})"
+    holds += _made_of(volume)
+    name = "  " * depth + volume.name
+    cells = (name, holds, size_text(volume.size), size_text(_free(volume)), _fact(volume.label), _fact(volume.uuid))
+    return tuple(map(shown, cells))
+
+
+def _identity(volume: Volume) -> list[str]:
+    return [f"{name} {_fact(fact)}" for name, fact in (("label", volume.label), ("uuid", volume.uuid)) if fact]
+
+
+class Row:
+    """A row of the table of volumes: `columns` are the widths; what the volume holds is wrapped at words."""
+
+    def __init__(self, cells: Sequence[str], columns: Sequence[int], style: str = "") -> None:
+        self._cells = cells
+        self._columns = columns
+        self._style = style
+
+    def __rich_console__(self, console: Console, _: ConsoleOptions) -> RenderResult:
+        """Yield the lines."""
+        holds = Text(self._cells[HOLDS]).wrap(console, self._columns[HOLDS], overflow="fold")
+        for number, piece in enumerate(holds):
+            line = Text(style=self._style)
+            for column, width in enumerate(self._columns):
+                cell = piece if column == HOLDS else Text("" if number else self._cells[column])
+                gap = " " * (width - cell.cell_len)
+                line.append("  " * (column > 0))
+                line.append_text(Text(gap) + cell if column in RIGHT else cell + Text(gap))
+            line.no_wrap = True
+            yield line
+
+
+def _free(volume: Volume) -> int | None:
+    return volume.free.value.bytes if volume.free and volume.free.is_known and volume.free.value else None
 
 
 def _layered(machine: MachineFacts) -> Iterable[tuple[Volume, int]]:
@@ -277,16 +342,6 @@ def _volume_problems(machine: MachineFacts) -> Iterable[RenderableType]:
     for (kind, code, detail), names in found.items():
         about = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
         yield labelled(kind, f"{about}: {detail.removeprefix(f'{names[0]}: ')} ({code})")
-
-
-def _identities(machine: MachineFacts, width: int) -> Iterable[RenderableType]:
-    """Yield labels and UUIDs in lines of their own where the table has no room for them."""
-    if width >= FULL_TABLE_WIDTH:
-        return
-    for volume in machine.volumes:
-        words = [f"{name} {_fact(fact)}" for name, fact in (("label", volume.label), ("uuid", volume.uuid)) if fact]
-        if words:
-            yield labelled(volume.name, ", ".join(words))
 
 
 def _partitions(disk: Disk) -> tuple[Partition, ...]:

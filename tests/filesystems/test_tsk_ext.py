@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import struct
+import subprocess
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -168,6 +169,7 @@ def test_free_space_after_a_crash_is_summed_over_the_groups(tree: Path, tmp_path
         file.write(struct.pack("<I", 1))
         file.seek(1024 + 58)
         file.write(struct.pack("<H", 0))
+    run("debugfs", "-w", "-R", "set_super_value wtime 1", str(image))  # which puts the checksum right
     filesystem = opened(image)
     assert filesystem.free() == clean
     assert filesystem.condition() == "not cleanly unmounted"
@@ -376,3 +378,18 @@ def test_encrypted_files_are_refused(tmp_path: Path) -> None:
         filesystem.read(by_path(filesystem, "f"), 0, 10)
     with pytest.raises(EncryptedData, match="fscrypt"):
         list(filesystem.list(by_path(filesystem, "d")))
+
+
+def test_a_superblock_that_fails_its_checksum(tmp_path: Path) -> None:
+    """The kernel does not mount it; e2fsprogs say so, and what it holds is still there."""
+    image = tmp_path / "x.img"
+    image.write_bytes(bytes(8 << 20))
+    run("mkfs.ext4", "-q", "-O", "metadata_csum", str(image))
+    assert opened(image).condition() == "clean"
+    raw = bytearray(image.read_bytes())
+    raw[1024 + 0x78] ^= 1  # of the label
+    image.write_bytes(raw)
+    assert opened(image).condition() == "damaged superblock (its checksum does not fit)"
+    assert "lost+found" in [entry.name for entry in opened(image).list(opened(image).root)]
+    checked = subprocess.run(["dumpe2fs", "-h", image], capture_output=True, text=True, check=False)
+    assert "checksum" in checked.stdout + checked.stderr

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,63 @@ def test_a_wrong_hint_is_not_believed_on_a_dirty_volume(tree: Path, tmp_path: Pa
         file.seek(reserved * 512 + 4)
         file.write(struct.pack("<I", entry & ~0x08000000))
     assert opened(image).free() == exact
+
+
+FAT16, FAT32 = ("-F", "16"), ("-F", "32")
+
+
+@requires_tool("fsck.vfat")
+@pytest.mark.parametrize(
+    ("kind", "at", "mask", "words", "condition"),
+    [
+        (FAT16, None, 0, "", "clean"),
+        (FAT32, None, 0, "", "clean"),
+        (FAT32, 0x41, 1, "Dirty bit is set", "not cleanly unmounted"),
+        (FAT16, 0x25, 1, "Dirty bit is set", "not cleanly unmounted"),
+        (FAT32, "table", 0x0800_0000, "", "not cleanly unmounted"),
+        (FAT32, "table", 0x0400_0000, "", "errors were met"),
+        (FAT16, "table", 0x8000, "", "not cleanly unmounted"),
+        (FAT16, "table", 0xC000, "", "not cleanly unmounted; errors were met"),
+    ],
+)
+def test_how_it_was_left(  # fsck.vfat looks at the state in the boot sector only
+    tree: Path, tmp_path: Path, kind: tuple[str, ...], at: int | str | None, mask: int, words: str, condition: str
+) -> None:
+    image = make_fat(tree, tmp_path / "x.img", 64 if kind is FAT32 else 32, *kind, *(("-s", "1") * (kind is FAT32)))
+    raw = bytearray(image.read_bytes())
+    if at == "table":
+        size = 4 if kind is FAT32 else 2
+        entry = int.from_bytes(raw[14:16], "little") * 512 + size
+        raw[entry : entry + size] = (int.from_bytes(raw[entry : entry + size], "little") & ~mask).to_bytes(
+            size, "little"
+        )
+    elif isinstance(at, int):
+        raw[at] |= mask
+    image.write_bytes(raw)
+    assert opened(image).condition() == condition
+    checked = subprocess.run(["fsck.vfat", "-n", image], capture_output=True, text=True, check=False)
+    assert words in checked.stdout
+
+
+@requires_tool("mkfs.exfat", "fsck.exfat", "dump.exfat")
+def test_how_an_exfat_was_left(tmp_path: Path) -> None:
+    image = tmp_path / "x.img"
+    image.write_bytes(bytes(8 << 20))
+    run("mkfs.exfat", str(image))
+    whole = image.read_bytes()
+
+    def condition(at: int, value: int) -> str | None:
+        raw = bytearray(whole)
+        raw[at] = value
+        image.write_bytes(raw)
+        return open_filesystem(open_file(image)[0], "disk0/p1", "exfat").condition()
+
+    assert condition(106, 0) == "clean"
+    assert condition(106, 2) == "not cleanly unmounted"
+    assert condition(106, 4) == "errors were met"
+    assert condition(600, 1) == "damaged boot region (its checksum does not fit)"
+    checked = subprocess.run(["fsck.exfat", "-n", image], capture_output=True, text=True, check=False)
+    assert "boot region is corrupted" in checked.stdout + checked.stderr
 
 
 @requires_tool("mkfs.exfat", "dump.exfat")

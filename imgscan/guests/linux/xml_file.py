@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from imgscan.errors import CorruptStructure, LimitExceeded
+from imgscan.errors import CorruptStructure, LimitExceeded, UnsupportedFormat
 from imgscan.guests.linux.config_file import ConfigFile
 
 ELEMENTS: Final = 100_000
@@ -42,6 +42,7 @@ def parse_xml(file: ConfigFile) -> list[Element]:
     """Return the elements in their order; entities are refused, so that nothing grows.
 
     :raises CorruptStructure: it is no XML
+    :raises UnsupportedFormat: it is in an encoding that is not known
     :raises LimitExceeded: there are too many elements
     """
     import pyexpat as expat  # noqa: PLC0415 - start-up time; as xml.parsers.expat, which loads a package more
@@ -74,6 +75,8 @@ def parse_xml(file: ConfigFile) -> list[Element]:
     parser.EntityDeclHandler = refuse
     try:
         parser.Parse(file.text.encode("utf-8", "surrogateescape"), True)
+    except LookupError as error:
+        raise UnsupportedFormat(f"it is in an encoding that is not known: {error}", where=file.path) from error
     except (expat.ExpatError, ValueError) as error:
         raise CorruptStructure(f"it is no XML: {error}", where=file.path) from error
     return found

@@ -4,8 +4,9 @@ What it checks
 --------------
 What reading each filesystem showed, and what it says of itself: a superblock or tree that contradicts itself or fails
 its checksum, so that the files cannot be read; counters of free space that cannot be; a filesystem that reaches beyond
-the end of its volume; errors that the system recorded (ext2/3/4, JFS), a damaged copy of a superblock (Btrfs). A pass
-means that these were looked at, not every file.
+the end of its volume; errors that the system recorded (ext2/3/4, JFS, FAT, exFAT); a superblock or boot region that
+fails its checksum (ext4, exFAT); a damaged copy of a superblock (Btrfs). A pass means that these were looked at, not
+every file.
 
 Why it matters
 --------------

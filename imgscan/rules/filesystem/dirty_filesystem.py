@@ -4,9 +4,9 @@ What it checks
 --------------
 How each filesystem was left, by its own record: ext2/3/4 (journal to replay, or not marked as unmounted), XFS (whether
 the last record of its log is that of an unmount), Btrfs (a log tree), JFS (marked as mounted), NTFS (the dirty flag,
-and a journal that was not closed, as after a hibernation, a fast startup or a power failure).
-FAT and exFAT are not asked. imgscan replays no journal: what it reports of such a volume may be slightly older than
-what the machine would find.
+and a journal that was not closed, as after a hibernation, a fast startup or a power failure), FAT and exFAT (the flags
+in the table and the boot sector; a FAT12 may say nothing). imgscan replays no journal: what it reports of such a volume
+may be slightly older than what the machine would find.
 
 Why it matters
 --------------

@@ -9,11 +9,13 @@ from memory_filesystem import Content, Link, MemoryFileSystem
 from ufw_files import AFTER, BEFORE, CONF, DEFAULTS, USER_RULES
 
 from imgscan.devices.guest_tree import GuestTree
-from imgscan.errors import ReadFailed
+from imgscan.errors import CorruptStructure, ReadFailed, UnsupportedFormat
 from imgscan.guests.linux import boot_commands, config_file, firewalld
+from imgscan.guests.linux.config_file import read_config
 from imgscan.guests.linux.firewalls import read_firewalls
 from imgscan.guests.linux.services import Services
 from imgscan.guests.linux.ssh_server import read_ssh_server
+from imgscan.guests.linux.xml_file import parse_xml
 from imgscan.model.access import Firewall
 
 Files = dict[str, Content]
@@ -544,3 +546,12 @@ def test_hostile_boot_scripts_end_soon() -> None:
 
 def test_a_script_that_only_speaks_of_it_is_none() -> None:
     assert decided({"/etc/rc.local": "#!/bin/sh\n# iptables -A INPUT -j DROP\nexit 0\n"}) == "none"
+
+
+@pytest.mark.parametrize("encoding", ["nonsense", "rot13", "GBK"])
+def test_xml_in_an_encoding_that_is_not_known_is_an_error_of_that_file(encoding: str) -> None:
+    text = f'<?xml version="1.0" encoding="{encoding}"?>\n<zone/>'
+    file = read_config(GuestTree({"/": MemoryFileSystem({PUBLIC: text})}), PUBLIC)
+    assert file is not None
+    with pytest.raises((CorruptStructure, UnsupportedFormat)):
+        parse_xml(file)
