@@ -111,7 +111,6 @@ CASES = (
         one_disk(lambda: linux(root="vfat")),
         linux_outcomes("vmdk", **NO_DATA_VOLUME),
         moves={
-            "dirty-filesystem": Moved("not-applicable", "FAT is not asked how it was left"),
             "ssh-disabled/0": Moved("unknown", "what starts it is told by links, which FAT has not"),
             "firewall-blocks-ssh/0": Moved("unknown", "the same"),
             "antivirus-enabled/0": Moved("unknown", "the same"),
