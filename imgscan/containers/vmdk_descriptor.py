@@ -166,6 +166,7 @@ def _unquoted(value: str) -> str:
 def _codec(encoding: str) -> codecs.CodecInfo | None:
     """Return the codec of the encoding that the descriptor names; None when it is none of `CODECS`."""
     name = re.sub(r"^windows-(\d+)$", r"cp\1", encoding, flags=re.IGNORECASE)
+    name = "cp932" if name.lower() == "windows-31j" else name
     try:
         codec = codecs.lookup(name)
         if codec.name.replace("-", "_") in CODECS and codec.decode(_LETTERS)[0] == _LETTERS.decode("ascii"):

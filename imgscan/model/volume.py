@@ -16,11 +16,21 @@ VolumeKind = Literal[
 
 
 class Free(msgspec.Struct, frozen=True):
-    """Free space: `bytes` as root sees them, `available` without the reserve, `inodes` None where there are none."""
+    """Free space, as statfs(2) counts it: `bytes` with what only root may use, `available` without.
+
+    `inodes` is None where there are none.
+    """
 
     bytes: int
     available: int
     inodes: int | None
+
+    def usable(self, content: str | None) -> int:
+        """Return the bytes that root can write to a filesystem of that type.
+
+        Btrfs keeps nothing for root: what is free and not available lies where no file's content goes, or is a copy.
+        """
+        return self.available if content == "btrfs" else self.bytes
 
 
 class Volume(msgspec.Struct, frozen=True, kw_only=True):

@@ -250,10 +250,10 @@ def _volumes(machine: MachineFacts, width: int) -> Iterable[RenderableType]:
                     if words:
                         yield labelled(volume.name, ", ".join(words))
             return
-    for (volume, _), (name, holds, size, free, *_rest) in zip(volumes, rows, strict=True):
+    for (volume, depth), (name, holds, size, free, *_rest) in zip(volumes, rows, strict=True):
         yield Text(name)
         words = [holds, size, *([f"free {free}"] if free != "-" else []), *_identity(volume)]
-        yield Padding(Text(", ".join(words), overflow="fold"), (0, 0, 0, 4))
+        yield Padding(Text(", ".join(words), overflow="fold"), (0, 0, 0, min(2 * depth + 2, width // 3)))
 
 
 def _cells(volume: Volume, depth: int, types: Mapping[str, str]) -> tuple[str, ...]:
@@ -298,7 +298,8 @@ class Row:
 
 
 def _free(volume: Volume) -> int | None:
-    return volume.free.value.bytes if volume.free and volume.free.is_known and volume.free.value else None
+    free = volume.free.value if volume.free and volume.free.is_known else None
+    return free.usable(volume.content) if free else None
 
 
 def _layered(machine: MachineFacts) -> Iterable[tuple[Volume, int]]:

@@ -310,7 +310,11 @@ class GroupDevices:
                 images[position] = MissingPart(f"image {position} of the RAID {flaw}", where=segment.name)
             elif isinstance(block, RaidSuperblock) and block.data_offset:
                 raise UnsupportedFormat("a RAID that was reshaped is not read")
-        lost = [str(position) for position, image in enumerate(images) if isinstance(image, ImageError)]
+        lost = [  # an image of a kind that is not read is there all the same
+            str(position)
+            for position, image in enumerate(images)
+            if isinstance(image, ImageError) and not isinstance(image, UnsupportedFormat)
+        ]
         if lost:
             what = f"image {', '.join(lost)} of {len(images)} is missing or not in sync"
             segment.into.problems.append(_degraded(segment, what, "missing"))

@@ -6,7 +6,7 @@ from imgscan import scan
 from imgscan.batch.protocol import Job, unpack_text
 from imgscan.batch.worker import JobContext
 from imgscan.devices.device import BlockDevice
-from imgscan.errors import ImageError, UsageError
+from imgscan.errors import ERRORS, ImageError, UnsupportedFormat, UsageError
 from imgscan.scan import ScanOptions
 
 CHUNK_BYTES = 1 << 20
@@ -23,6 +23,10 @@ def run(job: Job, context: JobContext) -> bytes:
             return _copy(disk, job, context)
     with scan.open_machine(paths, options, given=context.given, watch=context) as machine:
         if volume not in machine.devices:
+            for known in machine.facts.volumes:
+                if known.name == volume:
+                    why = known.signature
+                    raise ERRORS.get(str(why.unread), UnsupportedFormat)(f"{volume} cannot be read: {why.detail}")
             raise UsageError(f"there is no volume {volume!r}; there is: {', '.join(sorted(machine.devices)) or 'none'}")
         return _copy(machine.devices[str(volume)], job, context)
 

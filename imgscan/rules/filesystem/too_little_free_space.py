@@ -3,8 +3,8 @@
 What it checks
 --------------
 The free bytes of the volume that holds the root, as root sees them: the blocks that ext reserves for root count as
-free. Exactly as much as is asked for is enough. Of a Btrfs the space of its volumes counts, whatever its subvolumes
-are limited to.
+free. Exactly as much as is asked for is enough. Of a Btrfs what is available to files counts (as df says), whatever its
+subvolumes are limited to.
 
 Why it matters
 --------------
@@ -43,8 +43,9 @@ def check(machine: MachineFacts, system: System, params: Params) -> Result:
         raise UnreadFact("missing", f"the free space of {volume.name} is not known")
     free = volume.free.get()
     evidence = volume.free.evidence or volume.signature.evidence or (AtOffset(volume.name, 0, 0, "free space"),)
-    figures = f"{_mebibytes(free.bytes)} of the root {volume.name} are free"
-    if free.bytes >= params.min_bytes:
+    usable = free.usable(volume.content)
+    figures = f"{_mebibytes(usable)} of the root {volume.name} are free"
+    if usable >= params.min_bytes:
         return passed(figures, *evidence)
     return failed(f"{figures}, less than {_mebibytes(params.min_bytes)}", *evidence)
 

@@ -61,7 +61,7 @@ def check(machine: MachineFacts, _params: NoParams) -> Result:
         if volume.kind != "raid-array":
             if volume.content == "linux_raid_member" and volume.readable is not None:
                 volume.readable.get()
-            volume.signature.get()
+            volume.signature.get()  # of a logical volume too, that may be a RAID and is not read
             return not_applicable(NONE)
         if not volume.metadata:  # not even its superblock was read
             volume.signature.get()
