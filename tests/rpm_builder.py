@@ -1,7 +1,8 @@
 """Package databases of rpm for tests: headers, and the files that hold them.
 
-SQLite files are made by SQLite, hashes of Berkeley DB by its own db_load; ndb is written here after its description,
-for no tool at hand makes one. Real headers come from rpm itself in tests/guests/linux/test_rpm_database.py.
+SQLite files are made by SQLite, hashes of Berkeley DB by its own db_load; ndb is written here after its description.
+Databases that rpm wrote itself are in tests/guests/linux/test_kernel_package.py and, all forms, in
+tests/real_systems/test_real_rpm.py.
 """
 
 from __future__ import annotations

@@ -26,9 +26,9 @@ class MenuFile(msgspec.Struct, frozen=True, kw_only=True):
     """A configuration of GRUB: `path` from the top of `volume`, `size` in bytes, `digest` its SHA-256 in hexadecimal.
 
     `entries` counts what its menu holds (0: it only leads to another one); `default` is what it names as its default
-    once variables are put in, None when it names none, and `default_is_there` whether the menu has that. `fallback` is
-    what starts when the default cannot. `timeout` is in seconds, -1 for ever, None where the file does not say.
-    `in_loader_entries` is whether the menu is made of the files of /boot/loader/entries.
+    once variables are put in, None when it names none or that could not be read, and `default_is_there` whether the
+    menu has that. `fallback` is what starts when the default cannot. `timeout` is in seconds, -1 for ever, None where
+    the file does not say. `in_loader_entries` is whether the menu is made of the files of /boot/loader/entries.
     """
 
     volume: str

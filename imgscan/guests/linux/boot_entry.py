@@ -49,7 +49,7 @@ class BootConfiguration(msgspec.Struct):
 
     `once` is a default for the next start only. `lacks_saved_entry` is whether the default is to be the saved entry,
     and none is saved; `has_loader_entries` whether files of /boot/loader/entries are in the menu. `timeout` is in
-    seconds, -1 for ever.
+    seconds, -1 for ever. `default_is_known` is False when a file that may choose the default could not be read.
     """
 
     entries: list[BootEntry] = msgspec.field(default_factory=list)
@@ -59,6 +59,7 @@ class BootConfiguration(msgspec.Struct):
     fallback: str | None = None
     timeout: int | None = None
     lacks_saved_entry: bool = False
+    default_is_known: bool = True
     has_loader_entries: bool = False
 
     def leaves(self) -> Iterator[BootEntry]:

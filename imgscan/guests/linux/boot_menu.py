@@ -40,7 +40,7 @@ class BootMenu(msgspec.Struct, frozen=True):
     """The menu's entries, where they and the configuration look for things, and what was left out.
 
     `kernels` are those that the default entries start, one for each configuration that has entries; `menus` are the
-    configurations themselves.
+    configurations themselves. `default_lost` is why it could not be told which entry is the default.
     """
 
     menu: Fact[tuple[MenuEntry, ...]]
@@ -48,6 +48,7 @@ class BootMenu(msgspec.Struct, frozen=True):
     left_out: tuple[UnreadPlace, ...] = ()
     kernels: tuple[NamedKernel, ...] = ()
     menus: tuple[ParsedMenu, ...] = ()
+    default_lost: ImageError | None = None
 
 
 class _Found(msgspec.Struct):
@@ -59,6 +60,7 @@ class _Found(msgspec.Struct):
     left_out: list[UnreadPlace] = msgspec.field(default_factory=list)
     kernels: list[NamedKernel] = msgspec.field(default_factory=list)
     menus: list[ParsedMenu] = msgspec.field(default_factory=list)
+    default_lost: ImageError | None = None
 
 
 def read_boot_menu(
@@ -92,6 +94,7 @@ def read_boot_menu(
         tuple(found.left_out),
         tuple(found.kernels),
         tuple(found.menus),
+        found.default_lost,
     )
 
 
@@ -120,13 +123,15 @@ def _read_grub2(tree: GuestTree, devices: Devices, root: str, name: str | None, 
         seen.add(key)
         folder = path.rpartition("/")[0]
         text = read_text(place, CONFIGURATION_BYTES)
+        environment = _grub_environment(tree, folder, found)
         configuration = parse_grub2(
             text,
             path,
-            _grub_environment(tree, folder, found),
+            environment or {},
             lambda other, folder=folder: _sourced(tree, folder, other, found),  # type: ignore[misc] # bound now
             lambda variables: _entries(tree, "/boot/loader/entries", variables),
         )
+        configuration.default_is_known = environment is not None
         _add(configuration, tree, place, about, found)
 
 
@@ -136,7 +141,8 @@ def _entries(tree: GuestTree, folder: str, variables: Mapping[str, str]) -> list
     return read_loader_entries(tree, folder, variables)
 
 
-def _grub_environment(tree: GuestTree, folder: str, found: _Found) -> dict[str, str]:
+def _grub_environment(tree: GuestTree, folder: str, found: _Found) -> dict[str, str] | None:
+    """Return the variables of grubenv beside a configuration, None when they cannot be read."""
     place = tree.find(f"{folder}/grubenv")
     if place is None or place.entry.kind != "file":
         return {}
@@ -144,7 +150,8 @@ def _grub_environment(tree: GuestTree, folder: str, found: _Found) -> dict[str, 
         return parse_environment(read_file(place, _ENVIRONMENT_BYTES))
     except ImageError as error:  # only which entry is the default is lost
         found.left_out.append(UnreadPlace(place.filesystem.volume, error.why, shown(f"{place.path}: {error}")))
-        return {}
+        found.default_lost = error
+        return None
 
 
 def _sourced(tree: GuestTree, folder: str, name: str, found: _Found) -> tuple[str, str] | None:
@@ -220,7 +227,7 @@ def _add(
     """Put what a configuration says into the facts."""
     found.evidence.append(place.evidence())
     found.menus.append(ParsedMenu(place, configuration))
-    default = configuration.default_entry()
+    default = configuration.default_entry() if configuration.default_is_known else None
     has_entries = False
     for entry in configuration.leaves():
         has_entries = True

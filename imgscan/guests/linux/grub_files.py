@@ -121,7 +121,7 @@ def _menu_file(
         size=len(data),
         digest=hashlib.sha256(data).hexdigest(),
         entries=sum(1 for _ in configuration.leaves()),
-        default=shown(configuration.once or configuration.default),
+        default=shown(configuration.once or configuration.default) if configuration.default_is_known else None,
         default_is_there=configuration.default_is_there,
         fallback=None if configuration.fallback is None else shown(configuration.fallback),
         timeout=configuration.timeout,

@@ -22,7 +22,7 @@ from imgscan.guests.linux.services import Services
 from imgscan.guests.systems import FoundSystem, Inspected
 from imgscan.model.disk import Disk
 from imgscan.model.evidence import Evidence, at_path
-from imgscan.model.fact import Fact
+from imgscan.model.fact import Fact, unread_because
 from imgscan.model.linux_boot import DefaultKernel
 from imgscan.model.machine import UnreadPlace
 from imgscan.model.system import Mount, System
@@ -80,6 +80,8 @@ def _kernel(tree: GuestTree, boot: BootMenu, devices: Devices, where: Evidence) 
     """Return the kernel that starts by default."""
     if not boot.menu.is_known:
         return boot.menu.map(lambda _: None)
+    if boot.default_lost is not None:
+        return unread_because(boot.default_lost, where)
     return attempt(lambda: read_default_kernel(tree, boot.kernels, devices), where)
 
 

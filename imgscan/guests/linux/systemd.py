@@ -374,14 +374,26 @@ class SystemdUnits:
 
     @cached_property
     def _folders_of_links(self) -> dict[str, list[str]]:
-        """The folders whose links a unit asks for, by its name."""
+        """The folders whose links a unit asks for, by its name: those of its aliases too (default.target.wants)."""
         found: dict[str, list[str]] = {}
         for folder, entries in self._folders.items():
             for each in entries:
                 name, _, suffix = each.rpartition(".")
                 if suffix in {"wants", "requires"}:
                     found.setdefault(name, []).append(f"{folder}/{each}")
+        for name, folders in list(found.items()):
+            own = self._own_name(name)
+            if own != name:
+                found.setdefault(own, []).extend(folders)
         return found
+
+    def _own_name(self, name: str) -> str:
+        """Return the name of the unit that an alias leads to, any other name as it is."""
+        if name == "default.target":
+            return self._default_target[0]
+        entry = next((entries[name] for entries in self._folders.values() if name in entries), None)
+        located = self._locate(name) if entry is not None and entry.kind == "symlink" else None
+        return name if located is None else located.names[-1]
 
     def _is_masked(self, name: str) -> bool:
         for folder, entries in self._folders.items():
@@ -416,7 +428,7 @@ class SystemdUnits:
             if text.strip() != b"uninitialized":
                 return None
         wanted = [name for value in unit.values("Install", "WantedBy") for name in value.text.split()]
-        if not any(name in self._started for name in wanted):
+        if not any(name in self._started or self._own_name(name) in self._started for name in wanted):
             return None
         for action, pattern, line in self._preset_rules:
             if fnmatch.fnmatchcase(unit.name, pattern):

@@ -183,6 +183,15 @@ def test_a_bomb_ends_at_the_limit(command: str, monkeypatch: pytest.MonkeyPatch)
         read(data)
 
 
+@pytest.mark.parametrize(("command", "weight"), [("gzip -1", 1), ("xz -0 -T1", 2), ("lzma -0", 2), ("bzip2 -1", 4)])
+def test_a_form_that_unpacks_slowly_ends_sooner(command: str, weight: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "UNPACKED_BYTES", 8 << 20)
+    just_enough = (8 << 20) // weight - 4096
+    assert read(packed(entry("a", BOMB[:just_enough]) + TRAILER, command)).files[0].flaw is None
+    with pytest.raises(LimitExceeded):
+        read(packed(entry("a", BOMB[: just_enough + 8192]) + TRAILER, command))
+
+
 def test_a_file_larger_than_what_may_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "PACKED_BYTES", 1000)
     with pytest.raises(LimitExceeded):

@@ -52,6 +52,33 @@ def start(files: Mapping[str, Content], *names: str) -> ServiceStart:
         ({"/etc/systemd/system/multi-user.target.requires/ssh.service": Link(UNIT)}, True, "enabled"),
         ({"/usr/lib/systemd/system/multi-user.target.wants/ssh.service": Link("../ssh.service")}, True, "enabled"),
         ({"/etc/systemd/system/graphical.target.wants/ssh.service": Link(UNIT)}, True, "enabled"),
+        ({"/etc/systemd/system/default.target.wants/ssh.service": Link(UNIT)}, True, "enabled"),
+        (
+            {
+                "/etc/systemd/system/default.target.wants/ssh.service": Link(UNIT),
+                "/etc/systemd/system/default.target": Link("/lib/systemd/system/multi-user.target"),
+            },
+            True,
+            "enabled",
+        ),
+        (
+            {
+                "/etc/systemd/system/runlevel3.target.wants/ssh.service": Link(UNIT),
+                "/lib/systemd/system/runlevel3.target": Link("multi-user.target"),
+                "/lib/systemd/system/multi-user.target": "[Unit]\nDescription=x\n",
+            },
+            True,
+            "enabled",
+        ),
+        (
+            {
+                "/etc/systemd/system/runlevel1.target.wants/ssh.service": Link(UNIT),
+                "/lib/systemd/system/runlevel1.target": Link("rescue.target"),
+                "/lib/systemd/system/rescue.target": "[Unit]\nDescription=x\n",
+            },
+            False,
+            "not enabled",
+        ),
         ({**ENABLED, "/etc/systemd/system/ssh.service": Link("/dev/null")}, False, "masked"),
         ({**ENABLED, "/etc/systemd/system/ssh.service": ""}, False, "masked"),
         # what masks the alias leaves the unit itself, and what it is wanted as
@@ -144,6 +171,8 @@ def test_presets_count_at_the_first_boot_only() -> None:
     assert [(getattr(e, "path", ""), getattr(e, "line", 0)) for e in found.evidence] == [
         (f"{preset}90-default.preset", 2)
     ]
+    by_default = {**unborn, **rules, UNIT: SSH.replace("WantedBy=multi-user.target", "WantedBy=default.target")}
+    assert start(by_default).starts
     hidden: Files = {"/etc/systemd/system-preset/90-default.preset": ""}
     assert not start({**unborn, **rules, **hidden}).starts
 
