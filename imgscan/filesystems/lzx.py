@@ -19,12 +19,16 @@ _SLOTS: Final = 30
 """Position slots of a window of 32 KiB."""
 _MAIN: Final = 256 + 8 * _SLOTS
 _LENGTHS: Final = 249
-_LONGEST: Final = 16
-"""Bits of a code; those of the low bits of an offset are shorter."""
-_LONGEST_LOW: Final = 7
 _FILE_SIZE: Final = 12_000_000
 _VERBATIM, _ALIGNED, _UNCOMPRESSED = 1, 2, 3
 _CALL: Final = 0xE8
+
+
+class _Code(msgspec.Struct, frozen=True):
+    """A code whose longest words have so many bits: symbol and length by the bits that come; empty without symbols."""
+
+    table: list[tuple[int, int]]
+    bits: int
 
 
 class _Bits:
@@ -55,11 +59,11 @@ class _Bits:
             raise CorruptStructure("a compressed chunk ends before its content")
         return found
 
-    def code(self, table: list[tuple[int, int]], longest: int) -> int:
-        """Return the symbol of the next code."""
-        if not table:
+    def symbol(self, code: _Code) -> int:
+        """Return the next symbol of a code."""
+        if not code.table:
             raise CorruptStructure("a block of a compressed chunk uses a code that it does not have")
-        symbol, length = table[self.peek(longest)]
+        symbol, length = code.table[self.peek(code.bits)]
         self.take(length)
         return symbol
 
@@ -97,40 +101,43 @@ def decompress(data: bytes, size: int) -> bytes:
             if block % 2 and len(out) < size:
                 bits.whole(1)
         elif kind in {_VERBATIM, _ALIGNED}:
-            _block(bits, out, recent, _tables(bits, lengths, is_aligned=kind == _ALIGNED), len(out) + block)
+            _block(bits, out, recent, _codes(bits, lengths, is_aligned=kind == _ALIGNED), len(out) + block)
         else:
             raise CorruptStructure(f"a block of a compressed chunk is of kind {kind}")
     return _untranslated(out)
 
 
-class _Tables(msgspec.Struct, frozen=True):
-    """Tables of `xpress.code_table`: for literals and matches, for long lengths, and for the low bits of offsets."""
+class _Codes(msgspec.Struct, frozen=True):
+    """The codes of a block: for literals and matches, for long lengths, and for the low bits of offsets."""
 
-    main: list[tuple[int, int]]
-    lengths: list[tuple[int, int]]
-    aligned: list[tuple[int, int]]
+    main: _Code
+    lengths: _Code
+    aligned: _Code
 
 
-def _tables(bits: _Bits, lengths: tuple[list[int], list[int]], *, is_aligned: bool) -> _Tables:
+def _codes(bits: _Bits, lengths: tuple[list[int], list[int]], *, is_aligned: bool) -> _Codes:
     """Read the codes of a block; those of the main and length codes are told by how they differ from the last ones."""
     low = [bits.take(3) for _ in range(8)] if is_aligned else []
     main, more = lengths
     _read_lengths(bits, main, 0, 256)
     _read_lengths(bits, main, 256, _MAIN)
     _read_lengths(bits, more, 0, _LENGTHS)
-    return _Tables(_table(main, _LONGEST), _table(more, _LONGEST), _table(low, _LONGEST_LOW))
+    return _Codes(_code(main), _code(more), _code(low))
 
 
-def _table(lengths: list[int], longest: int) -> list[tuple[int, int]]:
-    """Return the table of a code; one without symbols is empty."""
+def _code(lengths: list[int]) -> _Code:
+    """Return a code by the lengths of its symbols' words."""
     coded = sorted((length, symbol) for symbol, length in enumerate(lengths) if length)
-    return code_table(coded, longest) if coded else []
+    if not coded:
+        return _Code([], 0)
+    longest = coded[-1][0]
+    return _Code(code_table(coded, longest), longest)
 
 
 def _read_lengths(bits: _Bits, lengths: list[int], at: int, end: int) -> None:
-    table = _table([bits.take(4) for _ in range(20)], _LONGEST)
+    changes = _code([bits.take(4) for _ in range(20)])
     while at < end:
-        code = bits.code(table, _LONGEST)
+        code = bits.symbol(changes)
         if code < 17:
             lengths[at] = (lengths[at] - code) % 17
             at += 1
@@ -142,37 +149,37 @@ def _read_lengths(bits: _Bits, lengths: list[int], at: int, end: int) -> None:
             run = 20 + bits.take(5)
         else:
             run = 4 + bits.take(1)
-            value = (lengths[at] - bits.code(table, _LONGEST)) % 17
+            value = (lengths[at] - bits.symbol(changes)) % 17
         run = min(run, end - at)
         lengths[at : at + run] = [value] * run
         at += run
 
 
-def _block(bits: _Bits, out: bytearray, recent: list[int], tables: _Tables, end: int) -> None:
+def _block(bits: _Bits, out: bytearray, recent: list[int], codes: _Codes, end: int) -> None:
     """Decode literals and matches up to `end` bytes."""
     while len(out) < end:
-        symbol = bits.code(tables.main, _LONGEST)
+        symbol = bits.symbol(codes.main)
         if symbol < 256:
             out.append(symbol)
             continue
         slot, count = divmod(symbol - 256, 8)
         if count == 7:
-            count += bits.code(tables.lengths, _LONGEST)
+            count += bits.symbol(codes.lengths)
         if slot < 3:
             recent[0], recent[slot] = recent[slot], recent[0]
         else:
-            recent[:] = [_offset(bits, slot, tables.aligned), *recent[:2]]
+            recent[:] = [_offset(bits, slot, codes.aligned), *recent[:2]]
         if count + 2 > end - len(out):
             raise CorruptStructure("a match of a compressed chunk ends behind its block")
         copy_match(out, recent[0], count + 2)
 
 
-def _offset(bits: _Bits, slot: int, aligned: list[tuple[int, int]]) -> int:
+def _offset(bits: _Bits, slot: int, aligned: _Code) -> int:
     """Return the offset of a match in a position slot: two slots for each number of bits behind the highest two."""
     extra = max(0, slot // 2 - 1)
     base = slot if slot < 4 else 2 + slot % 2 << extra
-    if aligned and extra >= 3:
-        return base + (bits.take(extra - 3) << 3) + bits.code(aligned, _LONGEST_LOW) - 2
+    if aligned.table and extra >= 3:
+        return base + (bits.take(extra - 3) << 3) + bits.symbol(aligned) - 2
     return base + bits.take(extra) - 2
 
 

@@ -43,7 +43,7 @@ class CompressedFile:
         :raises CorruptStructure: the table or a chunk cannot be
         """
         end = min(offset + length, self._size)
-        if offset >= end:
+        if not 0 <= offset < end:
             return b""
         first = offset // self._chunk
         data = b"".join(self._content(number) for number in range(first, -(-end // self._chunk)))

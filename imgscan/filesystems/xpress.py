@@ -92,8 +92,8 @@ def code_table(coded: list[tuple[int, int]], longest: int) -> list[tuple[int, in
 def copy_match(out: bytearray, offset: int, count: int) -> None:
     """Repeat `count` bytes from `offset` before the end, which may overlap what they make."""
     start = len(out) - offset
-    if start < 0:
-        raise CorruptStructure("a match of a compressed chunk begins before it")
+    if not 0 <= start < len(out):
+        raise CorruptStructure("a match of a compressed chunk begins outside of it")
     if offset >= count:
         out += out[start : start + count]
     else:

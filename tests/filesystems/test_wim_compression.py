@@ -114,6 +114,15 @@ def test_blocks_that_are_not_compressed() -> None:
             lzx.decompress(wrong + bytes(200), size)
 
 
+def test_matches() -> None:
+    out = bytearray(b"abc")
+    xpress.copy_match(out, 2, 5)
+    assert out == b"abcbcbcb"
+    for offset in (0, -1, 9):  # an offset that a block which is not compressed set may be anything
+        with pytest.raises(CorruptStructure, match="outside"):
+            xpress.copy_match(out, offset, 5)
+
+
 @pytest.mark.parametrize("algorithm", range(4))
 def test_a_file_of_several_chunks(algorithm: int) -> None:
     content = CONTENTS["text"][:36_001] + chance.randbytes(34_000) + CONTENTS["calls"][:5]
