@@ -27,36 +27,40 @@ def pending(
 
 
 @pytest.mark.parametrize(
-    ("key", "name", "value", "kind"),
+    ("key", "name", "value"),
     [
-        (f"{SERVICING}\\RebootPending", "x", 1, "updates"),
-        (f"{SERVICING}\\RebootInProgress", "x", 1, "updates"),
-        (f"{SERVICING}\\PackagesPending\\30187189_1", "x", 1, "updates"),
-        (f"{SERVICING}\\PackagesPending", "x", 1, None),
-        (f"{SERVICING}\\SessionsPending", "Exclusive", 5, "updates"),
-        (f"{SERVICING}\\SessionsPending", "Exclusive", 0, None),
-        (f"{AUTO_UPDATE}\\RebootRequired", "x", 1, "updates"),
-        (AUTO_UPDATE, "AUOptions", 4, None),
+        (f"{SERVICING}\\RebootPending", "x", 1),
+        (f"{SERVICING}\\RebootInProgress", "x", 1),
+        (f"{SERVICING}\\PackagesPending\\30187189_1", "x", 1),
+        (f"{SERVICING}\\SessionsPending", "Exclusive", 5),
+        (f"{AUTO_UPDATE}\\RebootRequired", "x", 1),
     ],
 )
-def test_marks_of_servicing(key: str, name: str, value: RegistryData, kind: str | None) -> None:
+def test_marks_of_servicing(key: str, name: str, value: RegistryData) -> None:
     found = pending(WINDOWS_2019.changed("SOFTWARE", key, name, value)).get()
-    assert [each.kind for each in found] == ([kind] if kind else [])
+    assert [each.kind for each in found] == ["updates"]
+
+
+def test_marks_that_say_nothing() -> None:
+    windows = WINDOWS_2019.changed("SOFTWARE", f"{SERVICING}\\PackagesPending", "x", 1)
+    windows = windows.changed("SOFTWARE", f"{SERVICING}\\SessionsPending", "Exclusive", 0)
+    windows = windows.changed("SOFTWARE", AUTO_UPDATE, "AUOptions", 4)
+    for name in ("SetupExecute", "PendingFileRenameOperations"):
+        windows = windows.changed("SYSTEM", MANAGER, name, [])
+    assert pending(windows).get() == ()
 
 
 @pytest.mark.parametrize(
     ("name", "value", "kind"),
     [
         ("SetupExecute", ["C:\\Windows\\System32\\poqexec.exe /noreboot /transaction 1"], "updates"),
-        ("SetupExecute", [], None),
         ("PendingFileRenameOperations", ["\\??\\C:\\a", "!\\??\\C:\\b"], "files"),
         ("PendingFileRenameOperations2", ["\\??\\C:\\a"], "files"),
-        ("PendingFileRenameOperations", [], None),
     ],
 )
-def test_what_the_session_manager_does(name: str, value: RegistryData, kind: str | None) -> None:
+def test_what_the_session_manager_does(name: str, value: RegistryData, kind: str) -> None:
     found = pending(WINDOWS_2019.changed("SYSTEM", MANAGER, name, value)).get()
-    assert [each.kind for each in found] == ([kind] if kind else [])
+    assert [each.kind for each in found] == [kind]
 
 
 def test_the_list_of_changes_and_what_cannot_be_read() -> None:
