@@ -284,6 +284,7 @@ def a_windows_system(root: str = "disk0/p2", **changes: Any) -> System:
         "universal_clock": known(False, control("TimeZoneInformation", "RealTimeIsUniversal")),
         "hibernated": known(False, AtPath(root, "/")),
         "driver_signing": known(None, at("CurrentBuildNumber")),
+        "pending_restart": known((), control("Session Manager", "")),
         "boot_drivers": known((a_boot_driver("xenvbd"),), control("Services", "")),
         "network_drivers": known(
             (DeviceDriver(name="ena", state="installed"), DeviceDriver(name="ixgbevf", state="staged")),
@@ -574,6 +575,7 @@ def an_unread_system(family: Any = "linux", root: str = "disk0/p1") -> System:
         universal_clock=lost(),
         hibernated=lost(),
         driver_signing=lost(),
+        pending_restart=lost(),
         boot_drivers=lost(),
         network_drivers=lost(),
         mounts=lost(),

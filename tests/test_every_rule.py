@@ -66,6 +66,7 @@ from imgscan.model.windows import (
     Framework,
     Languages,
     PageFile,
+    PendingWork,
     RemoteDesktop,
     Update,
 )
@@ -260,6 +261,7 @@ MACHINES: dict[str, MachineFacts] = {
         hibernated=known(False),
         driver_signing=known("warn"),
         boot_drivers=known(()),
+        pending_restart=known(()),
         hardware_traces=known(()),
         network_drivers=known(()),
         products=known(()),
@@ -577,6 +579,12 @@ SYSTEMS = st.builds(
     universal_clock=_facts(st.booleans()),
     hibernated=_facts(st.booleans()),
     driver_signing=_facts(st.sampled_from([None, "ignore", "warn", "block"])),
+    pending_restart=_facts(
+        st.lists(
+            st.builds(PendingWork, st.sampled_from(["updates", "files"]), st.text(), st.just(AtPath("x", "y"))),
+            max_size=2,
+        ).map(tuple)
+    ),
     boot_drivers=_facts(st.lists(BOOT_DRIVERS, max_size=2).map(tuple)),
     network_drivers=_facts(
         st.lists(

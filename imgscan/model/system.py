@@ -22,6 +22,7 @@ from imgscan.model.windows import (
     Framework,
     Languages,
     PageFile,
+    PendingWork,
     RemoteDesktop,
     Update,
 )
@@ -139,7 +140,7 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     `warn` or `block` where a Windows has that setting, `ipv6_disabled` whether no adapter uses IPv6; `routes` are the
     persistent ones. `boot_drivers` are those that it starts with and the filters of its storage devices,
     `network_drivers` those that were looked for; `boot_options` are those of the menu's entry that starts it, None when
-    there is none.
+    there is none; `pending_restart` is what is left to be done when it starts next.
 
     Both: `network` is the configuration of the interfaces, `dhcp_client` None where no client starts; `products` are
     those of a table of imgscan's that start with the system. Facts that only one family has are None on the other.
@@ -171,6 +172,7 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     universal_clock: Fact[bool] = unread("not-collected", NOT_COLLECTED)
     hibernated: Fact[bool] = unread("not-collected", NOT_COLLECTED)
     driver_signing: Fact[str | None] = unread("not-collected", NOT_COLLECTED)
+    pending_restart: Fact[tuple[PendingWork, ...]] = unread("not-collected", NOT_COLLECTED)
     boot_options: Fact[BootOptions | None] = unread("not-collected", NOT_COLLECTED)
     boot_drivers: Fact[tuple[BootDriver, ...]] = unread("not-collected", NOT_COLLECTED)
     network_drivers: Fact[tuple[DeviceDriver, ...]] = unread("not-collected", NOT_COLLECTED)

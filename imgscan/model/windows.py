@@ -111,3 +111,11 @@ class BootOptions(msgspec.Struct, frozen=True, kw_only=True):
     debug: bool = False
     unsigned_drivers: bool = False
     status_policy: str | None = None
+
+
+class PendingWork(msgspec.Struct, frozen=True):
+    """What is left for the next start: `updates` are half installed, `files` are renamed or deleted; `text` says it."""
+
+    kind: Literal["updates", "files"]
+    text: str
+    evidence: Evidence

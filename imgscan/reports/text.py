@@ -389,6 +389,7 @@ def _system(index: int, system: System) -> RenderableType:
         ("boot menu", _windows_menu(system)),
         ("started", _boot_options(system)),
         ("drives", _drives(system)),
+        ("pending", _fact(system.pending_restart.map(lambda found: " and ".join(each.text for each in found) or None))),
         ("boot drivers", _boot_drivers(system)),
         ("kernel", _fact(system.kernel)),
         ("of package", _fact(system.kernel_package.map(lambda found: (found.name or "none") if found else None))),

@@ -89,6 +89,7 @@ WINDOWS_RULES = (
     "multiple-network-interfaces",
     "ipv6-configured",
     "driver-signing-enforced",
+    "updates-pending",
     "enhanced-networking-driver-missing",
     "boot-drivers-changed-on-import",
     "converted-from-physical",

@@ -25,6 +25,7 @@ OF_SYSTEM = {
     "rdp-disabled",
     "snapshot-backup-software",
     "unsupported-operating-system",
+    "updates-pending",
 }
 
 

@@ -27,6 +27,8 @@ WINDOWS_2012 = replace(WINDOWS_2019, product="Windows Server 2012 Standard", ver
 TERMINAL_SERVER = "CurrentControlSet\\Control\\Terminal Server"
 CLASS_OF_DISKS = f"CurrentControlSet\\Control\\Class\\{DISK_CLASS}"
 VXN = "/Windows/System32/DriverStore/FileRepository/vxn65x64.inf_amd64_1234567890abcdef/vxn65x64.inf"
+SESSION_MANAGER = "CurrentControlSet\\Control\\Session Manager"
+RENAMES = ["\\??\\C:\\Windows\\Temp\\a.tmp"]
 MEMORY = "CurrentControlSet\\Control\\Session Manager\\Memory Management"
 
 
@@ -145,6 +147,17 @@ CASES = (
         WINDOWS_2003,
         WINDOWS_2003.changed("SOFTWARE", "Microsoft\\Driver Signing", "Policy", b"\1"),
         OLD,
+        readiness="ready-with-warnings",
+    ),
+    case(
+        "updates-pending",
+        "a list of changes that servicing makes at the next start, against files that are renamed then",
+        WINDOWS_2019.changed("SYSTEM", SESSION_MANAGER, "PendingFileRenameOperations", RENAMES),
+        replace(
+            WINDOWS_2019.changed("SYSTEM", SESSION_MANAGER, "PendingFileRenameOperations", RENAMES),
+            files=(("/Windows/WinSxS/pending.xml", b"<PendingTransaction/>"),),
+        ),
+        SERVER,
         readiness="ready-with-warnings",
     ),
     case(

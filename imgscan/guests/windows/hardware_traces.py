@@ -201,9 +201,10 @@ def _services(system: SystemHive) -> Iterator[HardwareTrace]:
     for name, (kind, product) in _SERVICES.items():
         service = above.subkey(name)
         if service is not None:
-            yield HardwareTrace(kind, f"{product} ({service.name})", system.at(service.path))
+            yield HardwareTrace(kind, shown(f"{product} ({service.name})"), system.at(service.path))
     for service in islice(above.subkeys_from(_PREFIX, KEYS), 1):
-        yield HardwareTrace("conversion-tool", f"VMware Converter's driver ({service.name})", system.at(service.path))
+        text = shown(f"VMware Converter's driver ({service.name})")
+        yield HardwareTrace("conversion-tool", text, system.at(service.path))
 
 
 def _converted(tree: GuestTree) -> Iterator[HardwareTrace]:

@@ -23,6 +23,7 @@ from imgscan.guests.windows.menu import OwnSystem, read_boot
 from imgscan.guests.windows.network import read_dhcp_client, read_ipv6_disabled, read_network
 from imgscan.guests.windows.page_files import read_page_files
 from imgscan.guests.windows.partitions import Partitions
+from imgscan.guests.windows.pending_restart import read_pending_restart
 from imgscan.guests.windows.products import read_products
 from imgscan.guests.windows.registry_value import Value
 from imgscan.guests.windows.remote_desktop import read_remote_desktop
@@ -79,6 +80,7 @@ def inspect_windows(
         page_files=read_page_files(system),
         frameworks=read_frameworks(software),
         updates=read_updates(software, version.version),
+        pending_restart=read_pending_restart(tree, found.directory, software, system),
         universal_clock=_universal_clock(system),
         hibernated=read_hibernation(tree),
         driver_signing=read_driver_signing(software, version.version),

@@ -15,6 +15,7 @@ from imgscan.rules.system import (
     unsupported_architecture,
     unsupported_kernel,
     unsupported_operating_system,
+    updates_pending,
 )
 
 RULES: tuple[Rule, ...] = (
@@ -29,6 +30,7 @@ RULES: tuple[Rule, ...] = (
     pagefile_not_fixed.RULE,
     dotnet_missing.RULE,
     hotfix_missing.RULE,
+    updates_pending.RULE,
     hibernated_system.RULE,
     driver_signing_enforced.RULE,
 )

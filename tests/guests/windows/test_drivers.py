@@ -102,26 +102,27 @@ def test_the_critical_device_database() -> None:
     assert (found.start, found.hardware) == ("disabled", ("pci#ven_8086&dev_7010", "pci#ven_8086&dev_7111"))
 
 
-@pytest.mark.parametrize(
-    ("image", "path"),
-    [
-        ("System32\\Drivers\\a.sys", "/Windows/System32/Drivers/a.sys"),
-        ("\\SystemRoot\\System32\\a.sys", "/Windows/System32/a.sys"),
-        ("%SystemRoot%\\a.sys", "/Windows/a.sys"),
-        ("\\??\\C:\\Windows\\a.sys", "/Windows/a.sys"),
-        ('"D:\\WINDOWS\\a.sys"', "/WINDOWS/a.sys"),
-        ("C:\\Drivers\\a.sys", None),
-        ("\\Device\\HarddiskVolume1\\a.sys", None),
-        ("", "/Windows/System32/drivers/a.sys"),
-    ],
-)
-def test_where_a_driver_lies(image: str, path: str | None) -> None:
-    windows = service(WINDOWS_2019, "a", Start=0, Type=1, ImagePath=image)
-    found = boot_drivers(windows)["a"]
-    assert (found.path, found.file) == (path, "unread" if path is None else "missing")
-    if path is not None:
-        there = replace(windows, files=((path.upper().replace("WINDOWS", "Windows"), b"MZ"),))
-        assert boot_drivers(there)["a"].file == "present"
+def test_where_a_driver_lies() -> None:
+    images = {
+        "System32\\Drivers\\a.sys": "/Windows/System32/Drivers/a.sys",
+        "\\SystemRoot\\System32\\a.sys": "/Windows/System32/a.sys",
+        "%SystemRoot%\\a.sys": "/Windows/a.sys",
+        "\\??\\C:\\Windows\\b.sys": "/Windows/b.sys",
+        '"D:\\WINDOWS\\Sub\\a.sys"': "/WINDOWS/Sub/a.sys",
+        "C:\\Drivers\\a.sys": None,
+        "\\Device\\HarddiskVolume1\\a.sys": None,
+        "": "/Windows/System32/drivers/name7.sys",
+    }
+    windows = WINDOWS_2019
+    for number, image in enumerate(images):
+        windows = service(windows, f"name{number}", Start=0, Type=1, ImagePath=image)
+    names = [f"name{number}" for number in range(len(images))]
+    found = boot_drivers(windows)
+    assert [found[name].path for name in names] == list(images.values())
+    assert [found[name].file for name in names] == ["missing" if path else "unread" for path in images.values()]
+    files = tuple((path.upper().replace("WINDOWS", "Windows"), b"MZ") for path in images.values() if path)
+    found = boot_drivers(replace(windows, files=files))
+    assert [found[name].file for name in names] == ["present" if path else "unread" for path in images.values()]
 
 
 def test_a_folder_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
