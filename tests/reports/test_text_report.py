@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
 from facts_builder import a_linux_machine, a_volume, and_volumes
@@ -11,6 +13,7 @@ from imgscan.model.disk import Problem
 from imgscan.model.fact import known, unread
 from imgscan.model.machine import MachineFacts, UnreadPlace
 from imgscan.model.report import Report
+from imgscan.model.volume import Free
 from imgscan.profiles import load
 from imgscan.reports.text import Style, render
 from imgscan.reports.units import size_text
@@ -122,3 +125,44 @@ def test_volumes_on_each_other_in_a_circle_are_all_shown() -> None:
     ]
     text = render(report(and_volumes(a_linux_machine(), *circle)))
     assert all(name in text for name in ("a/x", "a/y"))
+
+
+@pytest.mark.parametrize("width", [40, 60, 100, 140])
+@pytest.mark.parametrize("name", ["rhel_web-frontend-production-01/var", "v" * 127 + "/" + "l" * 127])
+def test_a_long_name_costs_no_figure(name: str, width: int) -> None:
+    volume = msgspec.structs.replace(
+        a_volume(name, "ext4", kind="logical-volume"), size=442_708_787, free=known(Free(1 << 30, 1 << 30, None))
+    )
+    text = "".join(render(report(and_volumes(a_linux_machine(), volume)), Style(width=width)).split())
+    assert name in text
+    assert "422.2MiB" in text
+    assert "1.0GiB" in text
+    assert "ext4" in text
+
+
+def machine_with_partitions(count: int) -> MachineFacts:
+    machine = a_linux_machine()
+    disk = machine.disks[0]
+    assert disk.partition_table is not None
+    parts = tuple(
+        msgspec.structs.replace(
+            disk.partition_table.partitions[0], name=f"disk0/p{n}", number=n, start=n << 20, size=1 << 20
+        )
+        for n in range(1, count + 1)
+    )
+    disk = msgspec.structs.replace(
+        disk, partition_table=msgspec.structs.replace(disk.partition_table, partitions=parts)
+    )
+    volumes = tuple(a_volume(part.name, "ext4") for part in parts)
+    return msgspec.structs.replace(machine, disks=(disk,), volumes=volumes)
+
+
+@pytest.mark.parametrize(("width", "count"), [(100, 15), (60, 15), (40, 15), (140, 40), (100, 4)])
+def test_the_picture_of_a_disk_shows_whole_numbers_or_says_how_many_are_missing(width: int, count: int) -> None:
+    lines = render(report(machine_with_partitions(count)), Style(width=width)).splitlines()
+    bar = next(line.strip() for line in lines if line.strip().startswith("["))
+    inside, _, more = bar.removeprefix("[").partition("]")
+    numbers = [int(match) for match in re.findall(r"(?:^|[|.])(\d+)(?=[ =|])", inside)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert more == ("" if len(numbers) == count else f" +{count - len(numbers)} more")
+    assert len(bar) <= width
