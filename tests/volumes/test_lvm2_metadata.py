@@ -24,7 +24,8 @@ from lvm2_builder import (
 )
 
 from imgscan.devices.memory import MemoryDevice
-from imgscan.errors import CorruptStructure, ImageError, LimitExceeded, MissingPart
+from imgscan.errors import CorruptStructure, ImageError, LimitExceeded, MissingPart, UnsupportedFormat
+from imgscan.layouts.dm_raid import IN_SYNC
 from imgscan.layouts.lvm2 import parse_text
 from imgscan.volumes.assembly import Assembled, Member
 from imgscan.volumes.lvm2 import assemble
@@ -311,6 +312,25 @@ def test_types_that_are_not_read_are_named(kind: str) -> None:
     assert volume.error is not None
     assert volume.error.why == "unsupported"
     assert kind in str(volume.error)
+
+
+def test_a_mirror_whose_images_are_of_a_kind_that_is_not_read_is_not_degraded() -> None:
+    """As `lvcreate --type raid1 --raidintegrity y` makes it: everything is there."""
+    hidden = ("READ", "WRITE")
+    images = [
+        Volume(f"r_rimage_{number}", [Segment(1, lines='type = "integrity"\norigin = "x"\n')], hidden)
+        for number in (0, 1)
+    ]
+    metas = [Volume(f"r_rmeta_{number}", [Segment(1, [("pv0", number)])], hidden) for number in (0, 1)]
+    raid = 'type = "raid1"\ndevice_count = 2\nraids = ["r_rmeta_0", "r_rimage_0", "r_rmeta_1", "r_rimage_1"]\n'
+    group = Group([Physical("A", 4)], [Volume("r", [Segment(1, lines=raid)]), *metas, *images])
+    (whole,) = physical_volumes(group)
+    for number in (0, 1):
+        superblock = struct.pack("<4s3I4Q", b"DmRd", 0, 2, number, 5, 0, IN_SYNC, IN_SYNC).ljust(512, b"\0")
+        whole = marked(whole, number, superblock)
+    volume = found(whole)["vg0/r"]
+    assert isinstance(volume.error, UnsupportedFormat)
+    assert [problem.code for problem in volume.problems] == []
 
 
 def test_an_error_segment_is_a_lost_part() -> None:
