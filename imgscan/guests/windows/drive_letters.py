@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from imgscan.devices.filesystem import FileSystem
-from imgscan.errors import ImageError
+from imgscan.errors import ImageError, LimitExceeded
 from imgscan.guests.windows.hives import HiveFile
 from imgscan.guests.windows.partitions import PartitionName, Partitions
 from imgscan.guests.windows.registry_value import Value
@@ -18,6 +18,8 @@ from imgscan.model.text import shown
 
 _KEY: Final = "MountedDevices"
 _LETTER: Final = "\\DosDevices\\"
+_LETTERS: Final = 64
+"""Drive letters of one Windows; there are 26."""
 _NAME_BYTES: Final = 4096
 """The longest name of a device that is looked at."""
 
@@ -31,18 +33,20 @@ def read_drive_letters(
     """
     try:
         key = system.key(_KEY)
-        values = list(key.values()) if key is not None else []
-        mounts = [mount for value in values if (mount := _mount(system, value, partitions, filesystems)) is not None]
+        values = [value for value in key.values() if _is_letter(value)] if key is not None else []
+        if len(values) > _LETTERS:
+            raise LimitExceeded(f"{len(values)} drive letters are given", where=system.path)
+        mounts = [_mount(system, value, partitions, filesystems) for value in values]
     except ImageError as error:
         return unread_because(error, AtPath(system.volume, system.path))
     return known(tuple(sorted(mounts, key=lambda mount: mount.point)), system.at(_KEY))
 
 
-def _mount(
-    system: HiveFile, value: Value, partitions: Partitions, filesystems: Mapping[str, FileSystem]
-) -> Mount | None:
-    if not value.name.upper().startswith(_LETTER.upper()):
-        return None
+def _is_letter(value: Value) -> bool:
+    return value.name.upper().startswith(_LETTER.upper())
+
+
+def _mount(system: HiveFile, value: Value, partitions: Partitions, filesystems: Mapping[str, FileSystem]) -> Mount:
     point, evidence = shown(value.name[len(_LETTER) :].upper()), (system.at(_KEY, value),)
     partition = decode_device(value.data(), partitions) if value.size in {12, 24} else None
     if partition is None:

@@ -276,6 +276,13 @@ def test_drive_letters_of_every_form() -> None:
     ]
 
 
+def test_more_drive_letters_than_there_can_be() -> None:
+    windows = WINDOWS_2019
+    for number in range(64):
+        windows = windows.changed("SYSTEM", "MountedDevices", f"\\DosDevices\\X{number}:", bytes(12))
+    assert inspect(windows_files(windows)).system.mounts.unread == "limit"
+
+
 # --- language, edition, licence, domain ------------------------------------------------------------------------------
 
 NLS, MUI = "CurrentControlSet\\Control\\Nls", "CurrentControlSet\\Control\\MUI\\UILanguages"
