@@ -71,10 +71,8 @@ REGISTRY_HASHED_BYTES = 16 * MIB
 """Entries of a hive's logs that are checked to find the last one that was written whole."""
 WINDOWS_SERVICES = 8192
 """Services and drivers of one Windows: a large one has a thousand."""
-WINDOWS_DRIVER_FOLDERS = 32
-"""Folders in which the files of drivers are looked for; nearly all lie in one."""
 WINDOWS_DRIVER_NAMES = 50_000
-"""Names in one of these folders, or in the driver store."""
+"""Names in the folder of drivers, or in the driver store."""
 BOOT_ENTRIES = 1000
 """Entries of one boot menu."""
 BOOT_INI_BYTES = 64 * KIB

@@ -10,8 +10,8 @@ import re
 from typing import Final
 
 from imgscan.devices.guest_tree import GuestTree
-from imgscan.devices.limits import WINDOWS_DRIVER_FOLDERS, WINDOWS_DRIVER_NAMES
-from imgscan.errors import ImageError
+from imgscan.devices.limits import WINDOWS_DRIVER_NAMES
+from imgscan.errors import ImageError, LimitExceeded
 from imgscan.model.windows import DriverFile
 
 _ROOT: Final = re.compile(r"(\\?systemroot|%systemroot%|%windir%)\\", re.IGNORECASE)
@@ -19,13 +19,15 @@ _DRIVE: Final = re.compile(r"(\\\?\?\\)?[a-z]:(?=\\)", re.IGNORECASE)
 
 
 class DriverFiles:
-    """Files of drivers of one Windows. Each folder is listed once: looking up every file would read all their nodes."""
+    """Files of one Windows' drivers. Their usual folder is listed once: looking each up would read all their nodes."""
 
     def __init__(self, tree: GuestTree, directory: str) -> None:
         """Look in a guest whose Windows folder is `directory`."""
         self._tree = tree
         self._windows = directory.rstrip("/")
-        self._folders: dict[str, frozenset[str] | None] = {}
+        self._usual = f"{self._windows}/System32/drivers"
+        self._names: frozenset[str] | None = None
+        self._failed: ImageError | None = None
 
     def path(self, image: str | None, service: str) -> str | None:
         """Return the guest path that an `ImagePath` stands for, None when it is on a drive that is not known."""
@@ -41,20 +43,28 @@ class DriverFiles:
         return f"{self._windows}/{text[rooted.end() if rooted else 0 :]}".replace("\\", "/")
 
     def state(self, path: str | None) -> DriverFile:
-        """Say whether a file is there; a folder that cannot be read, or one of too many, leaves it unread."""
+        """Say whether a file is there; a folder that cannot be read leaves it unread."""
         if path is None:
             return "unread"
-        folder, _, name = path.lower().rpartition("/")
-        if folder not in self._folders:
-            self._folders[folder] = self._listed(folder) if len(self._folders) < WINDOWS_DRIVER_FOLDERS else None
-        names = self._folders[folder]
-        return "unread" if names is None else "present" if name in names else "missing"
-
-    def _listed(self, folder: str) -> frozenset[str] | None:
+        folder, _, name = path.rpartition("/")
         try:
-            if self._tree.find(folder) is None:
-                return frozenset()
-            names = self._tree.names(folder)
+            if folder.lower() == self._usual.lower():
+                return "present" if name.lower() in self._listed() else "missing"
+            return "missing" if self._tree.find(path) is None else "present"
         except ImageError:
-            return None
-        return frozenset(name.lower() for name in names) if len(names) <= WINDOWS_DRIVER_NAMES else None
+            return "unread"
+
+    def _listed(self) -> frozenset[str]:
+        """Return the names in the usual folder in lower case; what fails is kept, and fails again."""
+        if self._failed is not None:
+            raise self._failed
+        if self._names is None:
+            try:
+                names = self._tree.names(self._usual) if self._tree.find(self._usual) is not None else ()
+                if len(names) > WINDOWS_DRIVER_NAMES:
+                    raise LimitExceeded(f"{self._usual} has more than {WINDOWS_DRIVER_NAMES} names")
+            except ImageError as error:
+                self._failed = error
+                raise
+            self._names = frozenset(name.lower() for name in names)
+        return self._names

@@ -31,6 +31,7 @@ TRACES: Final = 64
 _HYPERVISORS: Final = (
     *("vmware", "virtualbox", "innotek", "qemu", "kvm", "bochs", "xen", "virtual machine", "parallels", "google"),
     *("amazon ec2", "red hat", "rhev", "ovirt", "openstack", "nutanix", "virtual platform", "bhyve", "hvm domu"),
+    *("cloud", "droplet", "vserver"),
 )
 _MAKERS: Final = {
     "1028": "Dell",
