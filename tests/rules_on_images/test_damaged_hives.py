@@ -29,17 +29,31 @@ OF_SYSTEM = {
 }
 
 
+OF_SOFTWARE = {
+    "converted-from-physical",
+    "dotnet-missing",
+    "enhanced-networking-driver-missing",
+    "hotfix-missing",
+    "rdp-disabled",
+    "unsupported-operating-system",
+    "updates-pending",
+}
+
+
 @requires_tool("mkntfs", "ntfs-3g", "hivexregedit", "qemu-img", "sfdisk")
-def test_a_damaged_system_hive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    windows = replace(WINDOWS_2019, files=(("/Windows/System32/config/SYSTEM", bytes(8192)),))
-    disk = image(windows_bios(windows), "vhd", tmp_path)
+@pytest.mark.parametrize(
+    ("hive", "rules"), [("SYSTEM", OF_SYSTEM), pytest.param("SOFTWARE", OF_SOFTWARE, marks=pytest.mark.long)]
+)
+def test_a_damaged_hive(hive: str, rules: set[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = f"/Windows/System32/config/{hive}"
+    disk = image(windows_bios(replace(WINDOWS_2019, files=((place, bytes(8192)),))), "vhd", tmp_path)
     assert run(["scan", "--in-process", "--format", "json", str(disk)]) == 3
     (machine,) = json.loads(capsys.readouterr().out)["machines"]
     (verdict,) = machine["verdicts"]
     assert verdict["readiness"] == "undecided"
     outcomes = {finding["rule"]: finding["outcome"] for finding in verdict["findings"]}
-    assert {rule for rule, outcome in outcomes.items() if outcome == "unknown"} >= OF_SYSTEM
+    assert {rule for rule, outcome in outcomes.items() if outcome == "unknown"} >= rules
     assert "fail" not in outcomes.values()
-    unread = [finding for finding in verdict["findings"] if finding["rule"] == "boot-drivers-changed-on-import"]
-    assert "it does not begin with regf" in unread[0]["summary"]
-    assert unread[0]["evidence"][0]["path"] == "/Windows/System32/config/SYSTEM"
+    unread = next(finding for finding in verdict["findings"] if finding["rule"] == "unsupported-operating-system")
+    assert "it does not begin with regf" in unread["summary"]
+    assert unread["evidence"][0]["path"] == place
