@@ -15,11 +15,16 @@ class Link(str):
     __slots__ = ()
 
 
-Content = str | bytes | ImageError | None
+class Device:
+    """A device, as the content of a path."""
+
+
+Content = str | bytes | ImageError | Device | None
 
 
 class MemoryFileSystem:
-    """`files` maps absolute paths to content: text, bytes, a `Link`, None for a directory, or an error to raise.
+    """`files` maps absolute paths to content: text, bytes, a `Link`, a Device, None for a directory, or an error
+    to raise.
 
     Parents come by themselves. `lookups` counts what was asked.
     """
@@ -91,6 +96,7 @@ class MemoryFileSystem:
 
     def _content(self, node: int) -> bytes:
         content = self._nodes[node]
+        assert not isinstance(content, Device)
         if isinstance(content, ImageError):
             raise content
         return content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content or b""
@@ -99,6 +105,8 @@ class MemoryFileSystem:
         content = self._nodes[node]
         if content is None:
             return Entry(node, name, "directory", 0)
+        if isinstance(content, Device):
+            return Entry(node, name, "device", 0)
         if isinstance(content, Link):
             return Entry(node, name, "symlink", len(content))
         return Entry(node, name, "file", 4096 if isinstance(content, ImageError) else len(self._content(node)))

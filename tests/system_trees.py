@@ -81,13 +81,22 @@ RECIPES = {
     ),
 }
 
+SERVICES_ONLY = {
+    # Without systemd: System V init with its own links, and with OpenRC in their place.
+    "debian12-sysvinit": Recipe("bookworm", ("sysvinit-core", "openssh-server", "ifupdown", "isc-dhcp-client", "cron")),
+    "debian12-openrc": Recipe(
+        "bookworm", ("sysvinit-core", "openssh-server", "ifupdown", "isc-dhcp-client", "cron"), more=("openrc",)
+    ),
+}
+"""Small ones without a kernel, for other init systems."""
+
 
 def system_tree(name: str) -> Path:
-    """Return the folder of the installed system called `name` in RECIPES: two to four minutes on the first call.
+    """Return the folder of the installed system called `name` above: two to four minutes on the first call.
 
     The folder is read-only by agreement: copy from it.
     """
-    recipe = RECIPES[name]
+    recipe = (RECIPES | SERVICES_ONLY)[name]
     target = CACHE / f"{name}-{recipe_key(recipe, KEYRING_SHA256, UNUSED)}"
     if target.is_dir():
         return target

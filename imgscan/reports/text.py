@@ -392,8 +392,8 @@ def _system(index: int, system: System) -> RenderableType:
         ("pending", _fact(system.pending_restart.map(lambda found: " and ".join(each.text for each in found) or None))),
         ("boot drivers", _boot_drivers(system)),
         ("kernel", _fact(system.kernel)),
-        ("of package", _fact(system.kernel_package.map(lambda found: (found.name or "none") if found else None))),
-        ("initramfs", _fact(system.initramfs.map(lambda found: _initramfs(found) if found else None))),
+        ("of package", _of_kernel(system, system.kernel_package, lambda found: found.name or "none")),
+        ("initramfs", _of_kernel(system, system.initramfs, _initramfs)),
         ("SSH", _ssh(system)),
         ("registry", _registry(system)),
         ("network", _network(system)),
@@ -460,6 +460,13 @@ def _boot_drivers(system: System) -> str:
     filters = [driver.name for driver in drivers if driver.filters]
     count = sum(driver.start == "boot" for driver in drivers)
     return f"{count} (filters {' and '.join(filters)})" if filters else str(count)
+
+
+def _of_kernel(system: System, fact: Fact[T | None], text: Callable[[T], str]) -> str:
+    """Return a fact about the default kernel; why that one is not known stands with it already."""
+    if system.kernel is not None and not fact.is_known and fact.detail == system.kernel.detail:
+        return "-"
+    return _fact(fact.map(lambda found: text(found) if found else None))
 
 
 def _initramfs(found: Initramfs) -> str:

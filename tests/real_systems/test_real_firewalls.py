@@ -106,11 +106,15 @@ def ufw_says(status: str) -> str:
     return "allow" if default[1] == "allow" else "block"
 
 
-@pytest.mark.parametrize("case", UFW)
-def test_ufw(case: str) -> None:
+OLDER = [(name, case) for name in ("ubuntu16.04", "ubuntu18.04") for case in ("denied", "limited", "denied first")]
+
+
+@pytest.mark.parametrize(("name", "case"), [*((NAME, case) for case in UFW), *OLDER])
+def test_ufw(name: str, case: str) -> None:
     commands, meant = UFW[case]
-    with real_system(NAME) as guest:
-        guest.run("systemctl", "--root=/", "disable", "firewalld.service")
+    with real_system(name) as guest:
+        if name == NAME:
+            guest.run("systemctl", "--root=/", "disable", "firewalld.service")
         script = "; ".join(["ufw --force enable", *(f"ufw {each}" for each in commands), "ufw status verbose"])
         status = guest.run("sh", "-ec", script)
         assert ufw_says(status.partition("Status: active")[2]) == meant, status

@@ -130,3 +130,58 @@ def test_files_of_ubuntu_18_04(case: str) -> None:
         # netplan's generator starts it, although no link does
         assert guest.run("systemctl", "--root=/", "is-enabled", "systemd-networkd", check=False).strip() == "disabled"
         assert guest.system().dhcp_client.get() == "systemd-networkd.service"
+
+
+INTERFACES: dict[str, dict[str, str]] = {
+    "dhcp": {"interfaces": "auto lo\niface lo inet loopback\n\nallow-hotplug ens3\niface ens3 inet dhcp\n"},
+    "static": {
+        "interfaces": (
+            "auto lo ens3\niface lo inet loopback\niface ens3 inet static\n\taddress 10.0.0.5/24\n\tgateway 10.0.0.1\n"
+            "iface ens3 inet6 static\n\taddress 2001:db8::5\n\tnetmask 64\n"
+        )
+    },
+    "continued lines": {
+        "interfaces": (
+            "auto \\\n  ens3\niface ens3 inet \\\n  static\n    address \\\n 10.0.0.7\n    netmask 255.255.255.0\n"
+        )
+    },
+    "sourced": {
+        "interfaces": "source /etc/network/interfaces.d/*\nsource-directory more\nauto ens3\niface ens3 inet dhcp\n",
+        "interfaces.d/lan": "auto ens4\niface ens4 inet static\n  address 10.4.0.2/16\n",
+        "interfaces.d/other.cfg": "iface ens5 inet static\n  address 10.5.0.2/16\n",
+        "more/plain": "auto ens6\niface ens6 inet static\n  address 10.6.0.2/16\n",
+        "more/with.dot": "auto ens7\niface ens7 inet static\n  address 10.7.0.2/16\n",
+    },
+    "not at boot": {"interfaces": "iface ens3 inet static\n  address 10.0.0.5/24\n"},
+    "several addresses": {
+        "interfaces": (
+            "auto ens3\niface ens3 inet static\n  address 10.0.0.5/24\niface ens3 inet static\n  address 10.0.0.6/24\n"
+        )
+    },
+    "inherited": {
+        "interfaces": "iface base inet static\n  address 10.0.0.9/24\nauto ens3\niface ens3 inet static inherits base\n"
+    },
+}
+
+
+@pytest.mark.parametrize("case", INTERFACES)
+def test_interfaces_as_ifquery_reads_them(case: str) -> None:
+    with real_system("debian12-tools") as guest:
+        for name, text in INTERFACES[case].items():
+            guest.write(f"etc/network/{name}", text)
+        at_boot: set[str] = set()
+        for choice in ("auto", "hotplug"):
+            at_boot |= set(guest.run("ifquery", "--list", f"--allow={choice}").split())
+        interfaces = [each for file in network_of(guest, "ifupdown") for each in file.interfaces.get()]
+        # ifupdown brings up the loopback interface whether it is named or not
+        assert {str(each.name) for each in interfaces if each.at_boot} - {"lo"} == at_boot - {"lo"}
+        for name in {str(each.name) for each in interfaces} - {"lo"}:
+            said = guest.run("ifquery", name, check=False)
+            expected = [address.partition("/")[0] for address in re.findall(r"(?m)^address: (\S+)", said)]
+            found = [
+                address.address.partition("/")[0]
+                for each in interfaces
+                if each.name == name
+                for address in each.addresses
+            ]
+            assert found == expected, (name, said)

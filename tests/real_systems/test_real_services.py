@@ -64,3 +64,27 @@ def test_the_socket_in_place_of_the_service(name: str) -> None:
         assert is_enabled(guest, "ssh.socket") == "enabled"
         start = guest.system().ssh_start.get()
         assert (start.starts, start.unit) == (True, "ssh.socket")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_default_target(name: str) -> None:
+    with real_system(name) as guest:
+        for target, starts in (("rescue.target", False), ("multi-user.target", True), ("graphical.target", True)):
+            guest.run("systemctl", "--root=/", "set-default", target)
+            assert guest.run("systemctl", "--root=/", "get-default").strip() == target
+            assert guest.system().ssh_start.get().starts == starts, target
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_targets_that_are_made_to_want_it(name: str) -> None:
+    with real_system(name) as guest:
+        guest.run("systemctl", "--root=/", "disable", "ssh.service")
+        for verb, target, starts in (
+            ("add-wants", "rescue.target", False),
+            ("add-wants", "graphical.target", True),
+            ("add-requires", "sysinit.target", True),
+        ):
+            guest.run("systemctl", "--root=/", verb, target, "ssh.service", check=False)  # 229 ends with 1
+            folder = guest.folder / f"etc/systemd/system/{target}.{verb.removeprefix('add-')}"
+            assert (folder / "ssh.service").is_symlink()
+            assert guest.system().ssh_start.get().starts == starts, target

@@ -75,3 +75,13 @@ def test_the_settings_are_those_of_the_server(name: str, case: str, files: dict[
         assert [settings.password_authentication or "yes"] == said["passwordauthentication"], case
         for field in ("allow_users", "deny_users", "allow_groups", "deny_groups"):
             assert list(getattr(settings, field)) == said.get(field.replace("_", ""), []), (case, field)
+
+
+def test_a_drop_in_that_is_switched_off_says_nothing() -> None:
+    with real_system("debian12-tools") as guest:
+        (guest.folder / "etc/ssh/sshd_config.d/10-port.conf").symlink_to("/dev/null")
+        assert (guest.folder / "dev/null").is_char_device()
+        assert sshd_says(guest)["port"] == ["22"]
+        settings = guest.system().ssh_settings.get()
+        assert settings is not None
+        assert settings.ports == (22,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ from facts_builder import a_linux_machine, a_volume, and_volumes
 
 from imgscan.judge import judge_facts
 from imgscan.model.disk import Problem
-from imgscan.model.fact import known, unread
+from imgscan.model.fact import Fact, known, unread
 from imgscan.model.machine import MachineFacts, UnreadPlace
 from imgscan.model.report import Report
 from imgscan.model.volume import Free
@@ -70,6 +71,17 @@ def test_what_was_not_read_is_listed() -> None:
     text = render(report(machine))
     assert "Not read\n  disk0/p2  encrypted: crypto_LUKS needs a key" in text
     assert text.splitlines()[1].startswith("UNDECIDED")
+
+
+def test_why_no_kernel_is_known_stands_there_once() -> None:
+    lost: Fact[Any] = unread("corrupt", "disk0/p1: bad block")
+    without = a_linux_machine(kernel=lost, default_kernel=lost, kernel_package=lost, initramfs=lost)
+    systems = render(report(without)).partition("Systems")[2].partition("Findings")[0]
+    assert " ".join(systems.split()).count("bad block") == 1
+    assert "kernel unread (corrupt: disk0/p1: bad block)" in " ".join(systems.split())
+    other: Fact[Any] = unread("limit", "the database is too large")
+    systems = render(report(a_linux_machine(kernel_package=other))).partition("Systems")[2].partition("Findings")[0]
+    assert "of package unread (limit: the database is too large)" in " ".join(systems.split())
 
 
 def test_verbose_lists_what_passed() -> None:

@@ -84,7 +84,14 @@ def read_config(tree: GuestTree, path: str) -> ConfigFile | None:
     return None if place is None else _config_at(path, place)
 
 
+def is_empty_device(place: Location) -> bool:
+    """Whether a path leads to /dev/null, by which a file of a package is switched off: programs read nothing there."""
+    return place.path == "/dev/null" and place.entry.kind == "device"
+
+
 def _config_at(path: str, place: Location) -> ConfigFile:
+    if is_empty_device(place):
+        return ConfigFile(path, place, "")
     if place.entry.kind != "file":
         raise MissingPart(f"{shown(path)} is a {place.entry.kind}, not a file", where=place.filesystem.volume)
     return ConfigFile(path, place, read_text(place, CONFIG_BYTES))

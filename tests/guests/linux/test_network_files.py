@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from memory_filesystem import Link, MemoryFileSystem
+from memory_filesystem import Device, Link, MemoryFileSystem
 
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import CorruptStructure
@@ -385,6 +385,24 @@ def test_systemd_networkd() -> None:
     assert interfaces_of("/etc/systemd/network/x.network", "[Match]\nName=eth0\n[Link]\nUnmanaged=yes\n") == []
 
 
+def test_a_stanza_that_inherits_from_one_before_it() -> None:
+    """interfaces(5), "inherits"."""
+    path = "/etc/network/interfaces"
+    base = "iface base inet static\n  address 10.0.0.9/24\niface base inet6 static\n  address 2001:db8::1/64\n"
+    *_, found = interfaces_of(path, f"{base}auto ens3\niface ens3 inet static inherits base\n  mtu 9000\n")
+    assert short(found) == ("ens3", "ethernet", "", ["10.0.0.9/24"])
+    assert [line_of(each) for each in found.addresses] == [2]
+    many = "".join(f"  up route add {number}\n" for number in range(70))
+    for text in (
+        "iface ens3 inet static inherits gone\n",
+        "iface ens3 inherits base\n",
+        f"{base}iface ens3 inet dhcp inherits base other\n",
+        f"{base.replace('  address 10', f'{many}  address 10')}iface ens3 inet static inherits base\n",
+    ):
+        (file,) = files_of({path: text})
+        assert file.interfaces.unread == "unsupported", text
+
+
 WICKED = """\
 <config>
   <interface origin="compat:suse:/etc/sysconfig/network/ifcfg-eth0">
@@ -467,6 +485,19 @@ def test_a_drop_in_that_cannot_be_read_leaves_its_file_open() -> None:
         }
     )
     assert file.interfaces.unread == "corrupt"
+
+
+def test_a_link_to_the_empty_device_switches_a_file_off() -> None:
+    """systemd.network(5), udev(7): with the device in the image, as debootstrap makes it, and without."""
+    links = {
+        "/etc/systemd/network/80-lan.network": Link("/dev/null"),
+        "/etc/systemd/network/80-lan.link": Link("/dev/null"),
+        "/etc/udev/rules.d/70-persistent-net.rules": Link("/dev/null"),
+    }
+    for device in ({"/dev/null": Device()}, {}):
+        tree = GuestTree({"/": MemoryFileSystem({"/etc/passwd": "", **links, **device})})
+        assert read_network(tree).get() == ()
+        assert read_interface_names(tree).get() == ()
 
 
 def test_one_damaged_file_loses_itself_only() -> None:

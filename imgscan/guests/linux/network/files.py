@@ -12,7 +12,7 @@ from typing import Final
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.devices.limits import KIB
 from imgscan.errors import ImageError, LimitExceeded, MissingPart
-from imgscan.guests.linux.config_file import ConfigFile, names_in
+from imgscan.guests.linux.config_file import ConfigFile, is_empty_device, names_in
 from imgscan.guests.linux.text_file import read_text
 from imgscan.model.evidence import AtPath, at_path
 from imgscan.model.fact import Fact, known, unread_because
@@ -44,12 +44,12 @@ class Budget:
         self.sourced = 0
 
     def read(self, path: str) -> ConfigFile | None:
-        """Return a file, None when it is not there.
+        """Return a file, None when it is not there or a link to /dev/null.
 
         :raises ImageError: it cannot be read, or is more than is read
         """
         place = self.tree.find(path)
-        if place is None:
+        if place is None or is_empty_device(place):
             return None
         if place.entry.kind != "file":
             raise MissingPart(f"{shown(path)} is a {place.entry.kind}, not a file", where=place.filesystem.volume)

@@ -19,6 +19,8 @@ from imgscan.model.text import shown
 
 SOURCED: Final = 64
 """Lines that source files, in all."""
+_INHERITED: Final = 64
+"""Options that one stanza takes over from another."""
 MAIN: Final = "/etc/network/interfaces"
 _FOLDER_NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
@@ -83,7 +85,7 @@ def _parse(budget: Budget, one: _Read) -> Iterator[str]:
         word = words[0]
         if word == "iface":
             name, family, method = (*words[1:4], *[""] * (4 - len(words[:4])))
-            inside = _Stanza(name, family, method, number, [])
+            inside = _Stanza(name, family, method, number, _inherited(one, words, number))
             if len(one.stanzas) >= INTERFACES:
                 raise LimitExceeded(f"more than {INTERFACES} interfaces", where=shown(one.file.path))
             one.stanzas.append(inside)
@@ -105,6 +107,18 @@ def _parse(budget: Budget, one: _Read) -> Iterator[str]:
             inside.options.append((number, word.replace("_", "-"), line[len(word) :].strip()))
         else:
             raise UnsupportedFormat(f"line {number} is in no stanza", where=shown(one.file.path))
+
+
+def _inherited(one: _Read, words: list[str], number: int) -> list[tuple[int, str, str]]:
+    """Return the options that a stanza takes over from one before it in the same file (`inherits`), none as a rule."""
+    if "inherits" not in words:
+        return []
+    _, _, family, *_ = (*words, "", "")
+    before = (stanza for stanza in reversed(one.stanzas) if stanza.name == words[-1] and stanza.family == family)
+    base = next(before, None)
+    if base is None or words[4:5] != ["inherits"] or len(words) != 6 or len(base.options) > _INHERITED:
+        raise UnsupportedFormat(f"line {number} inherits in a way that is not followed", where=shown(one.file.path))
+    return list(base.options)
 
 
 def _joined(file: ConfigFile) -> Iterator[tuple[int, str]]:
