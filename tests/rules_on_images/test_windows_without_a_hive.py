@@ -35,6 +35,7 @@ DECIDED_BY: dict[str, tuple[str, ...]] = {
     "enhanced-networking-driver-missing": (SOFTWARE, SYSTEM),
     "boot-drivers-changed-on-import": (SYSTEM,),
     "converted-from-physical": (SOFTWARE, SYSTEM),  # programs, and hardware
+    "updates-pending": (SOFTWARE, SYSTEM),
     "antivirus-enabled": (SYSTEM,),
     "intrusion-detection-enabled": (SYSTEM,),
     "snapshot-backup-software": (SYSTEM,),
@@ -81,4 +82,5 @@ def test_a_damaged_hive_leaves_open_what_it_decides_and_nothing_else(
     for name, each in found.items():
         if each["outcome"] == "unknown":
             assert "it does not begin with regf" in each["summary"], name
+            assert each["evidence"], name
             assert any(hive in str(piece.get("path", "")) for piece in each["evidence"]), name
