@@ -32,6 +32,7 @@ FIREWALLD: dict[str, list[tuple[str, ...]]] = {
         ("--zone=public", "--add-service=remote"),
     ],
     "from some addresses": [WITHOUT_SSH, ("--zone=public", FROM_SOME)],
+    "forwarded": [("--zone=public", "--add-forward-port=port=22:proto=tcp:toport=2222")],
 }
 
 
@@ -40,6 +41,8 @@ def firewalld_says(guest: RealSystem) -> str:
     zone = guest.run("firewall-offline-cmd", "--get-default-zone").strip()
     listed = guest.run("firewall-offline-cmd", f"--zone={zone}", "--list-all")
     said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in listed.splitlines())}
+    if "port=22:proto=tcp" in listed.partition("forward-ports:")[2]:
+        return "unknown"  # the server is not the one that answers there
     ports = said["ports"].split()
     for service in said["services"].split():
         ports += guest.run("firewall-offline-cmd", f"--service={service}", "--get-ports").split()

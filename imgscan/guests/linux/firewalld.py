@@ -232,12 +232,13 @@ def _for_some(file: ConfigFile, element: Element) -> UnsupportedFormat:
 
 
 def _plain(files: _Files, file: ConfigFile, elements: list[Element], port: int) -> _ZoneDecision | None:
-    """Return what services, ports and protocols of a zone accept."""
+    """Return what services, ports and protocols of a zone accept; a port that is forwarded comes to none of them."""
+    for element in elements:
+        if element.path[1:] in {("forward-port",), ("rule", "forward-port")} and _has_port(element, port):
+            raise UnsupportedFormat(f"line {element.line} forwards the port", where=file.path)
     for element in elements:
         if len(element.path) != 2:
             continue
-        if element.name == "forward-port" and _has_port(element, port):
-            raise UnsupportedFormat(f"line {element.line} forwards the port", where=file.path)
         is_open = (
             (element.name == "service" and _service_has(files, element.attributes.get("name", ""), port))
             or (element.name == "port" and _has_port(element, port))

@@ -135,6 +135,13 @@ PUBLIC = "/etc/firewalld/zones/public.xml"
         ({"/etc/firewalld/zones/drop.xml": zone(SOURCE, target="DROP")}, "allow"),
         ({"/etc/firewalld/zones/drop.xml": zone('<source address="0.0.0.0/1"/>', target="DROP")}, "unknown"),
         ({PUBLIC: zone('<forward-port port="22" protocol="tcp" to-port="2222"/>')}, "unknown"),
+        ({PUBLIC: zone(
+            '<service name="ssh"/>', '<forward-port port="22" protocol="tcp" to-port="2222"/>')}, "unknown"),
+        ({PUBLIC: zone(
+            '<service name="ssh"/>', '<forward-port port="80" protocol="tcp" to-port="8080"/>')}, "allow"),
+        ({PUBLIC: zone(
+            '<service name="ssh"/>', '<rule><forward-port port="22" protocol="tcp" to-port="2222"/></rule>')},
+         "unknown"),
         ({PUBLIC: zone('<protocol value="tcp"/>')}, "allow"),
         ({PUBLIC: zone('<service name="ssh"/>', target="DROP")}, "allow"),
         ({PUBLIC: zone(RICH.format("", "", "drop"), target="ACCEPT")}, "block"),
