@@ -7,7 +7,7 @@ the judge makes it `unknown`. So a rule cannot pass by forgetting something.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
@@ -54,25 +54,27 @@ def manual(summary: str, *evidence: Evidence) -> Result:
     return Result("manual", summary, evidence)
 
 
+NAMED = 3
+"""Things that were not read that one answer names."""
 Subject = TypeVar("Subject")
 
 
 def over(subjects: Iterable[Subject], ask: Callable[[Subject], Result], *, none: str) -> Result:
     """Ask about each subject (disk, volume, ...) and join the answers: a fail stands, else an unread fact, else a pass.
 
-    Summaries and evidence of all fails (or else of all passes) are joined; `none` is the summary of
-    `not_applicable` when there is no subject, or none to which the question applies.
+    Summaries and evidence of all fails (or else of all passes) are joined, and what was not read is named; `none` is
+    the summary of `not_applicable` when there is no subject, or none to which the question applies.
     """
     answers: list[Result] = []
-    signal: UnreadFact | None = None
+    signals: list[UnreadFact] = []
     for subject in subjects:
         try:
             answers.append(ask(subject))
         except UnreadFact as unread:
-            signal = signal or unread
+            signals.append(unread)
     fails = [answer for answer in answers if answer.outcome == "fail"]
-    if not fails and signal is not None:
-        raise signal
+    if not fails and signals:
+        raise _joined(signals)
     passes = [answer for answer in answers if answer.outcome == "pass"]
     chosen = fails or passes
     if not chosen:
@@ -82,6 +84,14 @@ def over(subjects: Iterable[Subject], ask: Callable[[Subject], Result], *, none:
         "; ".join(dict.fromkeys(answer.summary for answer in chosen)),
         tuple(dict.fromkeys(piece for answer in chosen for piece in answer.evidence)),
     )
+
+
+def _joined(signals: Sequence[UnreadFact]) -> UnreadFact:
+    """Return what leaves a question open as one, its kind that of the first."""
+    details = list(dict.fromkeys(signal.detail for signal in signals))
+    more = f"; and {len(details) - NAMED} more" if len(details) > NAMED else ""
+    evidence = tuple(dict.fromkeys(piece for signal in signals for piece in signal.evidence))
+    return UnreadFact(signals[0].why, "; ".join(details[:NAMED]) + more, evidence)
 
 
 class Rule(msgspec.Struct, frozen=True):
