@@ -155,6 +155,42 @@ NFTABLES = {
         "allow",
     ),
     "some addresses": (["add rule inet filter input ip saddr 10.0.0.0/8 tcp dport 22 accept"], "unknown"),
+    "rejected": (["add rule inet filter input tcp dport 22 reject"], "block"),
+    "a map": (["add rule inet filter input tcp dport vmap { 22 : accept, 80 : drop }"], "allow"),
+    "a rate": (
+        [
+            "add rule inet filter input tcp dport 22 ct state new limit rate over 10/minute drop",
+            "add rule inet filter input tcp dport 22 accept",
+        ],
+        "allow",
+    ),
+    "another table drops it": (
+        [
+            "add rule inet filter input tcp dport 22 accept",
+            "add table ip other",
+            "add chain ip other input { type filter hook input priority 10; policy drop; }",
+        ],
+        "block",
+    ),
+    "dropped before": (
+        [
+            "add rule inet filter input tcp dport 22 accept",
+            "add table ip raw",
+            "add chain ip raw prerouting { type filter hook prerouting priority -300; policy accept; }",
+            "add rule ip raw prerouting tcp dport 22 drop",
+        ],
+        "block",
+    ),
+    "redirected": (
+        [
+            "add rule inet filter input tcp dport 22 accept",
+            "add table ip nat",
+            "add chain ip nat prerouting { type nat hook prerouting priority -100; }",
+            "add rule ip nat prerouting tcp dport 22 redirect to :2222",
+        ],
+        "unknown",
+    ),
+    "an interface": (['add rule inet filter input iifname "ens3" tcp dport 22 accept'], "unknown"),
     "only ipv6": (["add rule inet filter input meta nfproto ipv6 tcp dport 22 accept"], "block"),
 }
 TABLE = [
