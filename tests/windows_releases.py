@@ -20,7 +20,8 @@ CORE = {"edition": "ServerStandardACor", "installation_type": "Server Core"}
 class Release(NamedTuple):
     """`name` is the release's; `product`, and `release` (as 22H2), what the system is to be called beside it.
 
-    `osinfo` is libosinfo's name, None where the version of libguestfs that tests use does not tell it.
+    `osinfo` is libosinfo's name, None where the version of libguestfs that tests use does not tell it: it knows none of
+    the later servers, and tells Vista and Server 2008 apart by InstallationType alone.
     """
 
     name: str
@@ -63,7 +64,7 @@ RELEASES = (
     server("Windows Server 2003", "Microsoft Windows Server 2003", "5.2.3790", None, "win2k3", **PACK_1),
     server("Windows Server 2003 R2", "Microsoft Windows Server 2003 R2", "5.2.3790", None, "win2k3r2", **PACK_2),
     client("Windows Vista", "Windows Vista (TM) Business", "6.0.6002", None, "winvista", **PACK_2, **NO_KIND),
-    server("Windows Server 2008", "Windows Server (R) 2008 Standard", "6.0.6003", None, "win2k8", **PACK_2, **NO_KIND),
+    server("Windows Server 2008", "Windows Server (R) 2008 Standard", "6.0.6003", **PACK_2, **NO_KIND),
     client("Windows 7", "Windows 7 Professional", "6.1.7600", None, "win7"),
     client("Windows 7", "Windows 7 Professional", "6.1.7601", None, "win7", **PACK_1, **X86),
     server("Windows Server 2008 R2", "Windows Server 2008 R2 Standard", "6.1.7601", None, "win2k8r2", **PACK_1),

@@ -81,7 +81,8 @@ def test_virt_inspector_names_the_same(first: int, tmp_path: Path) -> None:
         assert version == f"{other.findtext('major_version')}.{other.findtext('minor_version')}", release.name
         assert system["architecture"]["value"] == {"i386": "x86"}.get(arch := other.findtext("arch") or "", arch)
         assert system["hostname"]["value"] == other.findtext("hostname")
-        assert system["installation_type"]["value"] == other.findtext("product_variant")
+        if release.windows.installation_type is not None:  # libguestfs does not derive it from the product type
+            assert system["installation_type"]["value"] == other.findtext("product_variant")
         # this libguestfs repeats what a Windows 11 calls itself
         assert system["product"]["value"].replace("Windows 11", "Windows 10") == other.findtext("product_name")
         if release.osinfo is not None:
