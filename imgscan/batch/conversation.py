@@ -128,8 +128,6 @@ class Conversation:
         os.write(page, bytes(protocol.PART_BYTES))
         # cut by a worker, looking at it would kill this process
         fcntl.fcntl(page, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-        self.has_answered = False
-        """Whether the worker has been given something that it asked for."""
         self._page = mmap.mmap(page, protocol.PART_BYTES)
         self._job = job
         self._page_file = page
@@ -187,7 +185,6 @@ class Conversation:
 
     def _take(self, message: protocol.Message) -> None:
         if message.kind == protocol.ASK:
-            self.has_answered = True
             answer, descriptors = self.server.answer(message.payload)
             self._answer(msgspec.msgpack.encode(answer), descriptors)
         elif message.kind == protocol.LEARNT:

@@ -220,8 +220,8 @@ def run_job(
 ) -> Ended:
     """Do one job in a worker of its own, and wait for it; output goes to `sink`, lines for the user to `note`.
 
-    Of `meanwhile`, the first is called while the worker loads, the others when it has its first file to read; between
-    them the worker gets what it asks for.
+    `meanwhile` is done while the worker works; between its tasks, which should be short, the worker gets what it asks
+    for.
     """
     server = FileServer(opener, [unpack_text(path) for path in job.paths], limits.files)
     worker: Worker | None = None
@@ -230,8 +230,8 @@ def run_job(
             ahead = _taken_ahead(limits, required=required)
             ends, pid = (make_ends(), None) if ahead is None else (ahead.ends, ahead.pid)
             worker = Worker(Conversation(job, server, limits, sink, note, ends), required=required, pid=pid)
-        for number, task in enumerate(meanwhile):
-            while number and (worker.says_something() or not worker.conversation.has_answered) and worker.listen():
+        for task in meanwhile:
+            while worker.says_something() and worker.listen():
                 pass
             with _no_interrupt():
                 task()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,11 @@ if TYPE_CHECKING:
     from imgscan.model.report import Report
 
 STATUS = {"ready": OK, "ready-with-warnings": OK, "undecided": UNDECIDED, "not-ready": NOT_READY}
+MODULES = {
+    "text": ("rich.style", "rich.text", "rich.console", "imgscan.reports.text"),
+    "json": ("imgscan.reports.json",),
+}
+"""What a format's report needs, in pieces that are loaded soon."""
 WORST_FIRST = (NOT_READY, UNDECIDED, OK)
 
 
@@ -57,21 +64,17 @@ def command(
     check_output(output, force=force)
     chosen: list[Profile] = []
 
-    def load_rules() -> None:
-        """Load the rules while another process is after the facts: it takes as long."""
-        importlib.import_module("imgscan.profiles")
-
     def load_profiles() -> None:
         from imgscan import profiles
 
         chosen.extend(profiles.load(name) for name in profile_names or (DEFAULT_PROFILE,))
 
-    def load_report() -> None:
-        importlib.import_module("imgscan.judge")
-        importlib.import_module(f"imgscan.reports.{format_}")
-
+    # What judging and printing need is loaded while another process is after the facts: it takes as long.
+    modules = (*MODULES[format_], "imgscan.rules", "imgscan.profiles", "imgscan.judge")
+    meanwhile: list[Callable[[], object]] = [partial(importlib.import_module, name) for name in modules]
+    meanwhile.append(load_profiles)
     reading = msgspec.structs.replace(reading, collect=groups_to_collect(collect, profile_names or (DEFAULT_PROFILE,)))
-    found = isolated.inspect(paths, reading, meanwhile=(load_rules, load_profiles, load_report))
+    found = isolated.inspect(paths, reading, meanwhile=meanwhile)
     from imgscan.judge import report_on
 
     report = report_on([found.facts], chosen)
