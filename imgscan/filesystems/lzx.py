@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from imgscan.errors import CorruptStructure
+from imgscan.errors import CorruptStructure, LimitExceeded
 from imgscan.filesystems.xpress import code_table, copy_match
 
 CHUNK: Final = 32768
@@ -22,6 +22,8 @@ _LENGTHS: Final = 249
 _FILE_SIZE: Final = 12_000_000
 _VERBATIM, _ALIGNED, _UNCOMPRESSED = 1, 2, 3
 _CALL: Final = 0xE8
+_BLOCKS: Final = 32
+"""Blocks of one chunk, each with codes of its own to be made ready; compressors make one to five of them."""
 
 
 class _Code(msgspec.Struct, frozen=True):
@@ -86,10 +88,13 @@ def decompress(data: bytes, size: int) -> bytes:
     """Return the `size` bytes, 32 KiB at most, that a chunk stands for.
 
     :raises CorruptStructure: it cannot be, or stands for fewer
+    :raises LimitExceeded: it is of more blocks than any compressor makes
     """
     bits, out, recent = _Bits(data), bytearray(), [1, 1, 1]
     lengths = [0] * _MAIN, [0] * _LENGTHS
-    while len(out) < size:
+    for _ in range(_BLOCKS):
+        if len(out) == size:
+            break
         kind = bits.take(3)
         block = CHUNK if bits.take(1) else bits.take(16)
         if not 0 < block <= size - len(out):
@@ -104,6 +109,8 @@ def decompress(data: bytes, size: int) -> bytes:
             _block(bits, out, recent, _codes(bits, lengths, is_aligned=kind == _ALIGNED), len(out) + block)
         else:
             raise CorruptStructure(f"a block of a compressed chunk is of kind {kind}")
+    if len(out) < size:
+        raise LimitExceeded(f"a compressed chunk has more than {_BLOCKS} blocks")
     return _untranslated(out)
 
 

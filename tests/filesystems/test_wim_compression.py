@@ -12,7 +12,7 @@ from tools import requires_tool
 from wim_compression import LZX, XPRESS, compressed, decompressed, wof_stream
 
 from imgscan.devices.memory import MemoryDevice
-from imgscan.errors import CorruptStructure, ImageError
+from imgscan.errors import CorruptStructure, ImageError, LimitExceeded
 from imgscan.filesystems import lzx, xpress
 from imgscan.filesystems.wof import CompressedFile
 
@@ -144,3 +144,11 @@ def test_a_file_of_several_chunks(algorithm: int) -> None:
         damaged = CompressedFile(algorithm, len(content), len(wrong), MemoryDevice(wrong).read_at)
         with pytest.raises(ImageError):
             damaged.read(0, len(content))
+
+
+def test_a_chunk_of_very_many_blocks_ends_in_a_limit() -> None:
+    """Each could have codes of its own, which take longer to make ready than all of a usual chunk."""
+    block = words((3, 3), (0, 1), (1, 16)) + struct.pack("<3I", 1, 1, 1) + b"a\0"  # uncompressed, of one byte
+    assert lzx.decompress(block * 30, 30) == b"a" * 30
+    with pytest.raises(LimitExceeded):
+        lzx.decompress(block * 40, 40)
