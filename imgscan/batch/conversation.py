@@ -7,7 +7,6 @@ import contextlib
 import fcntl
 import mmap
 import os
-import select
 import signal
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ import msgspec
 from imgscan.batch import protocol
 from imgscan.batch.answers import parse_learnt
 from imgscan.batch.file_server import FileServer
-from imgscan.batch.protocol import ErrorMessage, Job, Messages, TooLarge
+from imgscan.batch.protocol import ErrorMessage, Job, Messages, TooLarge, readable
 from imgscan.batch.sandbox import Level, Limits
 from imgscan.errors import ERRORS, ImgscanError, LimitExceeded, Why
 from imgscan.model.machine import MachineFacts
@@ -239,7 +238,7 @@ class Conversation:
         """Return how the job ended, after the process did; `status` is as `os.wait4` gives it."""
         while self.stopped is None and self._readable() and self.receive():
             pass
-        while self.stopped is None and select.select([self.output], [], [], 0)[0] and self.hear():
+        while self.stopped is None and readable([self.output], 0) and self.hear():
             pass
         part = self.part()
         self.close()
@@ -251,7 +250,7 @@ class Conversation:
         return Ended(None, None, death, self._learnt, usage, self._level)
 
     def _readable(self) -> bool:
-        return bool(select.select([self.channel], [], [], 0)[0])
+        return bool(readable([self.channel.fileno()], 0))
 
     def _death(self, status: int, usage: Usage, part: str) -> Death:
         said = shown(self._heard.decode("utf-8", "replace").strip())

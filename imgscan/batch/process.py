@@ -9,7 +9,6 @@ from __future__ import annotations
 import _socket as socket  # see `imgscan.batch.protocol`
 import contextlib
 import os
-import select
 import signal
 import sys
 import time
@@ -20,7 +19,7 @@ import msgspec
 
 from imgscan.batch.conversation import Conversation, Ended, Ends, Usage, make_ends
 from imgscan.batch.file_server import FileServer, Opener
-from imgscan.batch.protocol import Job, unpack_text
+from imgscan.batch.protocol import Job, readable, unpack_text
 from imgscan.batch.sandbox import Limits, die_with, die_with_parent
 
 _STARTED_AS: Final = "IMGSCAN_WORKER"
@@ -126,8 +125,7 @@ class Worker:
         talk = self.conversation
         if not self._ends or talk.stopped is not None:
             return False
-        ready, _, _ = select.select(list(self._ends), [], [], self._time_left())
-        for end in ready:
+        for end in readable(self._ends, self._time_left()):
             if not self._ends[end]():
                 del self._ends[end]
         self._check_time()
@@ -135,7 +133,7 @@ class Worker:
 
     def says_something(self) -> bool:
         """Whether there is something to take from the worker now."""
-        return bool(self._ends) and bool(select.select(list(self._ends), [], [], 0)[0])
+        return bool(readable(self._ends, 0))
 
     def kill(self) -> None:
         """End the process at once."""

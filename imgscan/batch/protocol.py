@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import _socket as socket  # socket itself makes enumerations of all its constants first: 5 ms of every scan
 import array
+import select
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -169,6 +170,17 @@ def _exactly(channel: socket.socket, length: int) -> bytes:
         pieces.append(piece)
         length -= len(piece)
     return b"".join(pieces)
+
+
+def readable(descriptors: Iterable[int], seconds: float | None) -> list[int]:
+    """Wait until there is something to read, or an end, at a descriptor, and return at which ones; None waits for ever.
+
+    As `select.select`, which takes no descriptor above 1023: a program may have as many files open.
+    """
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return [descriptor for descriptor, _ in poll.poll(None if seconds is None else seconds * 1000)]
 
 
 class TooLarge(Exception):

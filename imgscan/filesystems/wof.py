@@ -20,8 +20,8 @@ _CHUNKS: Final = (4096, 32768, 8192, 16384)
 _LZX: Final = 1
 _WIDE: Final = 1 << 32
 """The table of a file as large has entries of 8 bytes, not of 4."""
-_KEPT: Final = 16
-"""Chunks of one file that stay in memory."""
+_KEPT_BYTES: Final = 8 << 20
+"""Of one file's content that stay in memory: a hive is read here and there, and a chunk takes a tenth of a second."""
 
 
 class CompressedFile:
@@ -53,7 +53,7 @@ class CompressedFile:
         found = self._kept.get(number)
         if found is None:
             found = self._kept[number] = self._unpacked(number)
-            if len(self._kept) > _KEPT:
+            if len(self._kept) * self._chunk > _KEPT_BYTES:
                 self._kept.popitem(last=False)
         else:
             self._kept.move_to_end(number)

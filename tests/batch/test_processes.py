@@ -187,6 +187,19 @@ def test_no_command_leaves_a_process_behind(arguments: list[str]) -> None:
     assert subprocess.check_output([sys.executable, "-c", REAPER, *arguments], env=environment) == b"nobody\n"
 
 
+def test_a_program_may_have_many_files_open() -> None:
+    code = """
+import os, resource, sys
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+opened = [os.open("/dev/null", os.O_RDONLY) for _ in range(1100)]
+import imgscan
+print(imgscan.inspect_machine([sys.argv[1]]).systems[0].id.value)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert subprocess.check_output([sys.executable, "-c", code, str(DEBIAN)], env=environment) == b"debian\n"
+
+
 def test_a_program_with_threads_starts_a_fresh_interpreter(tmp_path: Path) -> None:
     """A fork would copy locks that other threads hold; and a worker does not end with the thread that started it."""
     code = """
