@@ -39,6 +39,8 @@ def read_network(system: SystemHive) -> Fact[tuple[NetworkFile, ...]]:
     """
     try:
         where, interfaces = system.at(system.control(_INTERFACES)), system.key(system.control(_INTERFACES))
+        if interfaces is None:
+            raise CorruptStructure("there are no settings of TCP/IP for interfaces", where=system.path)
     except ImageError as error:
         return unread_because(error, AtPath(system.volume, system.path))
     files: list[NetworkFile] = []
@@ -46,7 +48,7 @@ def read_network(system: SystemHive) -> Fact[tuple[NetworkFile, ...]]:
     try:
         fixed = _ipv6_addresses(system)
     except ImageError as error:
-        files.append(_unread(system, system.control(_IPV6_ADDRESSES), error))
+        files.append(_unread(system, f"{where.key.removesuffix(_INTERFACES)}{_IPV6_ADDRESSES}", error))
     seen: set[str] = set()
     names: set[str] = set()
     try:
@@ -61,7 +63,7 @@ def read_network(system: SystemHive) -> Fact[tuple[NetworkFile, ...]]:
             name = adapter.name if adapter.name.lower() not in names else f"{adapter.name} {shown(adapter.guid)}"
             names.add(name.lower())
             files.append(_settings(system, interfaces, replace(adapter, name=name), fixed, system.at(path)))
-        if interfaces is not None and all(file.interfaces.is_known for file in files):
+        if all(file.interfaces.is_known for file in files):
             files += _without_adapter(system, interfaces, seen)
     except ImageError as error:
         files.append(_unread(system, where.key, error))
@@ -94,7 +96,7 @@ def read_ipv6_disabled(system: SystemHive, version: Fact[str | None]) -> Fact[bo
 
 def _settings(
     system: SystemHive,
-    interfaces: Key | None,
+    interfaces: Key,
     adapter: Adapter,
     fixed: dict[bytes, list[StaticAddress]],
     where: AtRegistry,
@@ -102,7 +104,7 @@ def _settings(
     path = f"{system.control(_INTERFACES)}\\{adapter.guid}"
     evidence = system.at(path)
     try:
-        key = interfaces.subkey(adapter.guid) if interfaces is not None else None
+        key = interfaces.subkey(adapter.guid)
         uses_dhcp, addresses, lease = _ipv4(system, key, path) if key is not None else (False, (), None)
     except ImageError as error:
         return _unread(system, path, error)
