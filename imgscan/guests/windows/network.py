@@ -51,6 +51,7 @@ def read_network(system: SystemHive) -> Fact[tuple[NetworkFile, ...]]:
         files.append(_unread(system, f"{where.key.removesuffix(_INTERFACES)}{_IPV6_ADDRESSES}", error))
     seen: set[str] = set()
     names: set[str] = set()
+    is_without_luid = False
     try:
         for path, adapter in adapters(system):
             if isinstance(adapter, ImageError):
@@ -62,9 +63,12 @@ def read_network(system: SystemHive) -> Fact[tuple[NetworkFile, ...]]:
                 continue
             name = adapter.name if adapter.name.lower() not in names else f"{adapter.name} {shown(adapter.guid)}"
             names.add(name.lower())
-            files.append(_settings(system, interfaces, replace(adapter, name=name), fixed, system.at(path)))
+            own = fixed.pop(adapter.luid, []) if adapter.luid is not None else []
+            is_without_luid = is_without_luid or (adapter.luid is None and not adapter.is_gone)
+            files.append(_settings(system, interfaces, replace(adapter, name=name), own, system.at(path)))
         if all(file.interfaces.is_known for file in files):
             files += _without_adapter(system, interfaces, seen)
+            files += [_of_no_adapter(luid, addresses, is_sure=not is_without_luid) for luid, addresses in fixed.items()]
     except ImageError as error:
         files.append(_unread(system, where.key, error))
     return known(tuple(files), where)
@@ -98,7 +102,7 @@ def _settings(
     system: SystemHive,
     interfaces: Key,
     adapter: Adapter,
-    fixed: dict[bytes, list[StaticAddress]],
+    ipv6: list[StaticAddress],
     where: AtRegistry,
 ) -> NetworkFile:
     path = f"{system.control(_INTERFACES)}\\{adapter.guid}"
@@ -113,7 +117,7 @@ def _settings(
         kind="stale" if adapter.is_gone else adapter.kind,
         at_boot=adapter.enabled,
         dhcp4=uses_dhcp,
-        addresses=(*addresses, *(fixed.get(adapter.luid, ()) if adapter.luid is not None else ())),
+        addresses=(*addresses, *ipv6),
         lease=lease,
         evidence=(evidence, where),
     )
@@ -160,6 +164,15 @@ def _without_adapter(system: SystemHive, interfaces: Key, seen: set[str]) -> lis
             stale = Interface(name=shown(key.name), kind="stale", addresses=addresses, evidence=(evidence,))
             files.append(NetworkFile(by="registry", evidence=evidence, interfaces=known((stale,), evidence)))
     return files
+
+
+def _of_no_adapter(luid: bytes, addresses: list[StaticAddress], *, is_sure: bool) -> NetworkFile:
+    """Return IPv6 addresses of an adapter that is gone; where one does not tell its NET_LUID, they may be its."""
+    evidence = addresses[0].evidence
+    stale = Interface(name=luid.hex(), kind="stale", addresses=tuple(addresses), evidence=(evidence,))
+    detail = f"an adapter does not say its NET_LUID, and may have the address {addresses[0].address}"
+    interfaces = known((stale,), evidence) if is_sure else unread("missing", detail, evidence)
+    return NetworkFile(by="registry", evidence=evidence, interfaces=interfaces)
 
 
 def _unread(system: SystemHive, path: str, error: ImageError) -> NetworkFile:
