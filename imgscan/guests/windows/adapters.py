@@ -59,7 +59,7 @@ def adapters(system: SystemHive) -> Iterator[tuple[str, Adapter | ImageError]]:
     path = system.control(_CLASS)
     above = system.key(path)
     if above is None:
-        return
+        raise CorruptStructure("there is no class of network adapters", where=system.path)
     broken: list[ImageError] = []
     for count, key in enumerate(above.subkeys(broken.append)):
         if count >= _MOST:

@@ -24,6 +24,8 @@ LOCAL: Final = "Services\\SharedAccess\\Parameters\\FirewallPolicy"
 POLICY: Final = "Policies\\Microsoft\\WindowsFirewall"
 _SERVICE: Final = "MpsSvc"
 _PROFILE: Final = "PublicProfile"
+_MANAGED: Final = "Mdm"
+"""Where device management (the Firewall CSP) keeps the same keys."""
 _RULES: Final = 20_000
 """Rules that are looked at; a terminal server with many users has thousands."""
 _MAX_EVIDENCE: Final = 8
@@ -43,27 +45,39 @@ def read_windows_firewall(software: HiveFile, system: SystemHive, version: str, 
 
 
 def _decide(software: HiveFile, system: SystemHive, port: int, *, in_kernel: bool) -> Firewall:
-    profile, policy = system.control(f"{LOCAL}\\{_PROFILE}"), f"{POLICY}\\{_PROFILE}"
+    profile, managed = system.control(f"{LOCAL}\\{_PROFILE}"), system.control(f"{LOCAL}\\{_MANAGED}")
     settings: dict[str, Fact[int | None]] = {}
-    for name in ("EnableFirewall", "DoNotAllowExceptions", "DefaultInboundAction"):
-        by_policy = software.fact(policy, name, Value.number)
-        is_local = by_policy.is_known and by_policy.value is None
-        settings[name] = system.fact(profile, name, Value.number) if is_local else by_policy
-        if not settings[name].is_known:
-            return _unread(settings[name])
-    on, no_exceptions, default = settings.values()
+    for name in ("EnableFirewall", "DoNotAllowExceptions", "DefaultInboundAction", "AllowLocalPolicyMerge"):
+        found = _by_policy(software, system, f"{managed}\\{_PROFILE}", name)
+        if found.is_known and found.value is None and name != "AllowLocalPolicyMerge":
+            found = system.fact(profile, name, Value.number)
+        if not found.is_known:
+            return _unread(found)
+        settings[name] = found
+    on, no_exceptions, default, merge = settings.values()
     if on.value == 0:
         return _decided("allow", "it is off in the public profile", *on.evidence)
     if no_exceptions.value:
         return _decided("block", "the public profile allows no exceptions", *no_exceptions.evidence)
-    merge = software.fact(policy, "AllowLocalPolicyMerge", Value.number)
-    if not merge.is_known:
-        return _unread(merge)
-    places = [(software, f"{POLICY}\\FirewallRules")]
+    places = [(software, f"{POLICY}\\FirewallRules"), (system, f"{managed}\\FirewallRules")]
     if merge.value != 0:
         places.append((system, system.control(f"{LOCAL}\\FirewallRules")))
-    found = [each for hive, key in places for each in _rules(hive, key, port, in_kernel=in_kernel)]
-    return _by_rules(found, default, system.at(profile))
+    rules = [each for hive, key in places for each in _rules(hive, key, port, in_kernel=in_kernel)]
+    return _by_rules(rules, default, system.at(profile))
+
+
+def _by_policy(software: HiveFile, system: SystemHive, managed: str, name: str) -> Fact[int | None]:
+    """Return what the group policy says of the profile, else what device management says."""
+    by_group = software.fact(f"{POLICY}\\{_PROFILE}", name, Value.number)
+    if not by_group.is_known:
+        return by_group
+    by_device = system.fact(managed, name, Value.number)
+    if by_group.value is None or not by_device.is_known:
+        return by_device
+    if by_device.value not in {None, by_group.value}:
+        detail = f"group policy and device management disagree about {name}"
+        return unread("unsupported", detail, *by_group.evidence, *by_device.evidence)
+    return by_group
 
 
 def _by_rules(found: list[tuple[FirewallRule | str, Evidence]], default: Fact[int | None], where: Evidence) -> Firewall:
@@ -77,14 +91,18 @@ def _by_rules(found: list[tuple[FirewallRule | str, Evidence]], default: Fact[in
     unclear = [(rule, at) for rule, at in found if isinstance(rule, str) or rule.conditions]
     allowing = [at for rule, at in sure if rule.action == "allow" and not rule.addresses]
     could_block = [pair for pair in unclear if isinstance(pair[0], str) or pair[0].action == "block"]
-    if allowing and not could_block:
+    limited = [at for rule, at in sure if rule.action == "block" and rule.addresses]
+    if allowing and not could_block and not limited:
         return _decided("allow", "a rule allows the port", *allowing[:_MAX_EVIDENCE])
-    if default.value == 0 and not could_block:
+    if default.value == 0 and not could_block and not limited:
         return _decided("allow", "the public profile allows what no rule names", *default.evidence)
     if unclear:
         rule, at = (could_block or unclear)[0]
         about = rule if isinstance(rule, str) else f"has conditions: {', '.join(rule.conditions)}"
         return Firewall(name=NAME, decision=unread("unsupported", shown(f"a rule for the port {about}"), at))
+    if limited and (allowing or default.value == 0):
+        detail = "the port is blocked for certain addresses"
+        return Firewall(name=NAME, decision=unread("unsupported", detail, *limited[:_MAX_EVIDENCE]))
     some = [at for rule, at in sure if rule.action == "allow"]
     if some:
         detail = "the port is open to certain addresses only"

@@ -12,19 +12,24 @@ import msgspec
 
 _WITHOUT_MEANING: Final = frozenset({"Name", "Desc", "EmbedCtxt", "Edge", "Defer", "Platform", "Platform2"})
 """Fields that do not change which new connections a rule is about."""
-_ADDRESSES: Final = ("RA4", "RA6", "RA42", "RA62")
-_PROGRAM: Final = "svchost.exe"
+_IPV4_ADDRESSES: Final = ("RA4", "RA42")
+_IPV6_ADDRESSES: Final = ("RA6", "RA62")
+_ANY: Final = frozenset({"*", ""})
+_PROGRAM: Final = "\\system32\\svchost.exe"
+"""How the path ends of what runs the service."""
 _KERNEL: Final = "system"
 """What listens for Remote Desktop up to Windows 7 and Server 2008 R2; since then its service does."""
 _SERVICE: Final = "termservice"
 _TCP: Final = "6"
+_LAST: Final = 0xFFFFFFFF
+"""The last IPv4 address."""
 
 
 class FirewallRule(msgspec.Struct, frozen=True):
     """What a rule says about new TCP connections to a port of Remote Desktop's service.
 
-    `profiles` are in lower case, empty for all; `addresses` is whether it is about certain remote addresses only;
-    `conditions` are fields that leave open whether it applies.
+    `profiles` are in lower case, empty for all; `addresses` is whether it is about certain remote addresses
+    only, and not all of IPv4; `conditions` are fields that leave open whether it applies.
     """
 
     action: Literal["allow", "block"]
@@ -57,16 +62,53 @@ def parse_rule(text: str, port: int, *, in_kernel: bool) -> FirewallRule | None:
         return None
     if action not in {"allow", "block", "bypass"}:
         raise ValueError(action[:32])
-    addresses = [fields.pop(name) for name in _ADDRESSES if name in fields]
+    ipv4 = [value for name in _IPV4_ADDRESSES for value in fields.pop(name, [])]
+    ipv6 = [value for name in _IPV6_ADDRESSES for value in fields.pop(name, [])]
     if action == "bypass":  # only for connections that IPsec authenticates
         fields["Bypass"] = [""]
     profiles = tuple(value.lower() for value in fields.pop("Profile", []) if value.lower() != "all")
     return FirewallRule(
         "block" if action == "block" else "allow",
         profiles,
-        any(value not in {"*", ""} for values in addresses for value in values),
+        not _is_all(ipv4) if ipv4 else any(value not in _ANY for value in ipv6),
         tuple(name for name in fields if name not in _WITHOUT_MEANING),
     )
+
+
+def _is_all(addresses: list[str]) -> bool:
+    """Whether ranges of addresses leave out none of IPv4; names of addresses (`LocalSubnet`) are certain ones."""
+    if any(value in _ANY for value in addresses):
+        return True
+    reached = 0
+    for first, last in sorted(found for value in addresses if (found := _range(value)) is not None):
+        if first > reached:
+            return False
+        reached = max(reached, last + 1)
+    return reached > _LAST
+
+
+def _range(text: str) -> tuple[int, int] | None:
+    """Return the first and the last address of ``ADDRESS``, ``ADDRESS-ADDRESS``, ``ADDRESS/MASK``, ``ADDRESS/BITS``."""
+    first_text, dash, last_text = text.partition("-")
+    base_text, _, mask_text = text.partition("/")
+    if dash:
+        first, last = _number(first_text), _number(last_text)
+        return (first, last) if first is not None and last is not None else None
+    base, mask = _number(base_text), _number(mask_text or "255.255.255.255")
+    if mask is None and mask_text.isascii() and mask_text.isdigit() and len(mask_text) < 3 and int(mask_text) <= 32:
+        mask = _LAST >> (32 - int(mask_text)) << (32 - int(mask_text))
+    if base is None or mask is None:
+        return None
+    hosts = _LAST ^ mask
+    return (base & mask, base | hosts) if hosts & (hosts + 1) == 0 else None
+
+
+def _number(text: str) -> int | None:
+    parts = text.strip().split(".")
+    if len(parts) != 4 or not all(part.isascii() and part.isdigit() and len(part) < 4 for part in parts):
+        return None
+    numbers = [int(part) for part in parts]
+    return int.from_bytes(numbers, "big") if max(numbers) < 256 else None
 
 
 def _has_port(fields: dict[str, list[str]], port: int) -> bool:
@@ -89,6 +131,7 @@ def _is_in(port: int, text: str) -> bool:
 
 def _is_of_service(fields: dict[str, list[str]], *, in_kernel: bool) -> bool:
     """Whether the rule is about the program and service that listen for Remote Desktop."""
-    programs = {value.lower().rpartition("\\")[2] for value in fields.pop("App", [])}
+    programs = {value.lower() for value in fields.pop("App", [])}
     service = {value.lower() for value in fields.pop("Svc", [])}
-    return programs <= {_PROGRAM, *((_KERNEL,) if in_kernel else ())} and service <= {"*", _SERVICE}
+    is_listening = all(each.endswith(_PROGRAM) or (in_kernel and each == _KERNEL) for each in programs)
+    return is_listening and service <= {"*", _SERVICE}

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from imgscan.devices.device import check_range
 from imgscan.devices.guest_tree import GuestTree, Location
-from imgscan.errors import ImageError, MissingPart, TruncatedRead
+from imgscan.errors import CorruptStructure, ImageError, MissingPart, TruncatedRead
 from imgscan.guests.windows.registry import Hive, Key
 from imgscan.guests.windows.registry_value import REG_DWORD, REG_DWORD_BIG_ENDIAN, REG_QWORD, Value
 from imgscan.model.evidence import AtPath, AtRegistry
@@ -19,6 +19,8 @@ from imgscan.model.text import shown
 T = TypeVar("T")
 
 _LOGS: Final = (".LOG1", ".LOG2", ".LOG")
+_PARTS: Final = {"control": "Control", "enum": "Enum", "services": "Services"}
+"""Keys that every control set of a Windows has."""
 _RAW_SHOWN: Final = 256
 """Bytes of a value's data that evidence repeats."""
 
@@ -173,14 +175,45 @@ class HiveFile:
 class SystemHive(HiveFile):
     """The SYSTEM hive, with the control set that `CurrentControlSet` stands for."""
 
+    def __init__(self, tree: GuestTree, path: str) -> None:
+        super().__init__(tree, path)
+        self._lacks: dict[str, ImageError | None] = {}
+        self._set: str | None = None
+
     def control(self, key: str) -> str:
-        """Return the path of a key below `CurrentControlSet`; raises as `open`."""
+        """Return the path of a key below `CurrentControlSet`.
+
+        :raises CorruptStructure: there is no such control set, or it lacks one of its parts that every Windows has
+        :raises ImageError: as `open`
+        """
+        part = key.partition("\\")[0].lower()
+        if part not in self._lacks:
+            try:
+                self._check(part)
+                self._lacks[part] = None
+            except ImageError as error:
+                self._lacks[part] = error
+        lack = self._lacks[part]
+        if lack is not None:
+            raise lack
+        return f"{self._set}\\{key}"
+
+    def _check(self, part: str) -> None:
+        if self._set is None:
+            self._set = self._selected()
+        if part in _PARTS and self.key(f"{self._set}\\{part}") is None:
+            raise CorruptStructure(f"{self._set} has no key {_PARTS[part]}", where=self.path)
+
+    def _selected(self) -> str:
+        select = self.key("Select")
         for value in ("Current", "Default"):
-            select = self.key("Select")
             found = select.value(value) if select is not None else None
             if found is not None:
-                return f"ControlSet{found.number():03d}\\{key}"
-        return f"ControlSet001\\{key}"
+                name = f"ControlSet{found.number():03d}"
+                if self.key(name) is None:
+                    raise CorruptStructure(f"Select names {name}, which is not there", where=self.path)
+                return name
+        raise CorruptStructure("no key Select says which control set counts", where=self.path)
 
 
 def _decimal(value: Value) -> str | None:

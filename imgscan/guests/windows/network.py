@@ -39,6 +39,8 @@ def read_network(system: SystemHive) -> Fact[tuple[NetworkFile, ...]]:
     """
     try:
         where, interfaces = system.at(system.control(_INTERFACES)), system.key(system.control(_INTERFACES))
+        if interfaces is None:
+            raise CorruptStructure("there are no settings of TCP/IP for interfaces", where=system.path)
     except ImageError as error:
         return unread_because(error, AtPath(system.volume, system.path))
     files: list[NetworkFile] = []
@@ -46,9 +48,10 @@ def read_network(system: SystemHive) -> Fact[tuple[NetworkFile, ...]]:
     try:
         fixed = _ipv6_addresses(system)
     except ImageError as error:
-        files.append(_unread(system, system.control(_IPV6_ADDRESSES), error))
+        files.append(_unread(system, f"{where.key.removesuffix(_INTERFACES)}{_IPV6_ADDRESSES}", error))
     seen: set[str] = set()
     names: set[str] = set()
+    is_without_luid = False
     try:
         for path, adapter in adapters(system):
             if isinstance(adapter, ImageError):
@@ -60,9 +63,12 @@ def read_network(system: SystemHive) -> Fact[tuple[NetworkFile, ...]]:
                 continue
             name = adapter.name if adapter.name.lower() not in names else f"{adapter.name} {shown(adapter.guid)}"
             names.add(name.lower())
-            files.append(_settings(system, interfaces, replace(adapter, name=name), fixed, system.at(path)))
-        if interfaces is not None and all(file.interfaces.is_known for file in files):
+            own = fixed.pop(adapter.luid, []) if adapter.luid is not None else []
+            is_without_luid = is_without_luid or (adapter.luid is None and not adapter.is_gone)
+            files.append(_settings(system, interfaces, replace(adapter, name=name), own, system.at(path)))
+        if all(file.interfaces.is_known for file in files):
             files += _without_adapter(system, interfaces, seen)
+            files += [_of_no_adapter(luid, addresses, is_sure=not is_without_luid) for luid, addresses in fixed.items()]
     except ImageError as error:
         files.append(_unread(system, where.key, error))
     return known(tuple(files), where)
@@ -94,15 +100,15 @@ def read_ipv6_disabled(system: SystemHive, version: Fact[str | None]) -> Fact[bo
 
 def _settings(
     system: SystemHive,
-    interfaces: Key | None,
+    interfaces: Key,
     adapter: Adapter,
-    fixed: dict[bytes, list[StaticAddress]],
+    ipv6: list[StaticAddress],
     where: AtRegistry,
 ) -> NetworkFile:
     path = f"{system.control(_INTERFACES)}\\{adapter.guid}"
     evidence = system.at(path)
     try:
-        key = interfaces.subkey(adapter.guid) if interfaces is not None else None
+        key = interfaces.subkey(adapter.guid)
         uses_dhcp, addresses, lease = _ipv4(system, key, path) if key is not None else (False, (), None)
     except ImageError as error:
         return _unread(system, path, error)
@@ -111,7 +117,7 @@ def _settings(
         kind="stale" if adapter.is_gone else adapter.kind,
         at_boot=adapter.enabled,
         dhcp4=uses_dhcp,
-        addresses=(*addresses, *(fixed.get(adapter.luid, ()) if adapter.luid is not None else ())),
+        addresses=(*addresses, *ipv6),
         lease=lease,
         evidence=(evidence, where),
     )
@@ -158,6 +164,15 @@ def _without_adapter(system: SystemHive, interfaces: Key, seen: set[str]) -> lis
             stale = Interface(name=shown(key.name), kind="stale", addresses=addresses, evidence=(evidence,))
             files.append(NetworkFile(by="registry", evidence=evidence, interfaces=known((stale,), evidence)))
     return files
+
+
+def _of_no_adapter(luid: bytes, addresses: list[StaticAddress], *, is_sure: bool) -> NetworkFile:
+    """Return IPv6 addresses of an adapter that is gone; where one does not tell its NET_LUID, they may be its."""
+    evidence = addresses[0].evidence
+    stale = Interface(name=luid.hex(), kind="stale", addresses=tuple(addresses), evidence=(evidence,))
+    detail = f"an adapter does not say its NET_LUID, and may have the address {addresses[0].address}"
+    interfaces = known((stale,), evidence) if is_sure else unread("missing", detail, evidence)
+    return NetworkFile(by="registry", evidence=evidence, interfaces=interfaces)
 
 
 def _unread(system: SystemHive, path: str, error: ImageError) -> NetworkFile:

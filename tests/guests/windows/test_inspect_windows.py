@@ -360,3 +360,53 @@ def test_the_domain() -> None:
     fact = inspect(windows_files(WINDOWS_2019)).system.domain
     assert fact is not None
     assert fact.get() is None
+
+
+BELOW_CONTROL_SET = (
+    *("network", "dhcp_client", "ipv6_disabled", "routes", "firewalls", "remote_desktop", "products"),
+    *("boot_drivers", "network_drivers", "hardware_traces", "pending_restart", "page_files", "languages"),
+    *("hostname", "domain", "universal_clock", "product_type"),
+)
+
+
+@pytest.mark.parametrize("select", [{"Current": 7}, {"Current": "1"}, {"Current": None, "Default": None}])
+def test_without_its_control_set_nothing_below_is_known(select: dict[str, int | str | None]) -> None:
+    windows = WINDOWS_2019
+    for name, value in select.items():
+        windows = windows.changed("SYSTEM", "Select", name, value)
+    system = inspect(windows_files(windows)).system
+    assert {name: getattr(system, name).unread for name in BELOW_CONTROL_SET} == dict.fromkeys(
+        BELOW_CONTROL_SET, "corrupt"
+    )
+    assert len(system.mounts.get()) == len(inspect(windows_files(WINDOWS_2019)).system.mounts.get())
+
+
+@pytest.mark.parametrize(
+    ("missing", "unread"),
+    [
+        (
+            b"Services\0",
+            {"network", "dhcp_client", "firewalls", "remote_desktop", "products", "boot_drivers", "routes"},
+        ),
+        (b"Control\0", {"firewalls", "remote_desktop", "boot_drivers", "page_files", "pending_restart"}),
+        (b"Enum\0", {"hardware_traces"}),
+        (b"Interfaces\0", {"network"}),
+    ],
+)
+def test_a_control_set_without_one_of_its_keys(missing: bytes, unread: set[str]) -> None:
+    """A key that every Windows has is called otherwise: what is below it is not there, and is no answer."""
+    files = windows_files(WINDOWS_2019)
+    hive = files["/Windows/System32/config/SYSTEM"]
+    assert hive.count(missing) == 1
+    files["/Windows/System32/config/SYSTEM"] = hive.replace(missing, missing[:-2] + b"!\0")
+    system = inspect(files).system
+    assert {name for name in unread if getattr(system, name).unread == "corrupt"} == unread
+
+
+def test_adapters_without_their_devices_or_class() -> None:
+    for missing in (b"Control\0", b"Enum\0", b"{4D36E972-E325-11CE-BFC1-08002BE10318}"):
+        files = windows_files(WINDOWS_2019)
+        hive = files["/Windows/System32/config/SYSTEM"]
+        files["/Windows/System32/config/SYSTEM"] = hive.replace(missing, missing[:-2] + b"!" + missing[-1:])
+        unread = [file.interfaces.unread for file in inspect(files).system.network.get()]
+        assert "corrupt" in unread

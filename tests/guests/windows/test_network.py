@@ -156,8 +156,21 @@ def test_fixed_ipv6_addresses() -> None:
         (other, "fd" + 28 * "0" + "01"),
     ):
         windows = windows.changed("SYSTEM", f"{CURRENT}\\{IPV6_ADDRESSES}", f"{adapter.luid}{address}", bytes(48))
-    (interface,) = interfaces(inspect(windows))
+    interface, gone = interfaces(inspect(windows))
     assert {address.address for address in interface.addresses} == {"2001:db8::5", "fe80::1"}
+    assert (gone.kind, [address.address for address in gone.addresses]) == ("stale", ["fd00::1"])
+
+
+@pytest.mark.parametrize("name", ["NetLuidIndex", "*IfType"])
+def test_a_fixed_ipv6_address_where_an_adapter_does_not_say_its_luid(name: str) -> None:
+    """The address may be this adapter's; without one, nothing is lost."""
+    windows = WINDOWS_2019.changed("SYSTEM", f"{CURRENT}\\{CLASS}\\0001", name, None)
+    assert short(inspect(windows)) == [DHCP]
+    address = f"{FIRST.luid}20010db8000000000000000000000005"
+    windows = windows.changed("SYSTEM", f"{CURRENT}\\{IPV6_ADDRESSES}", address, bytes(48))
+    files = inspect(windows).network.get()
+    assert [file.interfaces.is_known for file in files] == [True, False]
+    assert "2001:db8::5" in str(files[1].interfaces.detail)
 
 
 @pytest.mark.parametrize(

@@ -146,12 +146,37 @@ def test_rules_about_the_port(
         REMOTE_DESKTOP_RULE.replace("3389", "RPC"),
         REMOTE_DESKTOP_RULE.replace("LPort=3389", "LPort2_10=1-3388"),
         REMOTE_DESKTOP_RULE.replace("svchost.exe", "RdpSa.exe"),
+        REMOTE_DESKTOP_RULE.replace("%SystemRoot%\\system32", "C:\\temp"),
         REMOTE_DESKTOP_RULE.replace("termservice", "dhcp"),
         REMOTE_DESKTOP_RULE + "AppPkgId=S-1-15-2-1|",
     ],
 )
 def test_rules_about_something_else(text: str) -> None:
     assert parse_rule(text, 3389, in_kernel=True) is None
+
+
+@pytest.mark.parametrize(
+    ("addresses", "limited"),
+    [
+        ("", False),
+        ("RA4=*|", False),
+        ("RA4=0.0.0.0-255.255.255.255|", False),
+        ("RA4=0.0.0.0/0.0.0.0|RA6=fe80::/64|", False),
+        ("RA4=128.0.0.0/1|RA42=LocalSubnet|RA42=0.0.0.0/128.0.0.0|", False),
+        ("RA4=0.0.0.0/0|", False),
+        ("RA4=128.0.0.0/1|RA4=0.0.0.0-127.255.255.254|", True),
+        ("RA4=0.0.0.0/255.0.255.0|", True),
+        ("RA4=0.0.0.0-255.255.255.256|", True),
+        ("RA4=0.0.0.0/33|", True),
+        ("RA4=1.2.3.4-|", True),
+        ("RA6=::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff|", True),
+        ("RA6=*|", False),
+    ],
+)
+def test_rules_about_all_addresses(addresses: str, limited: bool) -> None:
+    rule = parse_rule(f"v2.28|Action=Block|Active=TRUE|Dir=In|{addresses}", 3389, in_kernel=False)
+    assert rule is not None
+    assert rule.addresses is limited
 
 
 def test_up_to_windows_7_the_kernel_listens() -> None:
@@ -168,7 +193,8 @@ def test_what_is_no_rule(text: str) -> None:
 
 
 def rule(name: str, text: str | None, where: str = "local") -> Setting:
-    hive, key = ("SYSTEM", LOCAL) if where == "local" else ("SOFTWARE", POLICY)
+    places = {"local": ("SYSTEM", LOCAL), "policy": ("SOFTWARE", POLICY), "Mdm": ("SYSTEM", f"{LOCAL}\\Mdm")}
+    hive, key = places[where]
     return (hive, f"{key}\\FirewallRules", name, text)
 
 
@@ -180,6 +206,7 @@ def firewall(windows: Windows, *settings: Setting) -> Firewall | None:
 BLOCKING = REMOTE_DESKTOP_RULE.replace("Allow", "Block")
 NO_RULE = rule("RemoteDesktop-UserMode-In-TCP", None)
 PUBLIC, BY_POLICY = f"{LOCAL}\\PublicProfile", f"{POLICY}\\PublicProfile"
+BY_DEVICE = f"{LOCAL}\\Mdm\\PublicProfile"
 
 
 @pytest.mark.parametrize(
@@ -190,7 +217,31 @@ PUBLIC, BY_POLICY = f"{LOCAL}\\PublicProfile", f"{POLICY}\\PublicProfile"
         ([rule("x", BLOCKING)], "block", "a rule blocks the port"),
         ([rule("x", BLOCKING, "policy")], "block", "a rule blocks the port"),
         ([rule("x", BLOCKING + "Profile=Domain|")], "allow", "a rule allows the port"),
-        ([rule("x", BLOCKING + "RA4=10.0.0.1|")], "allow", "a rule allows the port"),
+        ([rule("x", BLOCKING + "RA4=10.0.0.1|")], None, "blocked for certain addresses"),
+        ([rule("x", BLOCKING + "RA4=10.0.0.0/255.0.0.0|RA6=LocalSubnet|")], None, "blocked for certain addresses"),
+        ([rule("x", BLOCKING + "RA6=fe80::/64|")], None, "blocked for certain addresses"),
+        ([rule("x", BLOCKING + "RA4=10.0.0.1|"), NO_RULE], "block", "no rule allows the port in the public profile"),
+        ([rule("x", BLOCKING + "RA4=0.0.0.0-255.255.255.255|")], "block", "a rule blocks the port"),
+        ([rule("x", BLOCKING + "RA4=10.0.0.1|", "Mdm")], None, "blocked for certain addresses"),
+        ([rule("x", BLOCKING, "Mdm")], "block", "a rule blocks the port"),
+        ([NO_RULE, rule("x", REMOTE_DESKTOP_RULE, "Mdm")], "allow", "a rule allows the port"),
+        ([("SYSTEM", BY_DEVICE, "EnableFirewall", 0), NO_RULE], "allow", "it is off in the public profile"),
+        ([("SYSTEM", BY_DEVICE, "EnableFirewall", "0")], None, "not a number"),
+        ([("SYSTEM", BY_DEVICE, "AllowLocalPolicyMerge", 0)], "block", "no rule allows the port"),
+        (
+            [("SYSTEM", BY_DEVICE, "EnableFirewall", 0), ("SOFTWARE", BY_POLICY, "EnableFirewall", 1)],
+            None,
+            "group policy and device management disagree about EnableFirewall",
+        ),
+        (
+            [
+                ("SYSTEM", PUBLIC, "DefaultInboundAction", 0),
+                NO_RULE,
+                rule("x", BLOCKING + "RA4=10.0.0.1|"),
+            ],
+            None,
+            "blocked for certain addresses",
+        ),
         (
             [rule("RemoteDesktop-UserMode-In-TCP", REMOTE_DESKTOP_RULE + "Profile=Domain|Profile=Private|")],
             "block",
