@@ -245,6 +245,7 @@ MACHINES: dict[str, MachineFacts] = {
     "loaders": replace(an_efi_linux_machine(), boot=efi_boot(a_loader("grub2"), a_loader("systemd-boot"))),
     "menu": a_linux_machine(menu=known((MenuEntry(title="x", kind="chainload", target="disk0/p2"),))),
     "unread menu": with_system(a_linux_machine(), menu=lost()),
+    "unread kernel": with_system(a_linux_machine(), default_kernel=lost()),
     "windows 2003": a_windows_machine(version=known("5.2.3790")),
     "windows 2008": a_windows_machine(
         version=known("6.0.6003"), languages=known(Languages(installed=None, interface=("de-DE",)))

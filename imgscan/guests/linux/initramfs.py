@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+import msgspec
+
 from imgscan.devices.guest_tree import GuestTree, Location
 from imgscan.devices.limits import KIB, MIB
 from imgscan.errors import CorruptStructure, LimitExceeded, MissingPart, TruncatedRead, UnsupportedFormat
@@ -83,7 +85,8 @@ class _Packed:
 def read_initramfs(tree: GuestTree, kernel: DefaultKernel) -> Fact[Initramfs | None]:
     """Return what is loaded with the default kernel; None when nothing is.
 
-    A file that is missing, or that no kernel can unpack, is known and has a flaw.
+    A file that is missing, or that no kernel can unpack, is known and has a flaw; so has the last one where none of
+    those that the kernel unpacks has the program that it starts.
 
     :raises ImageError: a file cannot be read, is of a form that is not read, or is larger than the limits
     """
@@ -97,6 +100,9 @@ def read_initramfs(tree: GuestTree, kernel: DefaultKernel) -> Fact[Initramfs | N
     evidence: list[AtPath] = []
     names: list[bytes] = []
     packed_left, unpacked_left = PACKED_BYTES, UNPACKED_BYTES
+    init = _init(kernel.arguments)
+    rest: int | None = None  # the file from whose middle on the kernel unpacks nothing more
+    has_init = False
     for path in kernel.initrds:
         place = find_in_boot(tree, path)
         if place is None:
@@ -104,7 +110,7 @@ def read_initramfs(tree: GuestTree, kernel: DefaultKernel) -> Fact[Initramfs | N
             continue
         evidence.append(place.evidence())
         packed = _Packed(place, packed_left)
-        reading = _Reading(packed, unpacked_left)
+        reading = _Reading(packed, unpacked_left, init)
         detail = None
         try:
             reading.run()
@@ -113,6 +119,8 @@ def read_initramfs(tree: GuestTree, kernel: DefaultKernel) -> Fact[Initramfs | N
                 raise
             detail = str(error)
         names += reading.names.found
+        has_init = has_init or (rest is None and any(_plain_path(name) == init for name in reading.names.found))
+        rest = len(files) if rest is None and reading.has_rest else rest
         packed_left, unpacked_left = packed.left, reading.left
         files.append(
             InitramfsFile(
@@ -125,6 +133,11 @@ def read_initramfs(tree: GuestTree, kernel: DefaultKernel) -> Fact[Initramfs | N
                 detail=shown(detail or ""),
             )
         )
+    if not has_init and not any(file.flaw for file in files):
+        last = len(files) - 1 if rest is None else rest
+        detail = shown(f"nothing that the kernel unpacks has the program /{init.decode('utf-8', 'replace')}")
+        detail += "" if rest is None else "; behind its archives comes what is none"
+        files[last] = msgspec.structs.replace(files[last], flaw="damaged", detail=detail)
     modules = {module for name in names if (module := module_name(name.decode("utf-8", "replace")))}
     return known(
         Initramfs(
@@ -137,6 +150,16 @@ def read_initramfs(tree: GuestTree, kernel: DefaultKernel) -> Fact[Initramfs | N
     )
 
 
+def _init(arguments: str) -> bytes:
+    """Return the path of what the kernel starts, without a slash in front (kernel-parameters.txt, "rdinit=")."""
+    said = [word.removeprefix("rdinit=") for word in arguments.split() if word.startswith("rdinit=/")]
+    return _plain_path((said[-1] if said else "/init").encode("utf-8", "surrogateescape"))
+
+
+def _plain_path(name: bytes) -> bytes:
+    return name.removeprefix(b".").lstrip(b"/")
+
+
 def module_name(path: str) -> str | None:
     """Return the name by which the kernel knows a module's file; None for any other file."""
     name = path.rpartition("/")[2]
@@ -147,10 +170,14 @@ def module_name(path: str) -> str | None:
 
 
 class _Reading:
-    """One file, archive after archive; `left` is how much may still be unpacked."""
+    """One file, archive after archive; `left` is how much may still be unpacked.
 
-    def __init__(self, packed: _Packed, left: int) -> None:
-        self.names = CpioNames(_ENDINGS)
+    `has_rest` is whether something that is no archive comes behind the archives: there the kernel ends.
+    """
+
+    def __init__(self, packed: _Packed, left: int, init: bytes) -> None:
+        self.names = CpioNames((*_ENDINGS, init))
+        self.has_rest = False
         self.forms: list[str] = []
         self.unpacked = 0
         self.left = left
@@ -177,7 +204,8 @@ class _Reading:
             form = unpacker_of(head)
             if form is None:
                 if self.forms:
-                    return  # the kernel keeps what it has unpacked before such a rest
+                    self.has_rest = True  # the kernel keeps what it has unpacked before it
+                    return
                 self._refuse()
                 return
             self.forms.append(form[0])

@@ -3,8 +3,9 @@
 What it checks
 --------------
 Whether an OpenSSH server is installed, has a configuration, starts at boot (systemd units, sockets, masks, aliases,
-conditions and presets; start links of the default runlevel; Upstart jobs with their overrides; OpenRC runlevels), and
-listens on more than the loopback interface, one fixed address, or IPv6. Other SSH servers, other ways to start one, and
+conditions and presets; start links of the default runlevel; Upstart jobs with their overrides; OpenRC runlevels; on the
+default entry's command line no `single`, `systemd.unit=rescue.target`, `systemd.mask=`, `init=/bin/sh` or the like),
+and listens on more than the loopback interface, one fixed address, or IPv6. Other SSH servers, other ways to start one, and
 a host name to listen on leave the question open. Who may log in is not judged.
 
 Why it matters
@@ -26,6 +27,7 @@ from imgscan.model.evidence import AtOffset, Evidence
 from imgscan.model.machine import MachineFacts
 from imgscan.model.rule import NoParams, Result, Rule, failed, passed
 from imgscan.model.system import System
+from imgscan.rules.command_line import READS, command_line, keeps_from_starting
 from imgscan.rules.explanation import how_to_fix, title
 
 
@@ -40,6 +42,11 @@ def check(_machine: MachineFacts, system: System, _params: NoParams) -> Result:
             f"the SSH server does not start at boot: {start.detail}",
             *_or_root(system, (*start.evidence, *system.ssh_start.evidence)),
         )
+    line = command_line(system)
+    word = keeps_from_starting(line, start.manager, start.unit)
+    if word is not None:
+        said = f"the SSH server does not start: the kernel's command line has {word}"
+        return failed(said, *_or_root(system, line.where))
     settings = system.ssh_settings.get()
     where = _or_root(system, system.ssh_settings.evidence)
     if settings is None:
@@ -80,7 +87,7 @@ RULE = Rule(
     name="ssh-disabled",
     title=title(__doc__),
     scope="system",
-    reads=("systems.root", "systems.ssh_server", "systems.ssh_start", "systems.ssh_settings"),
+    reads=("systems.root", "systems.ssh_server", "systems.ssh_start", "systems.ssh_settings", *READS),
     remedy=how_to_fix(__doc__),
     check=check,
 )

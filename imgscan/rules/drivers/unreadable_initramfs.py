@@ -4,7 +4,8 @@ What it checks
 --------------
 Every file that the default boot entry loads with its kernel is unpacked to its end, as the kernel does it: cpio
 archives one after the other, plain or compressed (gzip, xz, zstd, lz4, bzip2, lzma). One that is not there, is cut off,
-or is none of these fails. What this version cannot unpack (lzop, old initrd images) leaves the question open.
+or is none of these fails, and so do files without a `/init` in any of them, such as microcode alone. What this version
+cannot unpack (lzop, old initrd images) leaves the question open.
 
 Why it matters
 --------------

@@ -2,9 +2,9 @@
 
 What it checks
 --------------
-Whether a file of network configuration gives an interface an IPv6 address, or asks for one by DHCPv6. Addresses that
-come by themselves do not count: link-local ones, and those of router advertisements, which every Linux accepts unless
-it is told not to.
+Whether a file of network configuration or `ip=` on the kernel's command line gives an interface an IPv6 address, or
+asks for one by DHCPv6. Addresses that come by themselves do not count: link-local ones, and those of router
+advertisements, which every Linux accepts unless it is told not to.
 
 On Windows: whether an adapter has a fixed IPv6 address, and IPv6 is not switched off for all (`DisabledComponents`).
 
@@ -24,6 +24,7 @@ from imgscan.model.evidence import Evidence
 from imgscan.model.machine import MachineFacts
 from imgscan.model.rule import NoParams, Result, Rule, failed, passed
 from imgscan.model.system import System
+from imgscan.rules import command_line
 from imgscan.rules.explanation import how_to_fix, title
 from imgscan.rules.interfaces import READS, at, configured, leaves_the_machine, name_of
 from imgscan.rules.mount_lines import listed
@@ -46,6 +47,11 @@ def check(_machine: MachineFacts, system: System, _params: NoParams) -> Result:
             evidence += interface.evidence
     if said:
         return failed(listed(said), *(evidence or found.where))
+    if system.family == "linux":
+        line = command_line.command_line(system)
+        word = command_line.fixed_address(line, ipv6=True)
+        if word is not None:
+            return failed(f"the kernel's command line gives an address: {word}", *(line.where or found.where))
     found.complete()
     return passed("no interface is configured for IPv6", *found.where)
 
@@ -54,7 +60,7 @@ RULE = Rule(
     name="ipv6-configured",
     title=title(__doc__),
     scope="system",
-    reads=(*READS, "systems.family", "systems.ipv6_disabled"),
+    reads=(*READS, "systems.family", "systems.ipv6_disabled", *command_line.READS),
     remedy=how_to_fix(__doc__),
     check=check,
 )

@@ -144,6 +144,41 @@ def test_junk_behind_a_whole_archive_is_left_alone_as_the_kernel_does() -> None:
     assert read(initramfs() + b"\0\0\0junk").files[0].flaw is None
 
 
+EARLY = entry("kernel/x86/microcode/GenuineIntel.bin", b"x" * 3000) + TRAILER + PADDING
+
+
+@pytest.mark.parametrize(
+    ("rest", "said"),
+    [
+        (b"\x99" * 5000, "; behind its archives comes what is none"),
+        (bytes(5000), ""),
+        (b"", ""),
+        (gzip.compress(b"", mtime=0), ""),
+        (entry("sbin/init", b"x") + TRAILER, ""),
+    ],
+)
+def test_nothing_to_start_is_damage_whatever_comes_before(rest: bytes, said: str) -> None:
+    for data in (EARLY + rest, EARLY + EARLY + rest):
+        (file,) = read(data).files
+        assert (file.flaw, file.detail) == ("damaged", f"nothing that the kernel unpacks has the program /init{said}")
+
+
+def test_the_kernel_ends_where_no_archive_comes_also_for_the_files_behind_it() -> None:
+    found = read(EARLY + b"\x99" * 5000, initramfs())
+    assert [file.flaw for file in found.files] == ["damaged", None]
+    assert [file.flaw for file in read(EARLY, initramfs() + b"\x99" * 5000, EARLY).files] == [None, None, None]
+    assert [file.flaw for file in read(initramfs(), EARLY).files] == [None, None]
+    assert [file.flaw for file in read(EARLY, EARLY).files] == [None, "damaged"]
+
+
+def test_another_program_to_start_is_named_on_the_command_line() -> None:
+    tree = GuestTree({"/": MemoryFileSystem({"/boot/i": entry("./bin/first", b"x") + TRAILER})})
+    for arguments, flaw in (("ro rdinit=/bin/first", None), ("ro rdinit=/init", "damaged"), ("ro", "damaged")):
+        found = read_initramfs(tree, kernel("/boot/i", arguments=arguments)).get()
+        assert found is not None
+        assert found.files[0].flaw == flaw
+
+
 def test_a_file_that_is_missing() -> None:
     tree = GuestTree({"/": MemoryFileSystem({"/boot/a": initramfs()})})
     found = read_initramfs(tree, kernel("/boot/a", "/boot/b")).get()
@@ -187,7 +222,7 @@ def test_a_bomb_ends_at_the_limit(command: str, monkeypatch: pytest.MonkeyPatch)
 def test_a_form_that_unpacks_slowly_ends_sooner(command: str, weight: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "UNPACKED_BYTES", 8 << 20)
     just_enough = (8 << 20) // weight - 4096
-    assert read(packed(entry("a", BOMB[:just_enough]) + TRAILER, command)).files[0].flaw is None
+    assert read(packed(entry("init", BOMB[:just_enough]) + TRAILER, command)).files[0].flaw is None
     with pytest.raises(LimitExceeded):
         read(packed(entry("a", BOMB[: just_enough + 8192]) + TRAILER, command))
 

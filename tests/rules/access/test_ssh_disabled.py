@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import pytest
-from facts_builder import a_linux_machine, answer, lost, outcome, with_system
+from facts_builder import a_kernel, a_linux_machine, answer, lost, outcome, with_system
 
 from imgscan.model.access import ServiceStart, SshSettings
 from imgscan.model.evidence import AtPath
 from imgscan.model.fact import known
+from imgscan.model.system import MenuEntry
 
 RULE = "ssh-disabled"
 UNIT = AtPath("disk0/p1", "/etc/systemd/system/ssh.service")
@@ -59,3 +60,51 @@ def test_what_was_not_read_is_unknown(fact: str) -> None:
 
 def test_a_failure_that_is_proven_stands() -> None:
     assert outcome(RULE, a_linux_machine(ssh_server=known(None), ssh_start=lost(), ssh_settings=lost())) == "fail"
+
+
+MENU = AtPath("disk0/p1", "/boot/grub/grub.cfg", 117)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("root=/dev/sda1 ro quiet", "pass"),
+        ("ro systemd.unit=rescue.target", "fail"),
+        ("ro systemd.unit=rescue.target systemd.unit=multi-user.target", "pass"),
+        ("ro single 3", "pass"),
+        ("ro 3 single", "fail"),
+        ("ro emergency", "fail"),
+        ("ro -- 1", "fail"),
+        ("ro systemd.unit=own.target", "unknown"),
+        ("ro init=/bin/sh", "fail"),
+        ("ro init=/bin/sh init=/lib/systemd/systemd", "pass"),
+        ("ro init=/sbin/own", "unknown"),
+        ("ro systemd.mask=ssh", "fail"),
+        ("ro systemd.mask=ssh.service", "fail"),
+        ("ro systemd.mask=sshd.service", "unknown"),
+        ("ro systemd.mask=multi-user.target", "unknown"),
+        ("ro systemd.mask=snapd.service rd.systemd.unit=own.target", "pass"),
+        ("ro rd.break=pre-mount", "unknown"),
+    ],
+)
+def test_the_command_line_of_the_default_entry(arguments: str, expected: str) -> None:
+    machine = a_linux_machine(default_kernel=known(a_kernel(arguments=arguments, evidence=(MENU,))))
+    result = answer(RULE, machine)
+    assert result.outcome == expected
+    if expected != "pass":
+        assert result.evidence == (MENU,)
+    entry = MenuEntry(title="x", kind="own", default=True, arguments=arguments, evidence=(MENU,))
+    unread_kernel = a_linux_machine(default_kernel=lost(), menu=known((entry,)))
+    assert outcome(RULE, unread_kernel) == expected
+
+
+def test_other_init_systems_and_their_runlevels() -> None:
+    start = ServiceStart(starts=True, manager="sysvinit", unit="S55sshd", detail="S55sshd starts it", evidence=(UNIT,))
+    for arguments, expected in (("ro S", "fail"), ("ro 3", "unknown"), ("ro systemd.unit=rescue.target", "pass")):
+        kernel = known(a_kernel(arguments=arguments))
+        assert outcome(RULE, a_linux_machine(ssh_start=known(start, UNIT), default_kernel=kernel)) == expected
+
+
+def test_a_command_line_that_was_not_read_is_unknown() -> None:
+    assert outcome(RULE, a_linux_machine(default_kernel=lost(), menu=lost())) == "unknown"
+    assert outcome(RULE, a_linux_machine(default_kernel=known(None))) == "pass"

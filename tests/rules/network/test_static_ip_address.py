@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from facts_builder import a_linux_machine, answer, lost, outcome
+from facts_builder import a_kernel, a_linux_machine, answer, lost, outcome
 
 from imgscan.model.evidence import AtPath
 from imgscan.model.fact import known
@@ -51,3 +51,22 @@ def test_what_was_not_read_is_no_pass() -> None:
     assert outcome(RULE, a_linux_machine(network=known(files))) == "fail"
     assert outcome(RULE, a_linux_machine(network=lost())) == "unknown"
     assert outcome(RULE, a_linux_machine(network=known(()))) == "pass"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ipv4", "ipv6"),
+    [
+        ("ro ip=10.0.0.5::10.0.0.1:255.255.255.0::eth0:off", "fail", "pass"),
+        ("ro ip=[2001:db8::5]::[2001:db8::1]:64::eth0:none", "pass", "fail"),
+        ("ro ip=dhcp", "pass", "pass"),
+        ("ro ip=eth0:dhcp ip=:::::eth1:dhcp", "pass", "pass"),
+        ("ro", "pass", "pass"),
+    ],
+)
+def test_the_command_line_of_the_default_entry(arguments: str, ipv4: str, ipv6: str) -> None:
+    place = AtPath("disk0/p1", "/boot/grub/grub.cfg", 117)
+    machine = a_linux_machine(default_kernel=known(a_kernel(arguments=arguments, evidence=(place,))))
+    assert (outcome(RULE, machine), outcome("ipv6-configured", machine)) == (ipv4, ipv6)
+    if ipv4 == "fail":
+        assert answer(RULE, machine).evidence == (place,)
+    assert outcome(RULE, a_linux_machine(default_kernel=lost(), menu=lost())) == "unknown"
