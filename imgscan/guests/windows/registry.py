@@ -37,8 +37,10 @@ class Hive:
     read here is the state without them. `dirty_reason` says how it shows, empty when the hive is clean.
     """
 
-    def __init__(self, device: BlockDevice, *, cells: int = REGISTRY_CELLS) -> None:
-        """Read the base block; `cells` is how many cells may be read in all.
+    def __init__(self, device: BlockDevice, *, cells: int = REGISTRY_CELLS, data: int = REGISTRY_VALUE_BYTES) -> None:
+        """Read the base block; `cells` is how many cells may be read in all, and `data` how many bytes of values.
+
+        Twice what the hive has comes to the latter: no value's data is read many times over.
 
         :raises CorruptStructure: it is not a hive
         :raises UnsupportedFormat: it is one of another version
@@ -46,6 +48,7 @@ class Hive:
         self.name = device.name
         self._pages = _Pages(device)
         self._cells_left = cells
+        self._data_left = data + 2 * device.size
         if device.size < layout.BASE_BLOCK_SIZE:
             raise TruncatedRead(f"a hive has {layout.BASE_BLOCK_SIZE} bytes or more", where=self.name, offset=0)
         block = self._pages.read_at(0, layout.BASE_BLOCK_BYTES)
@@ -108,6 +111,12 @@ class Hive:
         if size - 4 < least:
             raise self.error(f"the cell of a {what} is {size} bytes long, too short for its content", cell)
         return position + 4, size - 4
+
+    def take_data(self, size: int) -> None:
+        """Count bytes of a value that are about to be read; values of a hostile hive can share their data."""
+        self._data_left -= size
+        if self._data_left < 0:
+            raise LimitExceeded("more data of values was read from the hive than it can hold", where=self.name)
 
     def read(self, position: int, length: int) -> bytes:
         """Return bytes of the file."""
@@ -387,6 +396,7 @@ def _data(hive: Hive, cell: int, size: int) -> bytes:
     """Return a value's data from its cell, or from the segments of a big data record."""
     if size > REGISTRY_VALUE_BYTES:
         raise LimitExceeded(f"a value has {size} bytes of data", where=hive.name)
+    hive.take_data(size)
     position, length = hive.cell(cell, "value's data", 4)
     if size <= length:
         return hive.read(position, size)
