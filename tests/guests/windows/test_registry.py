@@ -354,8 +354,7 @@ def test_the_data_of_values_that_is_read_is_counted() -> None:
     hive = Hive(MemoryDevice(fixture("BCD"), "hive"), data=0)
     value = max((value for _, key in walk(hive, []) for value in key.values()), key=lambda value: value.size)
     with pytest.raises(LimitExceeded, match="more data of values"):
-        for _ in range(2 * len(fixture("BCD")) // value.size + 1):
-            value.data()
+        [value.data() for _ in range(2 * len(fixture("BCD")) // value.size + 1)]
 
 
 def test_the_cells_that_are_read_are_counted() -> None:
