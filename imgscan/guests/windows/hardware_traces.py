@@ -8,7 +8,7 @@ keys below `Enum`; ``HardwareConfig`` (since Windows 8) as observed; services as
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
@@ -17,17 +17,14 @@ from imgscan.errors import ImageError
 from imgscan.guests.windows.hives import HiveFile, SystemHive
 from imgscan.guests.windows.registry import Key
 from imgscan.guests.windows.registry_value import REG_SZ
-from imgscan.guests.windows.services import SERVICES
+from imgscan.guests.windows.services import BOOT, SERVICES
 from imgscan.model.evidence import AtPath
 from imgscan.model.fact import Fact, known, unread_because
 from imgscan.model.software import HardwareTrace, TraceKind
 from imgscan.model.text import shown
-from imgscan.model.windows import BootDriver
 
 KEYS: Final = 1024
 """Keys of one kind (devices, cards, machines) that are looked at."""
-TRACES: Final = 64
-"""Traces of one kind that are kept."""
 _HYPERVISORS: Final = (
     *("vmware", "virtualbox", "innotek", "qemu", "kvm", "bochs", "xen", "virtual machine", "parallels", "google"),
     *("amazon ec2", "red hat", "rhev", "ovirt", "openstack", "nutanix", "virtual platform", "bhyve", "hvm domu"),
@@ -67,12 +64,10 @@ _CARDS: Final = re.compile(
     re.IGNORECASE,
 )
 """Network cards that no common hypervisor emulates, by their descriptions."""
-_DRIVERS: Final = frozenset(
-    (
-        *("cpqcissm", "cpqarry2", "hpcisss", "hpcisss2", "hpcisss3", "hpsamd", "smartsamd", "mraid35x", "megasas"),
-        *("megasas2", "megasas2i", "megasas35i", "megasr", "percsas2i", "percsas3i", "aarich", "arcsas", "adp94xx"),
-        *("nfrd960", "iirsp", "3ware", "iastor", "iastora", "iastorac", "iastorav", "iastorv", "iastorvd", "b06bdrv"),
-    )
+_DRIVERS: Final = (
+    *("cpqcissm", "cpqarry2", "hpcisss", "hpcisss2", "hpcisss3", "hpsamd", "smartsamd", "mraid35x", "megasas"),
+    *("megasas2", "megasas2i", "megasas35i", "megasr", "percsas2i", "percsas3i", "aarich", "arcsas", "adp94xx"),
+    *("nfrd960", "iirsp", "3ware", "iastor", "iastora", "iastorac", "iastorav", "iastorv", "iastorvd", "b06bdrv"),
 )
 """Drivers of disk controllers that no common hypervisor emulates."""
 _SERVICES: Final[dict[str, tuple[TraceKind, str]]] = {
@@ -109,13 +104,11 @@ def read_hardware_traces(
     tree: GuestTree,
     software: HiveFile,
     system: SystemHive,
-    boot_drivers: Fact[tuple[BootDriver, ...]],
     channel: Fact[str | None],
 ) -> Fact[tuple[HardwareTrace, ...]]:
-    """Return all traces; `boot_drivers` and `channel`, which are read before, may hold some."""
-    for fact in (boot_drivers, channel):
-        if not fact.is_known:
-            return Fact(unread=fact.unread, detail=fact.detail, evidence=fact.evidence)
+    """Return all traces; `channel`, which is read before, may be one."""
+    if not channel.is_known:
+        return Fact(unread=channel.unread, detail=channel.detail, evidence=channel.evidence)
     try:
         where = system.at(system.control("Enum"))
         found = [
@@ -124,7 +117,6 @@ def read_hardware_traces(
             *_cards(software),
             *_services(system),
             *_converted(tree),
-            *_drivers(boot_drivers.get()),
         ]
     except ImageError as error:
         return unread_because(error, AtPath(system.volume, system.path))
@@ -203,6 +195,11 @@ def _services(system: SystemHive) -> Iterator[HardwareTrace]:
         service = above.subkey(name)
         if service is not None:
             yield HardwareTrace(kind, shown(f"{product} ({service.name})"), system.at(service.path))
+    for name in _DRIVERS:
+        service = above.subkey(name)
+        if service is not None and _start(service) == BOOT:
+            text = shown(f"it starts with {service.name}, a driver of disk controllers")
+            yield HardwareTrace("driver", text, system.at(service.path, service.value("Start")))
     for service in islice(above.subkeys_from(_PREFIX, KEYS), 1):
         text = shown(f"VMware Converter's driver ({service.name})")
         yield HardwareTrace("conversion-tool", text, system.at(service.path))
@@ -215,12 +212,11 @@ def _converted(tree: GuestTree) -> Iterator[HardwareTrace]:
             yield HardwareTrace("conversion-tool", text, place.evidence())
 
 
-def _drivers(drivers: Sequence[BootDriver]) -> Iterable[HardwareTrace]:
-    return [
-        HardwareTrace("driver", f"it starts with {driver.name}, a driver of disk controllers", driver.evidence[0])
-        for driver in drivers
-        if driver.start == "boot" and driver.name.lower() in _DRIVERS and driver.evidence
-    ][:TRACES]
+def _start(service: Key) -> int | None:
+    """Return how a driver starts; `StartOverride` counts where there is one."""
+    override = service.subkey("StartOverride")
+    value = (override.value("0") if override is not None else None) or service.value("Start")
+    return value.number() if value is not None else None
 
 
 def _text(key: Key, name: str) -> str:

@@ -92,7 +92,7 @@ def inspect_windows(
         ipv6_disabled=read_ipv6_disabled(system, version.version),
         routes=read_routes(system),
         proxies=read_proxies(software),
-        hardware_traces=read_hardware_traces(tree, software, system, drivers.boot_drivers, channel),
+        hardware_traces=read_hardware_traces(tree, software, system, channel),
         hives=(software.state, system.state),
         architecture=read_architecture(tree, found.directory, system),
         hostname=_hostname(system),

@@ -136,8 +136,10 @@ def test_drivers_software_converters_and_licence() -> None:
 def test_what_cannot_be_read_leaves_it_open() -> None:
     for name in ("SOFTWARE", "SYSTEM"):
         assert not inspect(WINDOWS_2019, {f"/Windows/System32/config/{name}": bytes(8192)}).hardware_traces.is_known
-    broken = WINDOWS_2019.changed("SYSTEM", f"{SERVICES}\\disk", "Start", "0")
+    broken = WINDOWS_2019.changed("SYSTEM", f"{SERVICES}\\megasas", "Start", "0")
     assert inspect(broken).hardware_traces.unread == "corrupt"
+    other = machine(1, "HP", "ProLiant").changed("SYSTEM", f"{SERVICES}\\disk", "Start", "0")
+    assert traces(other) == [("hardware-at-installation", "it ran on HP ProLiant")]
 
 
 @pytest.mark.parametrize(
