@@ -155,6 +155,15 @@ def test_too_many_services(monkeypatch: pytest.MonkeyPatch) -> None:
     assert system.products.is_known
 
 
+def test_too_many_filters() -> None:
+    key = f"{CONTROL}\\Class\\{DISK_CLASS}"
+    assert boot_drivers(WINDOWS_2019.changed("SYSTEM", key, "UpperFilters", ["PartMgr"] * 63 + ["last"]))[
+        "last"
+    ].filters
+    many = WINDOWS_2019.changed("SYSTEM", key, "UpperFilters", ["PartMgr"] * 64 + ["last"])
+    assert inspect(many).boot_drivers.unread == "limit"
+
+
 def test_values_of_a_wrong_type_lose_only_the_fact_that_needs_them() -> None:
     system = inspect(service(WINDOWS_2019, "ena", ImagePath=7))
     assert (system.network_drivers.unread, system.boot_drivers.is_known) == ("corrupt", True)
