@@ -16,7 +16,6 @@ from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import ImageError
 from imgscan.guests.windows.hives import HiveFile, SystemHive
 from imgscan.guests.windows.registry import Key
-from imgscan.guests.windows.registry_value import REG_SZ
 from imgscan.guests.windows.services import BOOT, SERVICES
 from imgscan.model.evidence import AtPath
 from imgscan.model.fact import Fact, known, unread_because
@@ -30,6 +29,8 @@ _HYPERVISORS: Final = (
     *("amazon ec2", "red hat", "rhev", "ovirt", "openstack", "nutanix", "virtual platform", "bhyve", "hvm domu"),
     *("cloud", "droplet", "vserver"),
 )
+_NO_CLOUD: Final = "cloudline"
+"""Physical servers of HPE."""
 _MAKERS: Final = {
     "1028": "Dell",
     "103C": "HP",
@@ -52,6 +53,12 @@ _MAKERS: Final = {
 """Makers of machines, by the PCI vendor id that their devices have as subsystem; no hypervisor emulates such."""
 _SUBSYSTEM: Final = re.compile(r"SUBSYS_[0-9A-F]{4}([0-9A-F]{4})")
 _DISK: Final = re.compile(r"Disk&Ven_([^&]+?)_*&Prod_([^&]*)", re.IGNORECASE)
+_DISK_MODEL: Final = re.compile(
+    r"Disk(?:&Ven_(?:ATA_*)?&Prod_)?((?:WDC[_ ]WD|WD\d{3,}|ST\d{3,}|Hitachi[_ ]H|HGST[_ ]H|SAMSUNG[_ ]|TOSHIBA[_ ]"
+    r"|INTEL[_ ]SSD|Maxtor[_ ]|FUJITSU[_ ]M|KINGSTON[_ ]|Crucial[_ ]|CT\d{3,})[^&]*?)(?:__.*)?",
+    re.IGNORECASE,
+)
+"""Disks of an IDE or AHCI controller, which are named by their model alone; hypervisors give names of their own."""
 _DISK_MAKERS: Final = frozenset(
     (
         *("dell", "hp", "hpe", "compaq", "ibm", "lenovo", "lsi", "lsilogic", "megaraid", "adaptec", "3ware", "amcc"),
@@ -140,7 +147,7 @@ def _machines(system: SystemHive) -> Iterator[HardwareTrace]:
         if not maker:
             continue
         machine = f"{maker} {product}".strip()[:80]
-        if any(word in machine.lower() for word in _HYPERVISORS):
+        if any(word in machine.lower().replace(_NO_CLOUD, "") for word in _HYPERVISORS):
             is_virtual = is_virtual or key is not last
             continue
         text = shown(f"it ran on {machine}")
@@ -162,13 +169,23 @@ def _devices(system: SystemHive) -> Iterator[HardwareTrace]:
         if maker is not None and maker not in makers:
             makers.add(maker)
             yield HardwareTrace("device", shown(f"it had a device of {maker} ({name})"), system.at(f"{path}\\{name}"))
-    path, names = _enumerated(system, "SCSI")
-    for name in names:
-        disk = _DISK.match(name)
-        if disk is not None and disk[1].lower() in _DISK_MAKERS:
-            text = shown(f"it had a disk {disk[1]} {disk[2]}".replace("_", " "))
-            yield HardwareTrace("disk-name", text, system.at(f"{path}\\{name}"))
-            return
+    for bus in ("SCSI", "IDE"):
+        path, names = _enumerated(system, bus)
+        for name in names:
+            disk = _disk(name)
+            if disk is not None:
+                text = shown(f"it had a disk {disk}".replace("_", " "))
+                yield HardwareTrace("disk-name", text, system.at(f"{path}\\{name}"))
+                return
+
+
+def _disk(name: str) -> str | None:
+    """Return maker and model of a disk that is no virtual one."""
+    disk = _DISK.match(name)
+    if disk is not None and disk[1].lower() in _DISK_MAKERS:
+        return f"{disk[1]} {disk[2]}"
+    model = _DISK_MODEL.fullmatch(name)
+    return model[1] if model is not None else None
 
 
 def _enumerated(system: SystemHive, bus: str) -> tuple[str, list[str]]:
@@ -221,4 +238,4 @@ def _start(service: Key) -> int | None:
 
 def _text(key: Key, name: str) -> str:
     value = key.value(name)
-    return value.text().strip() if value is not None and value.type == REG_SZ else ""
+    return value.text().strip() if value is not None else ""
