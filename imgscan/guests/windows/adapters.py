@@ -87,7 +87,7 @@ def _adapter(system: SystemHive, key: Key) -> Adapter | None:
     if flags & _HIDDEN:
         return Adapter(guid=guid, name=guid, is_hidden=True)
     connection = system.key(f"{system.control(_CONNECTIONS)}\\{guid}\\Connection")
-    name = (_text(connection, "Name") if connection else None) or _text(key, "DriverDesc")
+    name = (_label(connection, "Name") if connection else None) or _label(key, "DriverDesc")
     instance = _text(key, "DeviceInstanceID") or (_text(connection, "PnpInstanceID") if connection else None)
     device = system.key(f"{system.control(_DEVICES)}\\{instance}") if instance else None
     settings = device.value("ConfigFlags") if device else None
@@ -120,6 +120,14 @@ def _is_removed(device: Key) -> bool:
         value = key.value("") if key is not None else None
         dates.append(int.from_bytes(value.data(), "little") if value is not None and value.size == 8 else 0)
     return dates[1] > dates[0]
+
+
+def _label(key: Key, name: str) -> str | None:
+    """Return a text that only names the adapter, None when it cannot be read: nothing else needs it."""
+    try:
+        return _text(key, name)
+    except ImageError:
+        return None
 
 
 def _text(key: Key, name: str) -> str | None:

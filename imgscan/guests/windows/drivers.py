@@ -67,7 +67,10 @@ def _boot_drivers(system: SystemHive, keys: Sequence[Key], files: DriverFiles) -
     found: list[BootDriver] = []
     for key in keys:
         reason = named.pop(key.name.lower(), None)
-        driver = _boot_driver(system, key, reason, files)
+        try:
+            driver = _boot_driver(system, key, reason, files)
+        except ImageError:
+            driver = _unread(system, key, reason)
         if driver is not None:
             found.append(driver)
     found += [_described(None, reason) for reason in named.values()]
@@ -105,6 +108,17 @@ def _boot_driver(system: SystemHive, key: Key, reason: Named | None, files: Driv
         path=shown(path) if path is not None else None,
         file=files.state(path) if is_needed else None,
         evidence=(*evidence, *(reason.evidence if reason is not None else ())),
+    )
+
+
+def _unread(system: SystemHive, key: Key, reason: Named | None) -> BootDriver:
+    """Return what is left of a service with a value that cannot be read: it may be a driver, and start."""
+    return msgspec.structs.replace(
+        _described(key.name, reason),
+        start="unread",
+        configured="unread",
+        file="unread",
+        evidence=(system.at(key.path), *(reason.evidence if reason is not None else ())),
     )
 
 

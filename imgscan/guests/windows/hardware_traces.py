@@ -8,7 +8,7 @@ keys below `Enum`; ``HardwareConfig`` (since Windows 8) as observed; services as
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
@@ -16,23 +16,21 @@ from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import ImageError
 from imgscan.guests.windows.hives import HiveFile, SystemHive
 from imgscan.guests.windows.registry import Key
-from imgscan.guests.windows.registry_value import REG_SZ
-from imgscan.guests.windows.services import SERVICES
+from imgscan.guests.windows.services import BOOT, SERVICES
 from imgscan.model.evidence import AtPath
 from imgscan.model.fact import Fact, known, unread_because
 from imgscan.model.software import HardwareTrace, TraceKind
 from imgscan.model.text import shown
-from imgscan.model.windows import BootDriver
 
 KEYS: Final = 1024
 """Keys of one kind (devices, cards, machines) that are looked at."""
-TRACES: Final = 64
-"""Traces of one kind that are kept."""
 _HYPERVISORS: Final = (
     *("vmware", "virtualbox", "innotek", "qemu", "kvm", "bochs", "xen", "virtual machine", "parallels", "google"),
     *("amazon ec2", "red hat", "rhev", "ovirt", "openstack", "nutanix", "virtual platform", "bhyve", "hvm domu"),
     *("cloud", "droplet", "vserver"),
 )
+_NO_CLOUD: Final = "cloudline"
+"""Physical servers of HPE."""
 _MAKERS: Final = {
     "1028": "Dell",
     "103C": "HP",
@@ -55,6 +53,12 @@ _MAKERS: Final = {
 """Makers of machines, by the PCI vendor id that their devices have as subsystem; no hypervisor emulates such."""
 _SUBSYSTEM: Final = re.compile(r"SUBSYS_[0-9A-F]{4}([0-9A-F]{4})")
 _DISK: Final = re.compile(r"Disk&Ven_([^&]+?)_*&Prod_([^&]*)", re.IGNORECASE)
+_DISK_MODEL: Final = re.compile(
+    r"Disk(?:&Ven_(?:ATA_*)?&Prod_)?((?:WDC[_ ]WD|WD\d{3,}|ST\d{3,}|Hitachi[_ ]H|HGST[_ ]H|SAMSUNG[_ ]|TOSHIBA[_ ]"
+    r"|INTEL[_ ]SSD|Maxtor[_ ]|FUJITSU[_ ]M|KINGSTON[_ ]|Crucial[_ ]|CT\d{3,})[^&]*?)(?:__.*)?",
+    re.IGNORECASE,
+)
+"""Disks of an IDE or AHCI controller, which are named by their model alone; hypervisors give names of their own."""
 _DISK_MAKERS: Final = frozenset(
     (
         *("dell", "hp", "hpe", "compaq", "ibm", "lenovo", "lsi", "lsilogic", "megaraid", "adaptec", "3ware", "amcc"),
@@ -67,12 +71,10 @@ _CARDS: Final = re.compile(
     re.IGNORECASE,
 )
 """Network cards that no common hypervisor emulates, by their descriptions."""
-_DRIVERS: Final = frozenset(
-    (
-        *("cpqcissm", "cpqarry2", "hpcisss", "hpcisss2", "hpcisss3", "hpsamd", "smartsamd", "mraid35x", "megasas"),
-        *("megasas2", "megasas2i", "megasas35i", "megasr", "percsas2i", "percsas3i", "aarich", "arcsas", "adp94xx"),
-        *("nfrd960", "iirsp", "3ware", "iastor", "iastora", "iastorac", "iastorav", "iastorv", "iastorvd", "b06bdrv"),
-    )
+_DRIVERS: Final = (
+    *("cpqcissm", "cpqarry2", "hpcisss", "hpcisss2", "hpcisss3", "hpsamd", "smartsamd", "mraid35x", "megasas"),
+    *("megasas2", "megasas2i", "megasas35i", "megasr", "percsas2i", "percsas3i", "aarich", "arcsas", "adp94xx"),
+    *("nfrd960", "iirsp", "3ware", "iastor", "iastora", "iastorac", "iastorav", "iastorv", "iastorvd", "b06bdrv"),
 )
 """Drivers of disk controllers that no common hypervisor emulates."""
 _SERVICES: Final[dict[str, tuple[TraceKind, str]]] = {
@@ -109,13 +111,11 @@ def read_hardware_traces(
     tree: GuestTree,
     software: HiveFile,
     system: SystemHive,
-    boot_drivers: Fact[tuple[BootDriver, ...]],
     channel: Fact[str | None],
 ) -> Fact[tuple[HardwareTrace, ...]]:
-    """Return all traces; `boot_drivers` and `channel`, which are read before, may hold some."""
-    for fact in (boot_drivers, channel):
-        if not fact.is_known:
-            return Fact(unread=fact.unread, detail=fact.detail, evidence=fact.evidence)
+    """Return all traces; `channel`, which is read before, may be one."""
+    if not channel.is_known:
+        return Fact(unread=channel.unread, detail=channel.detail, evidence=channel.evidence)
     try:
         where = system.at(system.control("Enum"))
         found = [
@@ -124,7 +124,6 @@ def read_hardware_traces(
             *_cards(software),
             *_services(system),
             *_converted(tree),
-            *_drivers(boot_drivers.get()),
         ]
     except ImageError as error:
         return unread_because(error, AtPath(system.volume, system.path))
@@ -148,7 +147,7 @@ def _machines(system: SystemHive) -> Iterator[HardwareTrace]:
         if not maker:
             continue
         machine = f"{maker} {product}".strip()[:80]
-        if any(word in machine.lower() for word in _HYPERVISORS):
+        if any(word in machine.lower().replace(_NO_CLOUD, "") for word in _HYPERVISORS):
             is_virtual = is_virtual or key is not last
             continue
         text = shown(f"it ran on {machine}")
@@ -170,13 +169,23 @@ def _devices(system: SystemHive) -> Iterator[HardwareTrace]:
         if maker is not None and maker not in makers:
             makers.add(maker)
             yield HardwareTrace("device", shown(f"it had a device of {maker} ({name})"), system.at(f"{path}\\{name}"))
-    path, names = _enumerated(system, "SCSI")
-    for name in names:
-        disk = _DISK.match(name)
-        if disk is not None and disk[1].lower() in _DISK_MAKERS:
-            text = shown(f"it had a disk {disk[1]} {disk[2]}".replace("_", " "))
-            yield HardwareTrace("disk-name", text, system.at(f"{path}\\{name}"))
-            return
+    for bus in ("SCSI", "IDE"):
+        path, names = _enumerated(system, bus)
+        for name in names:
+            disk = _disk(name)
+            if disk is not None:
+                text = shown(f"it had a disk {disk}".replace("_", " "))
+                yield HardwareTrace("disk-name", text, system.at(f"{path}\\{name}"))
+                return
+
+
+def _disk(name: str) -> str | None:
+    """Return maker and model of a disk that is no virtual one."""
+    disk = _DISK.match(name)
+    if disk is not None and disk[1].lower() in _DISK_MAKERS:
+        return f"{disk[1]} {disk[2]}"
+    model = _DISK_MODEL.fullmatch(name)
+    return model[1] if model is not None else None
 
 
 def _enumerated(system: SystemHive, bus: str) -> tuple[str, list[str]]:
@@ -203,6 +212,11 @@ def _services(system: SystemHive) -> Iterator[HardwareTrace]:
         service = above.subkey(name)
         if service is not None:
             yield HardwareTrace(kind, shown(f"{product} ({service.name})"), system.at(service.path))
+    for name in _DRIVERS:
+        service = above.subkey(name)
+        if service is not None and _start(service) == BOOT:
+            text = shown(f"it starts with {service.name}, a driver of disk controllers")
+            yield HardwareTrace("driver", text, system.at(service.path, service.value("Start")))
     for service in islice(above.subkeys_from(_PREFIX, KEYS), 1):
         text = shown(f"VMware Converter's driver ({service.name})")
         yield HardwareTrace("conversion-tool", text, system.at(service.path))
@@ -215,14 +229,13 @@ def _converted(tree: GuestTree) -> Iterator[HardwareTrace]:
             yield HardwareTrace("conversion-tool", text, place.evidence())
 
 
-def _drivers(drivers: Sequence[BootDriver]) -> Iterable[HardwareTrace]:
-    return [
-        HardwareTrace("driver", f"it starts with {driver.name}, a driver of disk controllers", driver.evidence[0])
-        for driver in drivers
-        if driver.start == "boot" and driver.name.lower() in _DRIVERS and driver.evidence
-    ][:TRACES]
+def _start(service: Key) -> int | None:
+    """Return how a driver starts; `StartOverride` counts where there is one."""
+    override = service.subkey("StartOverride")
+    value = (override.value("0") if override is not None else None) or service.value("Start")
+    return value.number() if value is not None else None
 
 
 def _text(key: Key, name: str) -> str:
     value = key.value(name)
-    return value.text().strip() if value is not None and value.type == REG_SZ else ""
+    return value.text().strip() if value is not None else ""

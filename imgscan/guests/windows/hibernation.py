@@ -16,7 +16,7 @@ from imgscan.model.text import shown
 
 _PATH: Final = "/hiberfil.sys"
 _SLEEPING: Final = (b"hibr", b"HIBR", b"rstr", b"RSTR")
-_AWAKE: Final = (b"wake", b"WAKE", bytes(4), b"")
+_AWAKE: Final = (b"wake", b"WAKE", b"")
 
 
 def read_hibernation(tree: GuestTree) -> Fact[bool]:
@@ -27,11 +27,13 @@ def read_hibernation(tree: GuestTree) -> Fact[bool]:
         place = tree.find(_PATH)
         if place is None:
             return known(False, AtPath(volume, "/"))
+        if place.entry.kind == "directory":  # Windows cannot write its file there
+            return known(False, place.evidence())
         start = place.filesystem.read(place.entry.node, 0, 4)
     except ImageError as error:
         return unread_because(error, evidence)
     if start in _SLEEPING:
         return known(True, evidence)
-    if start in _AWAKE:
+    if start in _AWAKE or not any(start):
         return known(False, evidence)
     return unread("unsupported", f"{_PATH} begins with {shown(start.decode('latin-1'))!r}", evidence)

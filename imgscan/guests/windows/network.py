@@ -171,9 +171,8 @@ def _of_no_adapter(luid: bytes, addresses: list[StaticAddress], *, is_sure: bool
     evidence = addresses[0].evidence
     stale = Interface(name=luid.hex(), kind="stale", addresses=tuple(addresses), evidence=(evidence,))
     detail = f"an adapter does not say its NET_LUID, and may have the address {addresses[0].address}"
-    interfaces: Fact[tuple[Interface, ...]] = unread("missing", detail, evidence)
-    if is_sure:
-        interfaces = known((stale,), evidence)
+    interfaces: Fact[tuple[Interface, ...]]
+    interfaces = known((stale,), evidence) if is_sure else unread("missing", detail, evidence)
     return NetworkFile(by="registry", evidence=evidence, interfaces=interfaces)
 
 

@@ -10,6 +10,7 @@ from imgscan.guests.windows.services import MANUAL, those_that_start
 from imgscan.model.evidence import AtPath, Evidence
 from imgscan.model.fact import Fact, known, unread_because
 from imgscan.model.software import ProductKind, StartingProduct
+from imgscan.model.windows import BootDriver
 
 _SERVICES: Final[dict[ProductKind, dict[str, str]]] = {
     "antivirus": {
@@ -100,8 +101,17 @@ _STARTS: Final = ("boot", "system", "automatic")
 """What the start types of services are called that start by themselves, by number."""
 
 
-def read_products(system: SystemHive) -> Fact[tuple[StartingProduct, ...]]:
-    """Return the products of the table that start by themselves, each once."""
+_FILTERS: Final = "FSFilter Anti-Virus"
+"""The load order group of filesystem filters that look for viruses (Microsoft, "Load order groups and altitudes")."""
+_WINDOWS_OWN: Final = frozenset({"wdfilter", "mpfilter"})
+"""Filters of Windows Defender and its forerunners, whose services are in the table: alone they do nothing."""
+
+
+def read_products(system: SystemHive, drivers: Fact[tuple[BootDriver, ...]]) -> Fact[tuple[StartingProduct, ...]]:
+    """Return the products of the table that start by themselves, each once, and drivers that filter files for viruses.
+
+    The latter are told by their group among the `drivers` that start with the system, whoever made them.
+    """
     try:
         where = system.at(system.control("Services"))
     except ImageError as error:
@@ -117,4 +127,14 @@ def read_products(system: SystemHive) -> Fact[tuple[StartingProduct, ...]]:
                 detail = f"the start type of {service} is {_STARTS[start.value]}"
                 found[kind, product] = StartingProduct(name=product, kind=kind, detail=detail, evidence=start.evidence)
                 evidence += start.evidence
+    if not drivers.is_known:
+        return Fact(unread=drivers.unread, detail=drivers.detail, evidence=drivers.evidence)
+    for driver in drivers.get():
+        if driver.group == _FILTERS and driver.start in {"boot", "system"} and driver.name.lower() not in _WINDOWS_OWN:
+            detail = f"it is in the group {_FILTERS}, and its start type is {driver.start}"
+            product = StartingProduct(
+                name=f"the filter driver {driver.name}", kind="antivirus", detail=detail, evidence=driver.evidence
+            )
+            found["antivirus", driver.name] = product
+            evidence += driver.evidence
     return known(tuple(found.values()), *(evidence or [where]))

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from imgscan.errors import LimitExceeded
 from imgscan.guests.windows.hives import SystemHive
 from imgscan.model.evidence import Evidence
 from imgscan.model.windows import ClassFilter
@@ -34,7 +35,7 @@ _HARDWARE: Final = (
 """Controllers of virtual machines: IDE by its channels and as a class, AHCI, those of QEMU and Xen, of VMware and
 Hyper-V, Xen's own device, virtio."""
 _FILTERS: Final = 64
-"""Filters of one class and side."""
+"""Filters of one class and side that are looked at."""
 
 
 class Named(msgspec.Struct):
@@ -64,7 +65,10 @@ def read_named_drivers(system: SystemHive) -> dict[str, Named]:
             continue
         for value_name, above in _VALUES:
             value = key.value(value_name)
-            for name in value.texts()[:_FILTERS] if value is not None else ():
+            names = value.texts() if value is not None else ()
+            if len(names) > _FILTERS:
+                raise LimitExceeded(f"the class {device_class} has more than {_FILTERS} filters", where=system.path)
+            for name in names:
                 named(name, system.at(key.path, value)).filters.append(ClassFilter(device_class, above))
     database = system.key(system.control("Control\\CriticalDeviceDatabase"))
     for hardware in _HARDWARE:

@@ -65,8 +65,7 @@ def check(_machine: MachineFacts, system: System, params: Params) -> Result:
             said += flaws
             evidence += driver.evidence
         elif driver.file == "unread":
-            detail = f"whether the file of {driver.name} is there ({driver.path or 'place unknown'}) was not read"
-            unread = unread or UnreadFact("missing", detail, driver.evidence or where)
+            unread = unread or UnreadFact("missing", _not_read(driver), driver.evidence or where)
     if said:
         return failed(listed(said), *(evidence or where))
     if unread is not None:
@@ -77,10 +76,16 @@ def check(_machine: MachineFacts, system: System, params: Params) -> Result:
 def _lacks(name: str, driver: BootDriver | None) -> list[str]:
     if driver is None or driver.start is None:
         return [f"Windows has no driver {name}, which the target's disks need"]
-    if driver.start != "boot":
+    if driver.start not in {"boot", "unread"}:
         by = " by StartOverride" if driver.configured == "boot" else ""
         return [f"the start type of {name}, which the target's disks need, is {driver.start}{by}"]
     return []
+
+
+def _not_read(driver: BootDriver) -> str:
+    if driver.start == "unread":
+        return f"how {driver.name} starts cannot be read"
+    return f"whether the file of {driver.name} is there ({driver.path or 'place unknown'}) was not read"
 
 
 def _flaws(driver: BootDriver) -> list[str]:

@@ -155,11 +155,31 @@ def test_too_many_services(monkeypatch: pytest.MonkeyPatch) -> None:
     assert system.products.is_known
 
 
+def test_too_many_filters() -> None:
+    key = f"{CONTROL}\\Class\\{DISK_CLASS}"
+    assert boot_drivers(WINDOWS_2019.changed("SYSTEM", key, "UpperFilters", ["PartMgr"] * 63 + ["last"]))[
+        "last"
+    ].filters
+    many = WINDOWS_2019.changed("SYSTEM", key, "UpperFilters", ["PartMgr"] * 64 + ["last"])
+    assert inspect(many).boot_drivers.unread == "limit"
+
+
 def test_values_of_a_wrong_type_lose_only_the_fact_that_needs_them() -> None:
     system = inspect(service(WINDOWS_2019, "ena", ImagePath=7))
     assert (system.network_drivers.unread, system.boot_drivers.is_known) == ("corrupt", True)
     system = inspect(service(WINDOWS_2019, "disk", Start="0"))
-    assert (system.boot_drivers.unread, system.network_drivers.is_known) == ("corrupt", True)
+    assert system.network_drivers.is_known
+
+
+@pytest.mark.parametrize("values", [{"Start": "2"}, {"Start": 0, "Type": 1, "Group": ["a", "b"]}])
+def test_a_service_of_a_wrong_form_loses_only_itself(values: dict[str, RegistryData]) -> None:
+    found = boot_drivers(service(WINDOWS_2019, "Weird", **values))
+    odd = found.pop("Weird")
+    assert (odd.start, odd.file) == ("unread", "unread")
+    assert odd.evidence
+    assert found == boot_drivers(WINDOWS_2019)
+    named = WINDOWS_2019.changed("SYSTEM", f"{CONTROL}\\Class\\{DISK_CLASS}", "LowerFilters", ["Weird"])
+    assert boot_drivers(service(named, "Weird", **values))["Weird"].filters
 
 
 def test_real_hives() -> None:

@@ -52,7 +52,8 @@ def test_the_machines_that_it_ran_on() -> None:
     assert (found.evidence.key, found.evidence.value) == (MACHINES % 1, "SystemManufacturer")
     virtual = machine(1, "Microsoft Corporation", "Virtual Machine", machine(2, "VMware, Inc.", "VMware7,1"))
     assert traces(virtual) == [("virtual-at-installation", "all machines that it ran on are virtual")]
-    assert traces(machine(1, "Microsoft Corporation", "Surface Pro"))[0][0] == "hardware-at-installation"
+    for maker, product in (("Microsoft Corporation", "Surface Pro"), ("HPE", "Cloudline CL2200 G3")):
+        assert traces(machine(1, maker, product))[0][0] == "hardware-at-installation"
 
 
 def test_the_last_machine() -> None:
@@ -70,6 +71,10 @@ def test_the_last_machine() -> None:
         ("PCI\\VEN_103C&DEV_323A&SUBSYS_3243103C&REV_01", "device"),
         ("SCSI\\Disk&Ven_HP______&Prod_LOGICAL_VOLUME", "disk-name"),
         ("SCSI\\Disk&Ven_DELL&Prod_PERC_6/i", "disk-name"),
+        ("SCSI\\Disk&Ven_&Prod_ST1000DM003-1CH1", "disk-name"),
+        ("SCSI\\Disk&Ven_ATA&Prod_ST1000DM003-1CH1", "disk-name"),
+        ("IDE\\DiskWDC_WD1003FBYX-01Y7B0_________________01.01V01", "disk-name"),
+        ("IDE\\DiskST3250410AS_____________________________3.AAC___", "disk-name"),
     ],
 )
 def test_devices(device: str, expected: str) -> None:
@@ -88,6 +93,13 @@ def test_virtual_devices() -> None:
         "SCSI\\Disk&Ven_VMware_&Prod_VMware_Virtual_S",
         "SCSI\\Disk&Ven_Msft&Prod_Virtual_Disk",
         "SCSI\\CdRom&Ven_HP&Prod_DVD",
+        "SCSI\\Disk&Ven_&Prod_",
+        "SCSI\\Disk&Ven_&Prod_QEMU_HARDDISK",
+        "IDE\\DiskVMware_Virtual_IDE_Hard_Drive___________00000001",
+        "IDE\\DiskQEMU_HARDDISK__________________________0.10.2__",
+        "IDE\\DiskVBOX_HARDDISK_________________________1.0_____",
+        "IDE\\DiskVirtual_HD______________________________1.1.0___",
+        "IDE\\CdRomTOSHIBA_DVD__________________________1.0_____",
     ):
         windows = windows.changed("SYSTEM", f"{ENUM}\\{device}\\3&1", "Class", "x")
     assert traces(windows) == []
@@ -136,8 +148,13 @@ def test_drivers_software_converters_and_licence() -> None:
 def test_what_cannot_be_read_leaves_it_open() -> None:
     for name in ("SOFTWARE", "SYSTEM"):
         assert not inspect(WINDOWS_2019, {f"/Windows/System32/config/{name}": bytes(8192)}).hardware_traces.is_known
-    broken = WINDOWS_2019.changed("SYSTEM", f"{SERVICES}\\disk", "Start", "0")
+    broken = WINDOWS_2019.changed("SYSTEM", f"{SERVICES}\\megasas", "Start", "0")
     assert inspect(broken).hardware_traces.unread == "corrupt"
+    for value in (3, b"H\0P\0", ["HP"]):
+        broken = WINDOWS_2019.changed("SYSTEM", INFORMATION, "SystemManufacturer", value)
+        assert inspect(broken).hardware_traces.unread == "corrupt"
+    other = machine(1, "HP", "ProLiant").changed("SYSTEM", f"{SERVICES}\\disk", "Start", "0")
+    assert traces(other) == [("hardware-at-installation", "it ran on HP ProLiant")]
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,14 @@ def test_the_values_are_shown() -> None:
     assert (fixed.routes.get(), fixed.proxies.get(), fixed.ipv6_disabled.get()) == ((), (), False)
 
 
+def test_a_name_that_is_no_text_loses_only_itself() -> None:
+    connection = f"{CURRENT}\\{CONNECTIONS}\\{FIRST.guid}\\Connection"
+    windows = WINDOWS_2019.changed("SYSTEM", connection, "Name", b"\0\xd8")
+    assert short(inspect(windows)) == [("A network adapter", *DHCP[1:])]
+    windows = windows.changed("SYSTEM", f"{CURRENT}\\{CLASS}\\0001", "DriverDesc", 7)
+    assert short(inspect(windows)) == [(FIRST.guid, *DHCP[1:])]
+
+
 def test_a_disabled_adapter() -> None:
     windows = WINDOWS_2019.changed("SYSTEM", f"{CURRENT}\\Enum\\{FIRST.instance}", "ConfigFlags", 1)
     assert [each.at_boot for each in interfaces(inspect(windows))] == [False]

@@ -147,6 +147,11 @@ def test_hibernation(start: bytes | None, expected: bool | None) -> None:
     assert not inspect(WINDOWS_2019, {"/hiberfil.sys": b"HIBR"}, ("/hiberfil.sys",)).hibernated.is_known
 
 
+@pytest.mark.parametrize("files", [{"/hiberfil.sys": bytes(3)}, {"/hiberfil.sys/x": b"HIBR"}])
+def test_no_hibernation_in_a_few_zeros_or_a_folder(files: dict[str, bytes]) -> None:
+    assert inspect(WINDOWS_2019, files).hibernated.get() is False
+
+
 @pytest.mark.parametrize(
     ("setting", "policy", "expected"),
     [

@@ -56,3 +56,6 @@ def test_not_read_is_unknown() -> None:
     other = a_boot_driver("disk", file="unread")
     assert outcome(RULE, a_windows_machine(boot_drivers=known((XEN, other)))) == "unknown"
     assert outcome(RULE, a_windows_machine(boot_drivers=known((other,)))) == "fail"
+    odd = a_boot_driver("xenvbd", start="unread", configured="unread", file="unread")
+    result = answer(RULE, a_windows_machine(boot_drivers=known((odd,))))
+    assert (result.outcome, "how xenvbd starts cannot be read" in result.summary) == ("unknown", True)
