@@ -30,8 +30,8 @@ _MODES: Final = {
 """Words that systemd takes for targets; other init systems for runlevels."""
 _USUAL: Final = frozenset({"default.target", "multi-user.target", "graphical.target",
                            *(f"runlevel{level}.target" for level in "2345")})  # fmt: skip
-_WITHOUT_NETWORK: Final = frozenset({"rescue.target", "emergency.target", "runlevel1.target", "halt.target",
-                                     "poweroff.target", "reboot.target", "runlevel0.target", "runlevel6.target"})  # fmt: skip
+_WITHOUT_NETWORK: Final = frozenset({"rescue.target", "emergency.target", "halt.target", "poweroff.target",
+                                     "reboot.target", *(f"runlevel{level}.target" for level in "016")})  # fmt: skip
 _NOT_FOLLOWED: Final = frozenset({"recovery", "break", "rd.break", "rdbreak", "systemd.run", "softlevel"})
 """Words, alone or with a value, that end in a shell or start something else."""
 _SSH_UNITS: Final = frozenset({"ssh.service", "sshd.service", "ssh.socket", "sshd.socket"})

@@ -16,6 +16,7 @@ import msgspec
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import CorruptStructure, LimitExceeded, UnsupportedFormat
 from imgscan.guests.linux.config_file import ConfigFile, Configs, first_config
+from imgscan.guests.linux.sshd_keywords import KEYWORDS
 from imgscan.model.access import SshSettings
 from imgscan.model.evidence import Evidence
 from imgscan.model.text import shown
@@ -206,6 +207,8 @@ class _Reader:
         if match is None:
             return None
         keyword = match[1].lower()
+        if keyword not in KEYWORDS:
+            raise UnsupportedFormat(f"{shown(match[1])} is no keyword that is known", where=_place(where))
         if keyword not in _READ:
             return Setting(keyword, (), where)
         arguments = _words(line[match.end() :])

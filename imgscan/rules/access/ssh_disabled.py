@@ -5,8 +5,9 @@ What it checks
 Whether an OpenSSH server is installed, has a configuration, starts at boot (systemd units, sockets, masks, aliases,
 conditions and presets; start links of the default runlevel; Upstart jobs with their overrides; OpenRC runlevels; on the
 default entry's command line no `single`, `systemd.unit=rescue.target`, `systemd.mask=`, `init=/bin/sh` or the like),
-and listens on more than the loopback interface, one fixed address, or IPv6. Other SSH servers, other ways to start one, and
-a host name to listen on leave the question open. Who may log in is not judged.
+and listens on more than the loopback interface, one fixed address, or IPv6. Other SSH servers, other ways to start one,
+a keyword of sshd_config that is not known, and a host name to listen on leave the question open. Who may log in is not
+judged, unless it is nobody (`DenyUsers *`).
 
 Why it matters
 --------------
@@ -30,6 +31,9 @@ from imgscan.model.system import System
 from imgscan.rules.command_line import READS, command_line, keeps_from_starting
 from imgscan.rules.explanation import how_to_fix, title
 
+_NOBODY = (("none",), ("nobody",))
+"""Names that are alone allowed where nobody is meant."""
+
 
 def check(_machine: MachineFacts, system: System, _params: NoParams) -> Result:
     """Ask for the program, then what starts it, then where it listens."""
@@ -51,6 +55,10 @@ def check(_machine: MachineFacts, system: System, _params: NoParams) -> Result:
     where = _or_root(system, system.ssh_settings.evidence)
     if settings is None:
         return failed("the SSH server has no sshd_config, without which it ends", *where)
+    if "*" in settings.deny_users or "*" in settings.deny_groups:
+        return failed("the SSH server lets nobody in: it denies *", *where)
+    if settings.allow_users in _NOBODY or settings.allow_groups in _NOBODY:
+        raise UnreadFact("unsupported", "whether the only user or group let in by SSH exists was not asked", where)
     addresses = settings.listen_addresses
     if addresses and not any(_stays(address) for address in addresses):
         said = ", ".join(addresses)

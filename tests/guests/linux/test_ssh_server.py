@@ -63,6 +63,14 @@ def test_settings(text: str, expected: SshSettings) -> None:
     assert settings(text) == expected
 
 
+@pytest.mark.parametrize(
+    "text", ["Portt 22\n", "Garbage yes\n", "Match User x\n  Gargabe yes\n", "Port 22\nLogLeve1 INFO\n"]
+)
+def test_a_keyword_that_is_not_known_leaves_it_open(text: str) -> None:
+    with pytest.raises(UnsupportedFormat):
+        settings(text)
+
+
 INCLUDE = "Include /etc/ssh/sshd_config.d/*.conf\nPort 22\nPasswordAuthentication yes\n"
 
 

@@ -108,3 +108,18 @@ def test_other_init_systems_and_their_runlevels() -> None:
 def test_a_command_line_that_was_not_read_is_unknown() -> None:
     assert outcome(RULE, a_linux_machine(default_kernel=lost(), menu=lost())) == "unknown"
     assert outcome(RULE, a_linux_machine(default_kernel=known(None))) == "pass"
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (SshSettings(deny_users=("*",)), "fail"),
+        (SshSettings(deny_users=("root", "*")), "fail"),
+        (SshSettings(deny_groups=("*",)), "fail"),
+        (SshSettings(allow_users=("none",)), "unknown"),
+        (SshSettings(allow_users=("none", "alice")), "pass"),
+        (SshSettings(deny_users=("root",)), "pass"),
+    ],
+)
+def test_nobody_may_log_in(settings: SshSettings, expected: str) -> None:
+    assert outcome(RULE, a_linux_machine(ssh_settings=known(settings))) == expected

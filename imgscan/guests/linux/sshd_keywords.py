@@ -1,0 +1,37 @@
+"""The keywords that an OpenSSH server takes in sshd_config, in lower case; with any other one it does not start.
+
+Sources: the tables of servconf.c of OpenSSH 4.3 to 10, with what Debian, Red Hat, SUSE and FreeBSD add to it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+KEYWORDS: Final = frozenset(
+    """
+acceptenv addressfamily afstokenpassing allowagentforwarding allowgroups allowstreamlocalforwarding
+allowtcpforwarding allowusers authenticationmethods authorizedkeyscommand authorizedkeyscommandrunas
+authorizedkeyscommanduser authorizedkeysfile authorizedkeysfile2 authorizedprincipalscommand
+authorizedprincipalsfile banner casignaturealgorithms challengeresponseauthentication channeltimeout checkmail
+chrootdirectory ciphers clientalivecountmax clientaliveinterval compression debianbanner denygroups denyusers
+disableforwarding disablemtaes dsaauthentication exposeauthinfo fingerprinthash forcecommand gatewayports
+gssapiauthentication gssapicleanupcredentials gssapicleanupcreds gssapienablek5users gssapikexalgorithms
+gssapikeyexchange gssapistorecredentialsonrekey gssapistrictacceptorcheck gssapiusesessioncredcache
+gssusesessionccache hostbasedacceptedalgorithms hostbasedacceptedkeytypes hostbasedauthentication
+hostbasedusesnamefrompacketonly hostcertificate hostdsakey hostkey hostkeyagent hostkeyalgorithms hpnbuffersize
+hpndisabled ignorerhosts ignoreuserknownhosts include ipqos kbdinteractiveauthentication keepalive
+kerberosauthentication kerberosgetafstoken kerberosorlocalpasswd kerberostgtpassing kerberosticketcleanup
+kerberosuniqueccache kerberosusekuserok kexalgorithms keyregenerationinterval listenaddress logingracetime loglevel
+logverbose macs match maxauthtries maxsessions maxstartups modulifile noneenabled nonemacenabled
+pamauthenticationviakbdint pamservicename passwordauthentication permitblacklistedkeys permitemptypasswords
+permitlisten permitopen permitrootlogin permittty permittunnel permituserenvironment permituserrc
+persourcemaxstartups persourcenetblocksize persourcepenalties persourcepenaltyexemptlist pidfile port printlastlog
+printmotd protocol pubkeyacceptedalgorithms pubkeyacceptedkeytypes pubkeyauthentication pubkeyauthoptions rdomain
+refuseconnection rekeylimit requiredauthentications1 requiredauthentications2 requiredrsasize reversemappingcheck
+revokedkeys rhostsauthentication rhostsrsaauthentication rsaauthentication rsaminsize securitykeyprovider
+serverkeybits setenv showpatchlevel skeyauthentication sshdauthpath sshdsessionpath streamlocalbindmask
+streamlocalbindunlink strictmodes subsystem syslogfacility tcpkeepalive tcprcvbuf tcprcvbufpoll trustedusercakeys
+unusedconnectiontimeout useblacklist useblocklist usedns uselogin usepam useprivilegeseparation verifyreversemapping
+versionaddendum x11displayoffset x11forwarding x11uselocalhost xauthlocation
+""".split()  # noqa: SIM905 - a list that can be read
+)
