@@ -132,9 +132,9 @@ def read_products(system: SystemHive, drivers: Fact[tuple[BootDriver, ...]]) -> 
     for driver in drivers.get():
         if driver.group == _FILTERS and driver.start in {"boot", "system"} and driver.name.lower() not in _WINDOWS_OWN:
             detail = f"it is in the group {_FILTERS}, and its start type is {driver.start}"
-            product = StartingProduct(
+            filters = StartingProduct(
                 name=f"the filter driver {driver.name}", kind="antivirus", detail=detail, evidence=driver.evidence
             )
-            found["antivirus", driver.name] = product
+            found["antivirus", driver.name] = filters
             evidence += driver.evidence
     return known(tuple(found.values()), *(evidence or [where]))

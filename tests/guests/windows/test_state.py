@@ -188,6 +188,19 @@ def test_products_that_start() -> None:
     assert not inspect(windows).products.is_known
 
 
+def test_a_filter_driver_for_viruses_counts_whoever_made_it() -> None:
+    def named(name: str, **values: int | str) -> set[str]:
+        windows = WINDOWS_2019
+        for value, content in {"Type": 2, "Group": "FSFilter Anti-Virus", **values}.items():
+            windows = windows.changed("SYSTEM", f"CurrentControlSet\\Services\\{name}", value, content)
+        return {each.name for each in inspect(windows).products.get()}
+
+    assert named("SYMEFA", Start=0) == {"the filter driver SYMEFA"}
+    assert named("SYMEFA", Start=3) == set()
+    assert named("WdFilter", Start=0) == set()
+    assert named("FileInfo", Start=0, Group="FSFilter Bottom") == set()
+
+
 def test_a_real_windows_7() -> None:
     config = "/Windows/System32/config"
     hives = {f"{config}/SOFTWARE": "SOFTWARE_WIN7", f"{config}/SYSTEM": "SYSTEM"}
