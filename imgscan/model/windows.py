@@ -67,9 +67,9 @@ class BootDriver(msgspec.Struct, frozen=True, kw_only=True):
     """A driver that Windows needs to reach its disks, or loads with its loader.
 
     `start` is `boot`, `system`, `automatic`, `manual` or `disabled` as `StartOverride` has it, `configured` the same
-    without that; both are None when there is no such service, and `unread` when its values cannot be read. `file` is
-    about `path`, where the driver lies in the guest (None when that cannot be told), and is None for a driver that
-    Windows does not load to reach its disks.
+    without that; both are None when there is no such service, and `unread`, as `group` may be, when its values cannot
+    be read. `file` is about `path`, where the driver lies in the guest (None when that cannot be told), and is None for
+    a driver that Windows does not load to reach its disks.
     `filters` are its places as a filter, `hardware` the hardware ids of storage controllers that the
     CriticalDeviceDatabase (before Windows 8) gives to it.
     """

@@ -117,9 +117,18 @@ def _unread(system: SystemHive, key: Key, reason: Named | None) -> BootDriver:
         _described(key.name, reason),
         start="unread",
         configured="unread",
+        group=_group(key),
         file="unread",
         evidence=(system.at(key.path), *(reason.evidence if reason is not None else ())),
     )
+
+
+def _group(key: Key) -> str | None:
+    try:
+        group = key.value("Group")
+        return shown(group.text()) if group is not None else None
+    except ImageError:
+        return "unread"
 
 
 def _described(name: str | None, reason: Named | None) -> BootDriver:

@@ -8,7 +8,7 @@ from imgscan.errors import ImageError
 from imgscan.guests.windows.hives import SystemHive
 from imgscan.guests.windows.services import MANUAL, those_that_start
 from imgscan.model.evidence import AtPath, Evidence
-from imgscan.model.fact import Fact, known, unread_because
+from imgscan.model.fact import Fact, known, unread, unread_because
 from imgscan.model.software import ProductKind, StartingProduct
 from imgscan.model.windows import BootDriver
 
@@ -130,6 +130,9 @@ def read_products(system: SystemHive, drivers: Fact[tuple[BootDriver, ...]]) -> 
     if not drivers.is_known:
         return Fact(unread=drivers.unread, detail=drivers.detail, evidence=drivers.evidence)
     for driver in drivers.get():
+        if driver.start == "unread" and driver.group in {_FILTERS, "unread"}:
+            detail = f"whether {driver.name} filters files for viruses cannot be read"
+            return unread("corrupt", detail, *driver.evidence)
         if driver.group == _FILTERS and driver.start in {"boot", "system"} and driver.name.lower() not in _WINDOWS_OWN:
             detail = f"it is in the group {_FILTERS}, and its start type is {driver.start}"
             filters = StartingProduct(

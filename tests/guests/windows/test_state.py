@@ -199,6 +199,15 @@ def test_a_filter_driver_for_viruses_counts_whoever_made_it() -> None:
     assert named("SYMEFA", Start=3) == set()
     assert named("WdFilter", Start=0) == set()
     assert named("FileInfo", Start=0, Group="FSFilter Bottom") == set()
+    assert named("Weird", Start="0", Group="FSFilter Bottom") == set()
+
+
+@pytest.mark.parametrize("values", [{"Start": "0", "Group": "FSFilter Anti-Virus"}, {"Start": 0, "Group": 7}])
+def test_a_driver_that_cannot_be_read_may_be_a_filter_for_viruses(values: dict[str, int | str]) -> None:
+    windows = WINDOWS_2019
+    for value, content in {"Type": 2, **values}.items():
+        windows = windows.changed("SYSTEM", "CurrentControlSet\\Services\\Weird", value, content)
+    assert inspect(windows).products.unread == "corrupt"
 
 
 def test_a_real_windows_7() -> None:
