@@ -4,10 +4,10 @@ What it checks
 --------------
 What Windows Firewall does with a new connection to the port that Remote Desktop listens on, in the public profile: the
 network of the target is one that Windows has not seen before. Asked are the profile's settings and its active rules,
-those of group policies included, by protocol, port, program, service and addresses; a rule that blocks beats those
-that allow. Up to Server 2003 it is the list of open ports of the standard profile. Where only certain addresses are
-let in, where a rule has other conditions, and where another firewall product starts, the question stays open. A
-firewall whose service does not start does not count.
+those of group policies and device management included, by protocol, port, program, service and addresses; a rule that
+blocks beats those that allow. Up to Server 2003 it is the list of open ports of the standard profile. Where only
+certain addresses are let in or kept out, where a rule has other conditions, and where another firewall product starts,
+the question stays open. A firewall whose service does not start does not count.
 
 Why it matters
 --------------
