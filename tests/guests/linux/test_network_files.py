@@ -348,7 +348,7 @@ method=auto
     ("text", "expected"),
     [
         (KEYFILE, ("ens192", "ethernet", "", ["10.0.0.5/24"])),
-        (KEYFILE.replace("method=manual", "method=auto"), ("ens192", "ethernet", "4", [])),
+        (KEYFILE.replace("method=manual", "method=auto"), ("ens192", "ethernet", "4", ["10.0.0.5/24"])),
         (KEYFILE.replace("type=ethernet", "type=bond"), ("ens192", "bond", "", ["10.0.0.5/24"])),
         (
             (
@@ -646,3 +646,45 @@ def test_hostile_texts_end_soon_and_lose_their_own_file(name: str) -> None:
     assert all(
         file.interfaces.is_known or file.interfaces.unread in {"limit", "unsupported", "corrupt"} for file in found
     )
+
+
+MANUAL = "auto eth0\niface eth0 inet manual\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("up ip addr add 192.168.10.5/24 dev eth0", ["192.168.10.5/24"]),
+        ("post-up /sbin/ip -4 a a 10.0.0.5/24 dev $IFACE && ip link set eth0 up", ["10.0.0.5/24"]),
+        ("up ip link set $IFACE up; ip address replace dev eth0 10.0.0.6/24 || true", ["10.0.0.6/24"]),
+        ("up ip -6 addr add 2001:db8::5/64 dev eth0", ["2001:db8::5/64"]),
+        ("pre-up ifconfig $IFACE 10.0.0.7 netmask 255.255.255.0 broadcast 10.0.0.255 up", ["10.0.0.7"]),
+        ("up ifconfig eth0 inet6 add 2001:db8::6/64", ["2001:db8::6/64"]),
+        ("up ifconfig eth0 0.0.0.0 up", []),
+        ("up ifconfig eth0 hw ether 52:54:00:12:34:56", []),
+        ("up ip route add 10.0.0.0/8 via 10.0.0.1", []),
+        ("up ip link set eth0 promisc on", []),
+        ("down ip addr add 10.0.0.5/24 dev eth0", []),
+        ("pre-down ip addr del 10.0.0.5/24 dev eth0", []),
+        ("up iptables-restore < /etc/ip/rules", []),
+    ],
+)
+def test_addresses_that_commands_of_ifupdown_set(command: str, expected: list[str]) -> None:
+    (interface,) = interfaces_of("/etc/network/interfaces", f"{MANUAL}  {command}\n")
+    assert [(each.address, line_of(each)) for each in interface.addresses] == [(each, 3) for each in expected]
+
+
+@pytest.mark.parametrize("command", ["up ip addr add $ADDRESS dev eth0", "up ip a a", "up ifconfig eth0 ${IP} up"])
+def test_a_command_that_sets_an_address_not_told_leaves_the_file_open(command: str) -> None:
+    (file,) = files_of({"/etc/network/interfaces": f"{MANUAL}  {command}\n"})
+    assert file.interfaces.unread == "unsupported"
+
+
+@pytest.mark.parametrize(
+    ("method", "counts"), [("auto", True), ("manual", True), ("shared", True), ("disabled", False), ("ignore", False)]
+)
+def test_addresses_beside_a_method_of_network_manager(method: str, counts: bool) -> None:
+    text = f"[connection]\ntype=ethernet\n[ipv4]\nmethod={method}\naddress1=10.0.0.9/24,10.0.0.1\n"
+    (interface,) = interfaces_of("/etc/NetworkManager/system-connections/a", text)
+    assert [each.address for each in interface.addresses] == (["10.0.0.9/24"] if counts else [])
+    assert interface.dhcp4 == (method == "auto")
