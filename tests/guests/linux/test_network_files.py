@@ -376,8 +376,8 @@ def test_systemd_networkd() -> None:
     found = interfaces_of("/etc/systemd/network/20-wired.network", network)
     addresses = ["10.0.0.5/24", "fd00::5/64"]
     assert [short(each) for each in found] == [
-        ("en*", "ethernet", "4", addresses),
-        ("eth0", "ethernet", "4", addresses),
+        ("en*", "ethernet", "46", addresses),
+        ("eth0", "ethernet", "46", addresses),
     ]
     assert [line_of(address) for address in found[0].addresses] == [8, 10]
     (bond,) = interfaces_of("/etc/systemd/network/bond1.netdev", "[NetDev]\nName=bond1\nKind=bond\n")
@@ -688,3 +688,40 @@ def test_addresses_beside_a_method_of_network_manager(method: str, counts: bool)
     (interface,) = interfaces_of("/etc/NetworkManager/system-connections/a", text)
     assert [each.address for each in interface.addresses] == (["10.0.0.9/24"] if counts else [])
     assert interface.dhcp4 == (method == "auto")
+
+
+FIXED = "[Match]\nName=eth0\n[Network]\nAddress=10.0.0.5/24\n"
+DYNAMIC = "[Match]\nName=eth0\n[Network]\nDHCP=ipv4\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"/usr/lib/systemd/network/10.network": FIXED}, [("eth0", "ethernet", "", ["10.0.0.5/24"])]),
+        ({"/run/systemd/network/10.network": FIXED}, [("eth0", "ethernet", "", ["10.0.0.5/24"])]),
+        (
+            {"/usr/lib/systemd/network/10.network": FIXED, "/etc/systemd/network/10.network": DYNAMIC},
+            [("eth0", "ethernet", "4", [])],
+        ),
+        ({"/usr/lib/systemd/network/10.network": FIXED, "/etc/systemd/network/10.network": Link("/dev/null")}, []),
+        ({"/usr/lib/systemd/network/10.network": FIXED, "/etc/systemd/network/10.network": ""}, []),
+        (
+            {
+                "/usr/lib/systemd/network/10.network": DYNAMIC,
+                "/etc/systemd/network/10.network.d/a.conf": "[Network]\nAddress=10.0.0.6/24\n",
+                "/usr/lib/systemd/network/10.network.d/a.conf": "[Network]\nAddress=10.0.0.7/24\n",
+                "/usr/lib/systemd/network/10.network.d/b.conf": "[Network]\nAddress=10.0.0.8/24\n",
+            },
+            [("eth0", "ethernet", "4", ["10.0.0.6/24", "10.0.0.8/24"])],
+        ),
+        (
+            {"/usr/lib/systemd/network/10.network": FIXED, "/lib": Link("usr/lib")},
+            [("eth0", "ethernet", "", ["10.0.0.5/24"])],
+        ),
+        ({"/usr/lib/systemd/network/80-container-ve.network": FIXED}, []),
+        ({"/etc/systemd/network/a.network.d/a.conf": "[Network]\nAddress=10.0.0.6/24\n"}, []),
+    ],
+)
+def test_folders_of_networkd(files: Files, expected: list[tuple[Any, ...]]) -> None:
+    found = [short(each) for file in files_of(files) for each in file.interfaces.get()]
+    assert found == expected
