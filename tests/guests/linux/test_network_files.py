@@ -725,3 +725,25 @@ DYNAMIC = "[Match]\nName=eth0\n[Network]\nDHCP=ipv4\n"
 def test_folders_of_networkd(files: Files, expected: list[tuple[Any, ...]]) -> None:
     found = [short(each) for file in files_of(files) for each in file.interfaces.get()]
     assert found == expected
+
+
+def test_fixed_addresses_of_dhcpcd() -> None:
+    """dhcpcd.conf(5), "static" and "inform"."""
+    text = "hostname\n#static ip_address=10.9.9.9/24\noption rapid_commit\nstatic domain_name_servers=10.0.0.2\n"
+    assert files_of({"/etc/dhcpcd.conf": text}) == ()
+    text += "interface eth0\nstatic ip_address=192.168.10.5/24\nstatic ip6_address=fd51:42f8::5/64\n"
+    text += "interface eth1\ninform 10.0.0.7/24\nprofile fixed\nstatic ip_address=10.0.0.8/24\n"
+    found = interfaces_of("/etc/dhcpcd.conf", text)
+    assert [short(each) for each in found] == [
+        ("eth0", "ethernet", "", ["192.168.10.5/24", "fd51:42f8::5/64"]),
+        ("eth1", "ethernet", "", ["10.0.0.7/24"]),
+        (None, "ethernet", "", ["10.0.0.8/24"]),
+    ]
+    assert line_of(found[0].addresses[0]) == 6
+
+
+def test_an_anchor_of_yaml_is_named() -> None:
+    text = "network:\n  ethernets:\n    ens160: &x\n      dhcp4: true\n    ens192:\n      <<: *x\n"
+    (file,) = files_of({"/etc/netplan/a.yaml": text})
+    assert file.interfaces.unread == "unsupported"
+    assert "an anchor" in str(file.interfaces.detail)

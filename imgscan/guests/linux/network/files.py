@@ -80,6 +80,9 @@ def read_network(tree: GuestTree) -> Fact[tuple[NetworkFile, ...]]:
         from imgscan.guests.linux.network.ifupdown import read_ifupdown  # noqa: PLC0415 - start-up time
 
         found += read_ifupdown(budget)
+    if tree.exists("/etc/dhcpcd.conf"):
+        dhcpcd = _read(budget, "dhcpcd", "/etc/dhcpcd.conf", _dhcpcd)
+        found += [file for file in dhcpcd if not file.interfaces.is_known or file.interfaces.get()]
     for by, folder, is_read, reader in _folders(budget):
         for name in names_in(tree, folder):
             if not is_read(name) or name.endswith(_LEFT_OVER):
@@ -164,6 +167,12 @@ def _networkd(budget: Budget) -> Reader:
         return read_networkd(file, [each for each in found if each is not None])
 
     return read
+
+
+def _dhcpcd() -> Reader:
+    from imgscan.guests.linux.network.dhcpcd import read_dhcpcd  # noqa: PLC0415 - start-up time
+
+    return read_dhcpcd
 
 
 def _wicked() -> Reader:
