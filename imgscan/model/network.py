@@ -9,7 +9,7 @@ import msgspec
 from imgscan.model.evidence import AtPath, AtRegistry, Evidence
 from imgscan.model.fact import Fact
 
-NetworkSystem = Literal["ifupdown", "ifcfg", "netplan", "networkmanager", "networkd", "wicked", "registry"]
+NetworkSystem = Literal["ifupdown", "ifcfg", "netplan", "networkmanager", "networkd", "wicked", "dhcpcd", "registry"]
 InterfaceKind = Literal["ethernet", "wireless", "loopback", "bond", "bridge", "vlan", "other", "stale"]
 """`stale`: settings of an adapter that is no longer there (Windows); `other` of one that only software makes."""
 

@@ -113,16 +113,15 @@ def _network(system: System) -> list[Result | UnreadFact]:
         except UnreadFact as signal:
             answers.append(signal)
             continue
-        fixed = [
-            (name_of(interface), address, address.evidence)
-            for interface in interfaces
-            if interface.kind != "loopback"
-            for address in interface.addresses
-            if isinstance(address.evidence, AtPath) and not address.is_ipv6 and leaves_the_machine(address)
-        ]
-        if fixed:
-            said = listed([f"line {at.line} ({a.text}) of {name} is replaced by DHCP" for name, a, at in fixed])
-            answers.append(failed(f"{file.evidence.path}: {said}", *(at for _, _, at in fixed)))
+        fixed: dict[tuple[str, str], list[tuple[AtPath, str]]] = {}  # by file: a drop-in has its own lines
+        for interface in interfaces:
+            for address in interface.addresses if interface.kind != "loopback" else ():
+                at = address.evidence
+                if isinstance(at, AtPath) and not address.is_ipv6 and leaves_the_machine(address):
+                    said = f"line {at.line} ({address.text}) of {name_of(interface)} is replaced by DHCP"
+                    fixed.setdefault((at.volume, at.path), []).append((at, said))
+        for (_, path), lines in fixed.items():
+            answers.append(failed(f"{path}: {listed([said for _, said in lines])}", *(at for at, _ in lines)))
     return answers
 
 

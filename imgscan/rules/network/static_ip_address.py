@@ -3,9 +3,9 @@
 What it checks
 --------------
 Whether a file of network configuration gives an interface an IPv4 address: `/etc/network/interfaces` and what it
-sources, ifcfg files of Red Hat and SUSE, netplan, NetworkManager's keyfiles, and systemd-networkd; or `ip=` on the
-command line of the default boot entry does. Loopback addresses do not count. A file that cannot be followed leaves the
-question open.
+sources, ifcfg files of Red Hat and SUSE, netplan, NetworkManager's keyfiles, systemd-networkd, wicked, and
+`/etc/dhcpcd.conf`; or `ip=` on the command line of the default boot entry does. Loopback addresses do not count. A file
+that cannot be followed leaves the question open.
 
 On Windows: whether an adapter is set to an IPv4 address in place of DHCP. Miniports and tunnels do not count, nor do
 settings of adapters that are no longer in the machine, as far as Windows noted that.

@@ -348,7 +348,7 @@ method=auto
     ("text", "expected"),
     [
         (KEYFILE, ("ens192", "ethernet", "", ["10.0.0.5/24"])),
-        (KEYFILE.replace("method=manual", "method=auto"), ("ens192", "ethernet", "4", [])),
+        (KEYFILE.replace("method=manual", "method=auto"), ("ens192", "ethernet", "4", ["10.0.0.5/24"])),
         (KEYFILE.replace("type=ethernet", "type=bond"), ("ens192", "bond", "", ["10.0.0.5/24"])),
         (
             (
@@ -376,8 +376,8 @@ def test_systemd_networkd() -> None:
     found = interfaces_of("/etc/systemd/network/20-wired.network", network)
     addresses = ["10.0.0.5/24", "fd00::5/64"]
     assert [short(each) for each in found] == [
-        ("en*", "ethernet", "4", addresses),
-        ("eth0", "ethernet", "4", addresses),
+        ("en*", "ethernet", "46", addresses),
+        ("eth0", "ethernet", "46", addresses),
     ]
     assert [line_of(address) for address in found[0].addresses] == [8, 10]
     (bond,) = interfaces_of("/etc/systemd/network/bond1.netdev", "[NetDev]\nName=bond1\nKind=bond\n")
@@ -646,3 +646,104 @@ def test_hostile_texts_end_soon_and_lose_their_own_file(name: str) -> None:
     assert all(
         file.interfaces.is_known or file.interfaces.unread in {"limit", "unsupported", "corrupt"} for file in found
     )
+
+
+MANUAL = "auto eth0\niface eth0 inet manual\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("up ip addr add 192.168.10.5/24 dev eth0", ["192.168.10.5/24"]),
+        ("post-up /sbin/ip -4 a a 10.0.0.5/24 dev $IFACE && ip link set eth0 up", ["10.0.0.5/24"]),
+        ("up ip link set $IFACE up; ip address replace dev eth0 10.0.0.6/24 || true", ["10.0.0.6/24"]),
+        ("up ip -6 addr add 2001:db8::5/64 dev eth0", ["2001:db8::5/64"]),
+        ("pre-up ifconfig $IFACE 10.0.0.7 netmask 255.255.255.0 broadcast 10.0.0.255 up", ["10.0.0.7"]),
+        ("up ifconfig eth0 inet6 add 2001:db8::6/64", ["2001:db8::6/64"]),
+        ("up ifconfig eth0 0.0.0.0 up", []),
+        ("up ifconfig eth0 hw ether 52:54:00:12:34:56", []),
+        ("up ip route add 10.0.0.0/8 via 10.0.0.1", []),
+        ("up ip link set eth0 promisc on", []),
+        ("down ip addr add 10.0.0.5/24 dev eth0", []),
+        ("pre-down ip addr del 10.0.0.5/24 dev eth0", []),
+        ("up iptables-restore < /etc/ip/rules", []),
+    ],
+)
+def test_addresses_that_commands_of_ifupdown_set(command: str, expected: list[str]) -> None:
+    (interface,) = interfaces_of("/etc/network/interfaces", f"{MANUAL}  {command}\n")
+    assert [(each.address, line_of(each)) for each in interface.addresses] == [(each, 3) for each in expected]
+
+
+@pytest.mark.parametrize("command", ["up ip addr add $ADDRESS dev eth0", "up ip a a", "up ifconfig eth0 ${IP} up"])
+def test_a_command_that_sets_an_address_not_told_leaves_the_file_open(command: str) -> None:
+    (file,) = files_of({"/etc/network/interfaces": f"{MANUAL}  {command}\n"})
+    assert file.interfaces.unread == "unsupported"
+
+
+@pytest.mark.parametrize(
+    ("method", "counts"), [("auto", True), ("manual", True), ("shared", True), ("disabled", False), ("ignore", False)]
+)
+def test_addresses_beside_a_method_of_network_manager(method: str, counts: bool) -> None:
+    text = f"[connection]\ntype=ethernet\n[ipv4]\nmethod={method}\naddress1=10.0.0.9/24,10.0.0.1\n"
+    (interface,) = interfaces_of("/etc/NetworkManager/system-connections/a", text)
+    assert [each.address for each in interface.addresses] == (["10.0.0.9/24"] if counts else [])
+    assert interface.dhcp4 == (method == "auto")
+
+
+FIXED = "[Match]\nName=eth0\n[Network]\nAddress=10.0.0.5/24\n"
+DYNAMIC = "[Match]\nName=eth0\n[Network]\nDHCP=ipv4\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"/usr/lib/systemd/network/10.network": FIXED}, [("eth0", "ethernet", "", ["10.0.0.5/24"])]),
+        ({"/run/systemd/network/10.network": FIXED}, [("eth0", "ethernet", "", ["10.0.0.5/24"])]),
+        (
+            {"/usr/lib/systemd/network/10.network": FIXED, "/etc/systemd/network/10.network": DYNAMIC},
+            [("eth0", "ethernet", "4", [])],
+        ),
+        ({"/usr/lib/systemd/network/10.network": FIXED, "/etc/systemd/network/10.network": Link("/dev/null")}, []),
+        ({"/usr/lib/systemd/network/10.network": FIXED, "/etc/systemd/network/10.network": ""}, []),
+        (
+            {
+                "/usr/lib/systemd/network/10.network": DYNAMIC,
+                "/etc/systemd/network/10.network.d/a.conf": "[Network]\nAddress=10.0.0.6/24\n",
+                "/usr/lib/systemd/network/10.network.d/a.conf": "[Network]\nAddress=10.0.0.7/24\n",
+                "/usr/lib/systemd/network/10.network.d/b.conf": "[Network]\nAddress=10.0.0.8/24\n",
+            },
+            [("eth0", "ethernet", "4", ["10.0.0.6/24", "10.0.0.8/24"])],
+        ),
+        (
+            {"/usr/lib/systemd/network/10.network": FIXED, "/lib": Link("usr/lib")},
+            [("eth0", "ethernet", "", ["10.0.0.5/24"])],
+        ),
+        ({"/usr/lib/systemd/network/80-container-ve.network": FIXED}, []),
+        ({"/etc/systemd/network/a.network.d/a.conf": "[Network]\nAddress=10.0.0.6/24\n"}, []),
+    ],
+)
+def test_folders_of_networkd(files: Files, expected: list[tuple[Any, ...]]) -> None:
+    found = [short(each) for file in files_of(files) for each in file.interfaces.get()]
+    assert found == expected
+
+
+def test_fixed_addresses_of_dhcpcd() -> None:
+    """dhcpcd.conf(5), "static" and "inform"."""
+    text = "hostname\n#static ip_address=10.9.9.9/24\noption rapid_commit\nstatic domain_name_servers=10.0.0.2\n"
+    assert files_of({"/etc/dhcpcd.conf": text}) == ()
+    text += "interface eth0\nstatic ip_address=192.168.10.5/24\nstatic ip6_address=fd51:42f8::5/64\n"
+    text += "interface eth1\ninform 10.0.0.7/24\nprofile fixed\nstatic ip_address=10.0.0.8/24\n"
+    found = interfaces_of("/etc/dhcpcd.conf", text)
+    assert [short(each) for each in found] == [
+        ("eth0", "ethernet", "", ["192.168.10.5/24", "fd51:42f8::5/64"]),
+        ("eth1", "ethernet", "", ["10.0.0.7/24"]),
+        (None, "ethernet", "", ["10.0.0.8/24"]),
+    ]
+    assert line_of(found[0].addresses[0]) == 6
+
+
+def test_an_anchor_of_yaml_is_named() -> None:
+    text = "network:\n  ethernets:\n    ens160: &x\n      dhcp4: true\n    ens192:\n      <<: *x\n"
+    (file,) = files_of({"/etc/netplan/a.yaml": text})
+    assert file.interfaces.unread == "unsupported"
+    assert "an anchor" in str(file.interfaces.detail)

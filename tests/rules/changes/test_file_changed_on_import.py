@@ -65,6 +65,18 @@ def test_one_answer_for_each_file_of_the_network() -> None:
     ]
 
 
+def test_a_drop_in_has_its_own_answer_with_its_own_lines() -> None:
+    path = "/etc/systemd/network/10.network"
+    places = [AtPath("disk0/p1", path, 4), AtPath("disk0/p1", f"{path}.d/a.conf", 2)]
+    addresses = tuple(StaticAddress(f"10.0.0.{at.line}/24", f"Address=10.0.0.{at.line}/24", at) for at in places)
+    interface = Interface(name="eth0", addresses=addresses)
+    file = NetworkFile(by="networkd", evidence=AtPath("disk0/p1", path), interfaces=known((interface,)))
+    assert answers(a_linux_machine(network=known((file,)), menu=known(()))) == [
+        ("fail", f"{path}: line 4 (Address=10.0.0.4/24) of eth0 is replaced by DHCP"),
+        ("fail", f"{path}.d/a.conf: line 2 (Address=10.0.0.2/24) of eth0 is replaced by DHCP"),
+    ]
+
+
 def test_a_machine_of_which_nothing_is_changed() -> None:
     menu = (
         MenuEntry(title="Debian", kind="own", default=True, evidence=(AtPath("disk0/p1", "/boot/grub/grub.cfg", 9),)),

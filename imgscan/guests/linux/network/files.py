@@ -30,6 +30,14 @@ INTERFACES: Final = 512
 _LEFT_OVER: Final = (".bak", ".orig", ".old", ".save", ".dpkg-old", ".dpkg-new", ".dpkg-dist", ".rpmnew", ".rpmsave",
                      ".rpmorig", ".swp", "~")  # fmt: skip
 """Ends of names that no program reads."""
+_NETWORKD_FOLDERS: Final = ("/etc/systemd/network", "/run/systemd/network", "/usr/local/lib/systemd/network",
+                            "/usr/lib/systemd/network", "/lib/systemd/network")  # fmt: skip
+"""Where networkd looks, the first in force before the next (systemd.network(5))."""
+_SYSTEMDS_OWN: Final = frozenset(
+    {f"80-{name}.network" for name in ("6rd-tunnel", "container-host0", "container-vb", "container-ve", "container-vz",
+     "namespace-ns", "namespace-ns-tun", "vm-vb", "vm-vt", "wifi-adhoc", "container-host0-tun")}
+)  # fmt: skip
+"""Files that systemd brings for interfaces of containers and tunnels, which no adapter of the machine has."""
 
 Reader = Callable[[ConfigFile], tuple[Interface, ...]]
 
@@ -72,6 +80,9 @@ def read_network(tree: GuestTree) -> Fact[tuple[NetworkFile, ...]]:
         from imgscan.guests.linux.network.ifupdown import read_ifupdown  # noqa: PLC0415 - start-up time
 
         found += read_ifupdown(budget)
+    if tree.exists("/etc/dhcpcd.conf"):
+        dhcpcd = _read(budget, "dhcpcd", "/etc/dhcpcd.conf", _dhcpcd)
+        found += [file for file in dhcpcd if not file.interfaces.is_known or file.interfaces.get()]
     for by, folder, is_read, reader in _folders(budget):
         for name in names_in(tree, folder):
             if not is_read(name) or name.endswith(_LEFT_OVER):
@@ -88,13 +99,30 @@ def _folders(budget: Budget) -> Iterator[tuple[NetworkSystem, str, Callable[[str
     yield "ifcfg", "/etc/sysconfig/network", _is_ifcfg, _suse
     yield "netplan", "/etc/netplan", lambda name: name.endswith(".yaml"), _netplan
     yield "networkmanager", "/etc/NetworkManager/system-connections", lambda name: name[:1] != ".", _keyfile
-    yield (
-        "networkd",
-        "/etc/systemd/network",
-        lambda name: name.endswith((".network", ".netdev")),
-        lambda: _networkd(budget),
-    )
+    yield from _networkd_folders(budget)
     yield "wicked", "/etc/wicked/ifconfig", lambda name: name.endswith(".xml"), _wicked
+
+
+def _networkd_folders(
+    budget: Budget,
+) -> Iterator[tuple[NetworkSystem, str, Callable[[str], bool], Callable[[], Reader]]]:
+    """Yield the folders of networkd: of files of one name the first counts, wherever it leads to."""
+    first: dict[str, str] = {}
+    for folder in _NETWORKD_FOLDERS:
+        for name in names_in(budget.tree, folder):
+            first.setdefault(name, folder)
+    for folder in dict.fromkeys(first.values()):
+        is_own = folder.startswith("/etc/")
+        yield (
+            "networkd",
+            folder,
+            lambda name, folder=folder, is_own=is_own: (  # type: ignore[misc] # bound now
+                name.endswith((".network", ".netdev"))
+                and first[name] == folder
+                and (is_own or name not in _SYSTEMDS_OWN)
+            ),
+            lambda: _networkd(budget),
+        )
 
 
 def _is_ifcfg(name: str) -> bool:
@@ -129,12 +157,22 @@ def _networkd(budget: Budget) -> Reader:
     from imgscan.guests.linux.network.networkd import read_networkd  # noqa: PLC0415 - start-up time
 
     def read(file: ConfigFile) -> tuple[Interface, ...]:
-        folder = f"{file.path}.d"
-        names = [name for name in names_in(budget.tree, folder) if name.endswith(".conf")]
-        found = (budget.read(f"{folder}/{name}") for name in names)
+        own = file.path.rpartition("/")[2]
+        first: dict[str, str] = {}
+        for folder in _NETWORKD_FOLDERS:
+            for name in names_in(budget.tree, f"{folder}/{own}.d"):
+                if name.endswith(".conf"):
+                    first.setdefault(name, f"{folder}/{own}.d/{name}")
+        found = (budget.read(first[name]) for name in sorted(first))
         return read_networkd(file, [each for each in found if each is not None])
 
     return read
+
+
+def _dhcpcd() -> Reader:
+    from imgscan.guests.linux.network.dhcpcd import read_dhcpcd  # noqa: PLC0415 - start-up time
+
+    return read_dhcpcd
 
 
 def _wicked() -> Reader:

@@ -10,6 +10,7 @@ import msgspec
 
 from imgscan.errors import ImageError, LimitExceeded, UnsupportedFormat
 from imgscan.guests.linux.config_file import ConfigFile, names_in
+from imgscan.guests.linux.network.address_commands import set_addresses
 from imgscan.guests.linux.network.files import INTERFACES, Budget
 from imgscan.guests.linux.network.interface_names import kind_of_name
 from imgscan.model.evidence import AtPath, at_path
@@ -21,6 +22,8 @@ SOURCED: Final = 64
 """Lines that source files, in all."""
 _INHERITED: Final = 64
 """Options that one stanza takes over from another."""
+_COMMANDS: Final = frozenset({"up", "pre-up", "post-up"})
+"""Options that are commands, which run when the interface comes up."""
 MAIN: Final = "/etc/network/interfaces"
 _FOLDER_NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
@@ -66,15 +69,16 @@ def read_ifupdown(budget: Budget) -> list[NetworkFile]:
             continue
         read.append(one)
     automatic = {name for one in read for name in one.automatic}
-    files = [
-        NetworkFile(
-            by="ifupdown",
-            evidence=one.file.at(),
-            interfaces=known(tuple(_interface(stanza, one.file, automatic) for stanza in one.stanzas), one.file.at()),
-        )
-        for one in read
-    ]
-    return files + found
+    return [_file(one, automatic) for one in read] + found
+
+
+def _file(one: _Read, automatic: set[str]) -> NetworkFile:
+    where = one.file.at()
+    try:
+        interfaces = tuple(_interface(stanza, one.file, automatic) for stanza in one.stanzas)
+    except ImageError as error:
+        return NetworkFile(by="ifupdown", evidence=where, interfaces=unread_because(error, where))
+    return NetworkFile(by="ifupdown", evidence=where, interfaces=known(interfaces, where))
 
 
 def _parse(budget: Budget, one: _Read) -> Iterator[str]:
@@ -166,6 +170,10 @@ def _interface(stanza: _Stanza, file: ConfigFile, automatic: set[str]) -> Interf
                 suffix = f"/{prefix}" if prefix.isdigit() and "/" not in value else ""
                 text = shown(f"{option} {value}")
                 addresses.append(StaticAddress(shown(value.split()[0] + suffix), text, file.at(number)))
+    for number, option, value in stanza.options:
+        if option in _COMMANDS:
+            found = set_addresses(value, file.path, number)
+            addresses += [StaticAddress(shown(each), shown(f"{option} {value}"), file.at(number)) for each in found]
     ports = [
         said[key][1].split() for key in ("bond-slaves", "slaves", "bridge-ports", "vlan-raw-device") if key in said
     ]

@@ -15,6 +15,9 @@ _KINDS: Final[dict[str, InterfaceKind]] = {
     "bond": "bond", "team": "bond", "bridge": "bridge", "ovs-bridge": "bridge", "vlan": "vlan", "loopback": "loopback",
 }  # fmt: skip
 
+_WITHOUT_ADDRESSES: Final = frozenset({"disabled", "ignore", "link-local"})
+"""Methods with which no address counts; with `auto` those of the file are added to what is asked for."""
+
 
 def read_keyfile(file: ConfigFile) -> tuple[Interface, ...]:
     """Return the interface of a connection.
@@ -35,7 +38,7 @@ def read_keyfile(file: ConfigFile) -> tuple[Interface, ...]:
     addresses = [
         StaticAddress(shown(_address(each)), shown(f"{each.key}={each.value}"), file.at(each.line))
         for each in lines
-        if each.section in methods and methods[each.section] == "manual" and _is_address(each.key)
+        if each.section in methods and methods[each.section] not in _WITHOUT_ADDRESSES and _is_address(each.key)
     ]
     mac = value("ethernet", "mac-address") or value("802-3-ethernet", "mac-address")
     method = said.get(("ipv4", "method")) or said.get(("connection", "type"))

@@ -19,6 +19,8 @@ NAMES: Final = 64
 
 def read_networkd(file: ConfigFile, drop_ins: Sequence[ConfigFile] = ()) -> tuple[Interface, ...]:
     """Return the interfaces of a .network file, or the one that a .netdev file makes; `drop_ins` add to it."""
+    if not file.text.strip():
+        return ()  # an empty file switches off the one of its name in a later folder
     lines = [line for each in (file, *drop_ins) for line in entries(each)]
     if file.path.endswith(".netdev"):
         name, kind = _last(lines, "NetDev", "Name"), _last(lines, "NetDev", "Kind").lower()
@@ -42,7 +44,7 @@ def read_networkd(file: ConfigFile, drop_ins: Sequence[ConfigFile] = ()) -> tupl
             kind="other" if is_other else kind_of_name(name),
             at_boot=_last(lines, "Link", "ActivationPolicy").lower() not in {"manual", "down", "always-down"},
             dhcp4=dhcp in {"ipv4", "both", "v4"} or dhcp in _YES,
-            dhcp6=dhcp in {"ipv6", "v6"},
+            dhcp6=dhcp in {"ipv6", "both", "v6"} or dhcp in _YES,
             addresses=addresses,
             mac=shown(mac) or None,
             evidence=where,

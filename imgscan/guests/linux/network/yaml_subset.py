@@ -189,6 +189,8 @@ class _Reader:
                 opened += _balance(parts[-1])
                 self.at += 1
             return _Flow(" ".join(parts), number).document()
+        if text[0] in "&*!":
+            _refuse(number, f"an anchor, an alias or a tag, {text[:20]}")
         if self.at < len(self._lines) and self._lines[self.at].indent > indent:
             _refuse(self._lines[self.at].number, "a value over several lines")
         return Node(_scalar(text, number), number)
