@@ -358,6 +358,6 @@ def test_arrays_made_again_are_the_same(tmp_path: Path) -> None:
     assert sorted(made) == NAMES
     for name in made:
         again, kept = load(name, tmp_path), load(name)
-        assert again.expected == kept.expected
+        assert again.expected.items() >= kept.expected.items()  # of growing RAID 10s the recipe has come to say more
         if "dangerous" not in name:
             assert hashlib.sha256(content(again.assembled())).hexdigest() == kept.expected["sha256"]
