@@ -60,15 +60,14 @@ class _Cache:
 
     def read(self, stem: str, path: str, info: os.stat_result, *, is_package: bool) -> _Kept:
         """Return the module `stem`, compiled when that is up to date with its source, of which `info` is known."""
-        head = _HEAD.pack(0, int(info.st_mtime) & 0xFFFFFFFF, info.st_size & 0xFFFFFFFF)
-        for is_anew in (False, True):
-            if is_anew:
-                if sys.dont_write_bytecode or not os.access(self._folder, os.W_OK):
-                    break
-                importlib.machinery.SourceFileLoader(stem, path).get_code(stem)  # which keeps it, for the next time too
+        times = _HEAD.pack(0, int(info.st_mtime) & 0xFFFFFFFF, info.st_size & 0xFFFFFFFF)
+        head = importlib.util.MAGIC_NUMBER + times
+        data = self._compiled(self._name.replace("@", stem))
+        if not data.startswith(head) and not sys.dont_write_bytecode and os.access(self._folder, os.W_OK):
+            importlib.machinery.SourceFileLoader(stem, path).get_code(stem)  # which keeps it, for the next time too
             data = self._compiled(self._name.replace("@", stem))
-            if data.startswith(importlib.util.MAGIC_NUMBER) and data.startswith(head, len(importlib.util.MAGIC_NUMBER)):
-                return _Kept(path, b"", data[_PYC_HEAD:], is_package)
+        if data.startswith(head):
+            return _Kept(path, b"", data[_PYC_HEAD:], is_package)
         with open(path, "rb") as file:  # noqa: PTH123 - quick
             return _Kept(path, file.read(), None, is_package)
 

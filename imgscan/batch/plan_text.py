@@ -12,7 +12,7 @@ from rich.text import Text
 from imgscan.batch.names import natural_key, split
 from imgscan.batch.share import PathProblem, Plan, PlannedMachine
 from imgscan.model.text import shown
-from imgscan.reports.text import Style, labelled, open_console, printed, section
+from imgscan.reports.text_layout import Style, labelled, open_console, printed, section
 
 KINDS = 20
 """Kinds of other files that are listed."""

@@ -12,7 +12,7 @@ from imgscan.devices.file import FileIdentity
 from imgscan.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgscan.reports.text import Style
+    from imgscan.reports.text_layout import Style
 
 
 def check_output(output: Path | None, *, force: bool) -> None:
@@ -137,7 +137,7 @@ def _keep_usual_mode(path: Path) -> None:
 
 def text_style(output: Path | None, *, verbose: bool) -> Style:
     """Return how to print for people: colour and the full width on a terminal, plain lines elsewhere."""
-    from imgscan.reports.text import Style  # rich costs start-up time, and only text needs it
+    from imgscan.reports.text_layout import Style  # rich costs start-up time, and only text needs it
 
     if output is not None or not sys.stdout.isatty():
         return Style(verbose=verbose)

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from imgscan.model.report import Verdict
 from imgscan.model.share_report import MachineAnswer
 from imgscan.model.text import shown
-from imgscan.reports.text import evidence_text
+from imgscan.reports.text_layout import evidence_text
 
 MACHINE_COLUMNS = ("machine", "state", "failure", "detail")
 VERDICT_COLUMNS = ("readiness", "failed blockers", "undecided blockers", "failed warnings")

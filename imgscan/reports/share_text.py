@@ -12,17 +12,8 @@ from rich.text import Text
 from imgscan.model.report import Finding
 from imgscan.model.share_report import MachineAnswer, ProfileSummary, Summary
 from imgscan.model.text import shown
-from imgscan.reports.text import (
-    MAX_EVIDENCE,
-    READINESS,
-    SEVERITY_STYLE,
-    Style,
-    evidence_text,
-    labelled,
-    open_console,
-    printed,
-    section,
-)
+from imgscan.reports.text import MAX_EVIDENCE, READINESS, SEVERITY_STYLE
+from imgscan.reports.text_layout import Style, evidence_text, labelled, open_console, printed, section
 from imgscan.reports.units import size_text
 
 MAX_NAMES = 10

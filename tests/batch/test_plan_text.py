@@ -11,7 +11,7 @@ from share_builder import ISO, OVF, TEXT, UNREADABLE, Tree, descriptor, plan_of,
 from imgscan.batch import plan_json, plan_text
 from imgscan.batch.share import PathProblem, Plan, PlannedMachine
 from imgscan.reports.schema import json_schema
-from imgscan.reports.text import Style
+from imgscan.reports.text_layout import Style
 
 TREE: Tree = {
     "customer/web/web.ovf": sidecar(OVF, "web-disk1.vmdk", "web-disk2.vmdk"),

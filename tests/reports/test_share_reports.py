@@ -18,7 +18,7 @@ from imgscan.model.fact import known
 from imgscan.model.machine import MachineFacts
 from imgscan.reports import share_csv, share_json, share_text
 from imgscan.reports.share_csv import disarmed
-from imgscan.reports.text import Style
+from imgscan.reports.text_layout import Style
 
 ESC = "web\x1b[31m\u202egnp\x07\n\x85\u2028"
 FORMULAS = (

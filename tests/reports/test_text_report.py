@@ -16,7 +16,8 @@ from imgscan.model.machine import MachineFacts, UnreadPlace
 from imgscan.model.report import Report
 from imgscan.model.volume import Free
 from imgscan.profiles import load
-from imgscan.reports.text import Style, render
+from imgscan.reports.text import render
+from imgscan.reports.text_layout import Style
 from imgscan.reports.units import size_text
 
 HOSTILE = "web\x1b[31m\u202egnp\x07\n=cmd|' /C calc'!A0"

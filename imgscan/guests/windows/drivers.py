@@ -94,11 +94,10 @@ def _boot_driver(system: SystemHive, key: Key, reason: Named | None, files: Driv
     path = files.path(image.text() if image is not None else None, key.name)
     evidence: list[Evidence] = [system.at(key.path, start if start is not None else "Start")]
     effective = number
-    override = key.subkey("StartOverride")
-    value = override.value("0") if override is not None else None
-    if override is not None and value is not None:
-        effective = value.number()
-        evidence.append(system.at(override.path, value))
+    override = services.override_of(key)
+    if override is not None:
+        effective = override[1].number()
+        evidence.append(system.at(override[0].path, override[1]))
     is_needed = effective in {services.BOOT, services.SYSTEM} or (reason is not None and bool(reason.filters))
     return msgspec.structs.replace(
         _described(key.name, reason),

@@ -16,7 +16,7 @@ from imgscan.devices.guest_tree import GuestTree
 from imgscan.errors import ImageError
 from imgscan.guests.windows.hives import HiveFile, SystemHive
 from imgscan.guests.windows.registry import Key
-from imgscan.guests.windows.services import BOOT, SERVICES
+from imgscan.guests.windows.services import BOOT, SERVICES, override_of
 from imgscan.model.evidence import AtPath
 from imgscan.model.fact import Fact, known, unread_because
 from imgscan.model.software import HardwareTrace, TraceKind
@@ -230,9 +230,9 @@ def _converted(tree: GuestTree) -> Iterator[HardwareTrace]:
 
 
 def _start(service: Key) -> int | None:
-    """Return how a driver starts; `StartOverride` counts where there is one."""
-    override = service.subkey("StartOverride")
-    value = (override.value("0") if override is not None else None) or service.value("Start")
+    """Return how a driver starts."""
+    override = override_of(service)
+    value = override[1] if override is not None else service.value("Start")
     return value.number() if value is not None else None
 
 

@@ -9,6 +9,7 @@ from imgscan.devices.limits import WINDOWS_SERVICES
 from imgscan.errors import ImageError, LimitExceeded
 from imgscan.guests.windows.hives import SystemHive
 from imgscan.guests.windows.registry import Key
+from imgscan.guests.windows.registry_value import Value
 from imgscan.model.evidence import AtPath
 from imgscan.model.fact import Fact, known, unread_because
 
@@ -58,6 +59,13 @@ def _start(system: SystemHive, above: Key | None, path: str, name: str) -> Fact[
         return known(value.number(), system.at(path, value))
     except ImageError as error:
         return unread_because(error, system.at(path, "Start"))
+
+
+def override_of(service: Key) -> tuple[Key, Value] | None:
+    """Return the key and the value that count instead of a driver's `Start`, None where there are none."""
+    key = service.subkey("StartOverride")
+    value = key.value("0") if key is not None else None
+    return None if key is None or value is None else (key, value)
 
 
 def those_that_start(system: SystemHive, services: Iterable[str]) -> dict[str, Fact[int | None]]:
