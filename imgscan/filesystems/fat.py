@@ -15,7 +15,7 @@ import msgspec
 
 from imgscan.devices.device import BlockDevice
 from imgscan.devices.limits import MIB
-from imgscan.errors import CorruptStructure, LimitExceeded
+from imgscan.errors import CorruptStructure, LimitExceeded, UnsupportedFormat
 from imgscan.filesystems.bitmap import clear_bits
 from imgscan.model.volume import Free
 
@@ -32,6 +32,12 @@ _STATE_DIRTY, _STATE_ERRORS = 1, 2
 _EXFAT_FLAGS_AT: Final = 106
 _EXFAT_DIRTY, _EXFAT_ERRORS = 2, 4
 _EXFAT_CHECKED_SECTORS: Final = 11
+_NOT_MIRRORED, _ACTIVE_FAT = 0x80, 0x0F
+"""Of BPB_ExtFlags."""
+_END_OF_CHAIN: Final = 0x0FFF_FFF8
+_ROOT_CLUSTERS: Final = 4096
+"""A directory has 2 MiB at most, a cluster 512 bytes at least."""
+_PAGE_ENTRIES: Final = 128
 _UNCLEAN: Final = "not cleanly unmounted"
 _ERRORS: Final = "errors were met"
 
@@ -89,6 +95,38 @@ def free_fat(device: BlockDevice, volume: str) -> Free:
         clusters = _count(table, geometry)
     size = clusters * geometry.cluster_size
     return Free(size, size, None)
+
+
+def check_root(device: BlockDevice, volume: str) -> None:
+    """Follow the clusters of a FAT32's root directory, as far as its largest size goes.
+
+    :raises CorruptStructure: they end where no directory does
+    :raises UnsupportedFormat: another FAT than the first is in force, which TSK does not read
+    """
+    geometry = read_geometry(device, volume)
+    if geometry.bits != 32:
+        return
+    raw = device.read_at(0, 512)
+    (flags,), (cluster,) = struct.unpack_from("<H", raw, 40), struct.unpack_from("<I", raw, 44)
+    if flags & _NOT_MIRRORED and flags & _ACTIVE_FAT:
+        raise UnsupportedFormat(f"its FAT number {flags & _ACTIVE_FAT} is in force, and not the first", where=volume)
+    page, entries = -1, b""
+    for _ in range(_ROOT_CLUSTERS):
+        if not 2 <= cluster < geometry.clusters + 2:
+            break
+        if cluster // _PAGE_ENTRIES != page:
+            page = cluster // _PAGE_ENTRIES
+            left = geometry.table_size - page * _PAGE_ENTRIES * 4
+            entries = device.read_at(geometry.table + page * _PAGE_ENTRIES * 4, min(_PAGE_ENTRIES * 4, left))
+        (cluster,) = struct.unpack_from("<I", entries, cluster % _PAGE_ENTRIES * 4)
+        cluster &= 0x0FFF_FFFF
+        if cluster >= _END_OF_CHAIN:
+            return
+    raise CorruptStructure(
+        f"the chain of clusters of the FAT32 root directory leads to {cluster}, which is none of its clusters",
+        where=volume,
+        offset=geometry.table,
+    )
 
 
 def fat_condition(device: BlockDevice, volume: str) -> str | None:

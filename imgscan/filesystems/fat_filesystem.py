@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imgscan.devices.device import BlockDevice
 from imgscan.errors import CorruptStructure
 from imgscan.filesystems import fat
 from imgscan.filesystems.tsk import TskFileSystem
@@ -10,6 +11,11 @@ from imgscan.model.volume import Free
 
 class FatFileSystem(TskFileSystem):
     """FAT12, FAT16, FAT32."""
+
+    def __init__(self, device: BlockDevice, volume: str, content: str) -> None:
+        """Open it; TSK lists a root directory without its clusters as empty, so these are looked at here."""
+        super().__init__(device, volume, content)
+        fat.check_root(device, volume)
 
     def free(self) -> Free:
         """Return the free space."""

@@ -21,7 +21,8 @@ NO_FILES = frozenset({"swap", "swsuspend", "jbd"})
 class Signature(msgspec.Struct, frozen=True):
     """`content` is None when it was looked for and nothing known is there; the rest is as in `Superblock`.
 
-    `label` and `uuid` are safe to show; `size` and `block_size` are the filesystem's, in bytes.
+    `label` and `uuid` are safe to show; `size` and `block_size` are the filesystem's, in bytes, and `on_volume` how
+    much of the volume it uses.
     """
 
     content: str | None
@@ -29,6 +30,7 @@ class Signature(msgspec.Struct, frozen=True):
     uuid: str | None = None
     size: int | None = None
     block_size: int | None = None
+    on_volume: int | None = None
     evidence: tuple[AtOffset, ...] = ()
 
 
@@ -46,6 +48,7 @@ def identify(device: BlockDevice) -> Signature:
         None if found.uuid is None else shown(found.uuid),
         found.size,
         found.block_size,
+        found.size if found.on_volume is None else found.on_volume,
         (AtOffset(device.name, found.offset, found.length, f"{found.content} magic"),),
     )
 

@@ -93,7 +93,7 @@ class XfsFileSystem:
         return xfs_free.cost(self._volume)
 
     def condition(self) -> str | None:
-        """Return how it was left: `clean`, `log not replayed`, None where the log is on another device."""
+        """Return how it was left: `clean` or `log not replayed`."""
         if not self._is_log_read:
             self._condition, self._is_log_read = xfs_log.condition(self._volume), True
         return self._condition

@@ -10,20 +10,22 @@ from __future__ import annotations
 from typing import Final
 
 from imgscan.devices.limits import KIB
+from imgscan.errors import UnsupportedFormat
 from imgscan.filesystems.xfs_volume import XfsVolume
 from imgscan.layouts import xfs
 
 _WINDOW: Final = 16 * KIB
 
 
-def condition(volume: XfsVolume) -> str | None:
-    """Return `clean` or `log not replayed`; None when the log lies on another device.
+def condition(volume: XfsVolume) -> str:
+    """Return `clean` or `log not replayed`.
 
+    :raises UnsupportedFormat: the log lies on another device
     :raises CorruptStructure: the log lies where nothing can be
     """
     geometry = volume.superblock
     if not geometry.log_start:
-        return None
+        raise UnsupportedFormat("its log is on another device, which is not read", where=volume.name)
     start = volume.offset_of(geometry.log_start, geometry.log_blocks, "the log")
     log = _Log(volume, start, geometry.log_blocks * geometry.block_bytes // xfs.SECTOR)
     return "clean" if log.is_clean() else "log not replayed"

@@ -14,11 +14,14 @@ from imgscan.errors import Why
 from imgscan.model.disk import Disk, ImageFacts
 from imgscan.model.fact import Fact, unread
 from imgscan.model.machine import UnreadPlace
-from imgscan.model.volume import Volume
+from imgscan.model.volume import Free, Volume
 
 
 class ScanState(msgspec.Struct):
-    """What the stages have made so far."""
+    """What the stages have made so far.
+
+    `too_large` is about volumes with a filesystem that reaches beyond their end: its counters are worth nothing.
+    """
 
     paths: Sequence[str]
     parts: Parts
@@ -28,6 +31,7 @@ class ScanState(msgspec.Struct):
     devices: dict[str, BlockDevice] = msgspec.field(default_factory=dict)
     filesystems: dict[str, FileSystem] = msgspec.field(default_factory=dict)
     members: dict[tuple[str, str], dict[str, BlockDevice]] = msgspec.field(default_factory=dict)
+    too_large: dict[str, Fact[Free]] = msgspec.field(default_factory=dict)
     unread: list[UnreadPlace] = msgspec.field(default_factory=list)
     unsearched: list[UnreadPlace] = msgspec.field(default_factory=list)
 

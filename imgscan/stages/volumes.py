@@ -33,10 +33,6 @@ EXTENDED_TYPES = frozenset({"0x05", "0x0f", "0x85"})
 """MBR types of extended partitions: they hold other partitions, and no filesystem of their own."""
 
 
-NO_FILES = frozenset({"swap", "swsuspend"})
-"""Content that holds no files: not reading it is no loss."""
-
-
 def open_volumes(scan: ScanState) -> None:
     """Name what each volume holds, and open the filesystems that imgscan reads.
 
@@ -177,11 +173,14 @@ def _open_volume(scan: ScanState, stack: Stack, volume: Volume, device: BlockDev
         metadata=volume.metadata | _described(scan, name, device, signature.content),
     )
     scan.volumes.append(volume)
+    if signature.content in signatures.READ and (signature.on_volume or 0) > device.size:
+        detail = f"{name}: the {signature.content} is {signature.on_volume} bytes large, and its volume {device.size}"
+        scan.too_large[name] = unread("corrupt", detail, *signature.evidence)
     if signature.content in volumes.MEMBERS:
         stack.add(Member(name, device, str(signature.content)))
     elif signature.content in filesystems.ON_SEVERAL:  # opened when all members are known
         scan.members.setdefault((signature.content, signature.uuid or name), {})[name] = device
-    elif signature.content is not None and signature.content not in NO_FILES:
+    elif signature.content is not None and signature.content not in signatures.NO_FILES:
         _set_filesystem(scan, name, *_open_filesystem(scan, name, device, signature.content))
     return signature.content
 
@@ -209,6 +208,9 @@ def _open_members(scan: ScanState) -> None:
             continue
         for first, *others in groups:
             further = [devices[name] for name in others]
+            for name in others:
+                if name in scan.too_large:
+                    scan.too_large.setdefault(first, scan.too_large[name])
             _set_filesystem(scan, first, *_open_filesystem(scan, first, devices[first], content, further))
             index = _volume_index(scan, first)
             whole = scan.volumes[index]
@@ -238,6 +240,8 @@ def _set_filesystem(
     condition: Fact[str | None] | None = None,
 ) -> None:
     index = _volume_index(scan, name)
+    if free is not None:
+        free = scan.too_large.get(name, free)
     scan.volumes[index] = msgspec.structs.replace(
         scan.volumes[index], readable=readable, free=free, condition=condition
     )

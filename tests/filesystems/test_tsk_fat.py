@@ -12,7 +12,7 @@ from tools import requires_tool
 from imgscan.devices.filesystem import FileSystem
 from imgscan.devices.guest_tree import GuestTree
 from imgscan.devices.memory import MemoryDevice
-from imgscan.errors import ImageError
+from imgscan.errors import CorruptStructure, ImageError, UnsupportedFormat
 from imgscan.filesystems import open_filesystem
 
 pytestmark = requires_tool("mkfs.vfat", "mcopy", "mdir", "mdel")
@@ -126,6 +126,30 @@ def test_how_it_was_left(  # fsck.vfat looks at the state in the boot sector onl
     assert opened(image).condition() == condition
     checked = subprocess.run(["fsck.vfat", "-n", image], capture_output=True, text=True, check=False)
     assert words in checked.stdout
+
+
+@requires_tool("fsck.vfat")
+def test_a_root_directory_without_its_clusters_is_damage_and_not_empty(tree: Path, tmp_path: Path) -> None:
+    image = make_fat(tree, tmp_path / "x.img", 64, "-F", "32", "-s", "1")
+    assert list(opened(image).list(opened(image).root))
+    raw = bytearray(image.read_bytes())
+    table = int.from_bytes(raw[14:16], "little") * 512
+    for entry in (0, 1, 0x0FFF_FFF7, 2):
+        raw[table + 8 : table + 12] = entry.to_bytes(4, "little")
+        image.write_bytes(raw)
+        with pytest.raises(CorruptStructure, match="root directory"):
+            opened(image)
+    checked = subprocess.run(["fsck.vfat", "-n", image], capture_output=True, text=True, check=False)
+    assert checked.returncode
+
+
+def test_another_fat_than_the_first_is_not_passed_over(tree: Path, tmp_path: Path) -> None:
+    image = make_fat(tree, tmp_path / "x.img", 64, "-F", "32", "-s", "1")
+    raw = bytearray(image.read_bytes())
+    raw[40] = 0x81
+    image.write_bytes(raw)
+    with pytest.raises(UnsupportedFormat, match="FAT number 1"):
+        opened(image)
 
 
 @requires_tool("mkfs.exfat", "fsck.exfat", "dump.exfat")

@@ -18,7 +18,8 @@ class Superblock(msgspec.Struct, frozen=True):
     """What was recognised. `content` is libblkid's type name; `offset` and `length` are the magic's, in bytes.
 
     `label` and `uuid` are as blkid prints them, None where there are none; `size` (of the filesystem) and `block_size`
-    in bytes, None where they are not looked for.
+    in bytes, None where they are not looked for; `on_volume` is how much of this volume it uses, where
+    it can lie on several.
     """
 
     content: str
@@ -28,6 +29,7 @@ class Superblock(msgspec.Struct, frozen=True):
     uuid: str | None = None
     size: int | None = None
     block_size: int | None = None
+    on_volume: int | None = None
 
 
 class Window:

@@ -60,7 +60,9 @@ def btrfs(window: Window) -> Superblock | None:
         return None
     (size,) = struct.unpack_from("<Q", raw, 112)
     (sector_size,) = struct.unpack_from("<I", raw, 144)
-    return Superblock("btrfs", 0x10040, 8, text(raw[0x12B:0x22B]), uuid_text(raw[32:48]), size, sector_size)
+    (on_volume,) = struct.unpack_from("<Q", raw, 209)  # of its dev_item
+    label, uuid = text(raw[0x12B:0x22B]), uuid_text(raw[32:48])
+    return Superblock("btrfs", 0x10040, 8, label, uuid, size, sector_size, on_volume)
 
 
 def jfs(window: Window) -> Superblock | None:

@@ -42,7 +42,8 @@ def check(machine: MachineFacts, _params: NoParams) -> Result:
         facts = (volume.readable, volume.free, volume.condition)
         for fact in facts:
             if fact is not None and fact.unread in PROVEN:
-                return failed(f"{volume.name}: {fact.detail}", *(fact.evidence or evidence_of(volume)))
+                detail = str(fact.detail).removeprefix(f"{volume.name}: ")
+                return failed(f"{volume.name}: {detail}", *(fact.evidence or evidence_of(volume)))
         if volume.readable is None:
             return not_applicable(f"{volume.name} has no files of its own")
         volume.readable.get()

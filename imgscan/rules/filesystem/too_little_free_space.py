@@ -45,6 +45,8 @@ def check(machine: MachineFacts, system: System, params: Params) -> Result:
     evidence = volume.free.evidence or volume.signature.evidence or (AtOffset(volume.name, 0, 0, "free space"),)
     usable = free.usable(volume.content)
     figures = f"{_mebibytes(usable)} of the root {volume.name} are free"
+    if volume.condition is not None and volume.condition.is_known and "replayed" in (volume.condition.value or ""):
+        figures += ", by what is on the disk before the journal is replayed"
     if usable >= params.min_bytes:
         return passed(figures, *evidence)
     return failed(f"{figures}, less than {_mebibytes(params.min_bytes)}", *evidence)
@@ -59,7 +61,7 @@ RULE = Rule(
     name="too-little-free-space",
     title=title(__doc__),
     scope="system",
-    reads=("systems.root", "volumes.free", "volumes.signature", "volumes.content"),
+    reads=("systems.root", "volumes.free", "volumes.signature", "volumes.content", "volumes.condition"),
     remedy=how_to_fix(__doc__),
     check=check,
     params=Params,
