@@ -231,9 +231,7 @@ def test_a_half_way_new_shape(name: str) -> None:
     array = load(name)
     found = array.assembled()
     assert found.size == array.size
-    if (
-        "raid10" not in name
-    ):  # the kernel reads other data there while it is halted, and what was written once restarted
+    if "raid10" not in name:  # halted, the kernel reads other data there
         assert hashlib.sha256(content(found)).hexdigest() == array.expected["sha256"]
     assert content(found) == pattern(found.size)
     assert "array-reshaping" in codes(found)
